@@ -1,0 +1,50 @@
+# Each target starts from a bare clone: python3 with venv and pip is all it needs. On Linux the default torch brings CUDA;
+# PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu before make takes the smaller one.
+PYTHON ?= python3
+RUN := .venv/bin/python
+# An editable install points at the folder it was made in, so a copied folder installs anew.
+INSTALLED := .venv/installed-$(shell pwd | cksum | cut -d' ' -f1)
+
+# Pins what builds the package, too: pip reads the first of the two up to 25.2, the second from then on.
+export PIP_CONSTRAINT := constraints.txt
+export PIP_BUILD_CONSTRAINT := constraints.txt
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo test test-slow lint format clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' Makefile
+
+install: $(INSTALLED) ## make .venv with the package, editable, and all it needs
+
+$(INSTALLED): setup.cfg pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "pontryagin needs Python 3.10 or newer: make PYTHON=...")'
+	$(PYTHON) -m venv .venv
+	$(RUN) -m pip install --quiet --upgrade pip
+	$(RUN) -m pip install --quiet --editable '.[test]'
+	mkdir -p .venv/link && ln -sfn ../.. .venv/link/pontryagin
+	rm -f .venv/installed-* && touch $@
+
+demo: $(INSTALLED) ## train for a few minutes; pictures and a table go to results/demo
+	$(RUN) demos/quickstart.py
+
+test: lint ## lint, fast tests, and the wheel in an environment of its own
+	$(RUN) -m pytest
+	.ci/check_wheel
+
+test-slow: $(INSTALLED) ## the tests that train
+	$(RUN) -m pytest -m slow || [ $$? -eq 5 ]  # 5: there are none
+
+lint: $(INSTALLED) ## ruff and mypy
+	$(RUN) -m ruff check .
+	$(RUN) -m ruff format --check .
+	$(RUN) -m mypy
+
+format: $(INSTALLED) ## let ruff rewrite the sources
+	$(RUN) -m ruff check --fix .
+	$(RUN) -m ruff format .
+
+clean: ## remove environments, caches, builds and the output of the demo
+	rm -rf .venv .venv-wheel build dist *.egg-info .hypothesis .mypy_cache .pytest_cache .ruff_cache results/demo
+	find . -name __pycache__ -prune -exec rm -rf {} +

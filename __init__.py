@@ -1,0 +1,50 @@
+"""Feedback controllers derived from the model: u* = argmax_u H(t, z, ∇phi_theta(t, z), u), trained by JFB."""
+
+from pontryagin.controllers.argmax import GradientAscent, ProjectedNewton, Solution, solve_argmax
+from pontryagin.controllers.hamiltonian import hamiltonian
+from pontryagin.controllers.policy import ImplicitPolicy
+from pontryagin.controllers.reference import solve_reference
+from pontryagin.controllers.value import ValueFunction
+from pontryagin.envs.catalog import make_problem
+from pontryagin.envs.double_integrator import DoubleIntegrator
+from pontryagin.envs.environment import OptimalControlEnv
+from pontryagin.envs.integrate import Trajectory, rollout
+from pontryagin.envs.problem import Problem
+from pontryagin.envs.quadrotor import Quadrotor
+from pontryagin.envs.registration import register_environments
+from pontryagin.envs.sb3 import as_sb3
+from pontryagin.envs.vector import OptimalControlVectorEnv
+from pontryagin.training.checkpoint import History
+from pontryagin.training.config import TrainConfig, recipe
+from pontryagin.training.evaluate import Evaluation, evaluate
+from pontryagin.training.train import train
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "DoubleIntegrator",
+    "Evaluation",
+    "GradientAscent",
+    "History",
+    "ImplicitPolicy",
+    "OptimalControlEnv",
+    "OptimalControlVectorEnv",
+    "Problem",
+    "ProjectedNewton",
+    "Quadrotor",
+    "Solution",
+    "TrainConfig",
+    "Trajectory",
+    "ValueFunction",
+    "as_sb3",
+    "evaluate",
+    "hamiltonian",
+    "make_problem",
+    "recipe",
+    "rollout",
+    "solve_argmax",
+    "solve_reference",
+    "train",
+]
+
+register_environments()

@@ -1,0 +1,3 @@
+from pontryagin.training.cli import main
+
+main()

@@ -1,0 +1,1 @@
+"""The Hamiltonian, its argmax as a differentiable fixed point, the value function and the policy."""

@@ -1,0 +1,357 @@
+"""The open-loop optimum of any Problem: multiple shooting in CasADi, solved by IPOPT, from the same definition."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import dataclasses
+import hashlib
+import importlib.metadata
+import io
+import itertools
+import json
+import logging
+import math
+import os
+import pickle
+import platform
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..envs.catalog import class_name
+from ..envs.integrate import Controller, Trajectory, rollout
+from ..envs.problem import Problem, check_state, problem_parameters
+from .trace import import_casadi, trace
+
+FOLDER = Path("results/reference")
+"""Where ``find_reference`` looks, inside the current folder."""
+AGREEMENT = 1e-6
+"""Largest relative difference between the optimiser's cost and that of its controls flown by ``rollout``."""
+PERTURBATION = 0.05
+"""Size of the perturbation of further starts, in units of the controls' range (at most 10)."""
+FORMAT = 1
+
+
+@dataclasses.dataclass(frozen=True)
+class ReferenceTrajectory(Trajectory):
+    """Open-loop optima, float64 on the CPU; ``z`` and the costs are those of ``u`` flown by ``rollout``.
+
+    Attributes:
+        converged: ``(B,)`` bool: IPOPT met its tolerance and ``rollout`` agrees on the cost. Where it is false the cost
+            is still that of an admissible control, or NaN.
+        status: B words: IPOPT's, or what else went wrong.
+        costate: ``(K + 1, B, n)``, p = ∂J/∂z along the optimum: p(T) = ∇G(z(T)).
+        seconds: ``(B,)`` time of each solve, without building the problem.
+    """
+
+    converged: Tensor
+    status: tuple[str, ...]
+    costate: Tensor
+    seconds: Tensor
+
+
+class _Optimum(NamedTuple):
+    """One sample: controls ``(K, m)``, costates ``(K + 1, n)``, the optimiser's cost, its word, its time."""
+
+    u: np.ndarray
+    p: np.ndarray
+    cost: float
+    status: str
+    seconds: float
+
+
+def solve_reference(
+    problem: Problem,
+    z0: Tensor,
+    *,
+    guess: Controller | None = None,
+    starts: int = 1,
+    seed: int = 0,
+    steps: int | None = None,
+    processes: int = 1,
+    max_iterations: int = 1000,
+) -> ReferenceTrajectory:
+    """The cheapest controls from each state, all the way to T:
+
+        min_u  Σ_k c(t_k, z_k, u_k) + G(z_K)   s.t.  z_{k+1} = F(t_k, z_k, u_k),  u_k in [low, high]
+
+    with (F, c) the Runge-Kutta step of ``rollout``. IPOPT finds local optima: where there may be several, raise
+    ``starts``. A state that fails is reported in ``converged`` and ``status`` and logged; it never raises.
+
+    Args:
+        problem: any Problem; its torch code is traced.
+        z0: ``(B, n)`` initial states.
+        guess: a controller (t, z) -> u whose flight is where the search begins; without it, z0 at rest: z held at z0
+            and u the admissible control nearest to zero.
+        starts: number of guesses, the further ones perturbed; the cheapest converged optimum is kept.
+        seed: of the perturbations, which are the same for every split of the batch.
+        steps: control steps over the horizon; ``problem.steps`` unless given.
+        processes: more than one shares the batch among spawned processes (in a script: under
+            ``if __name__ == "__main__"``).
+        max_iterations: of IPOPT, per start.
+
+    Raises:
+        ValueError: if an argument makes no sense or the problem cannot be traced.
+        ImportError: if CasADi is not installed: ``pip install "pontryagin[reference]"``.
+    """
+    import_casadi()
+    check_state(problem, z0, "z0")
+    steps = problem.steps if steps is None else steps
+    counts = {"starts": starts, "steps": steps, "processes": processes, "max_iterations": max_iterations}
+    for name, value in counts.items():
+        if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+            raise ValueError(f"{name} is {value!r}; expected a positive integer")
+    if not isinstance(seed, int) or seed < 0:
+        raise ValueError(f"seed is {seed!r}; expected an integer >= 0")
+    guesses = _guesses(problem, z0.detach(), guess, starts, seed, steps)
+    z0 = z0.detach().double().cpu()
+    if processes == 1 or len(z0) < 2:
+        found = _solve_all(problem, steps, max_iterations, z0.numpy(), guesses)
+    else:
+        found = _solve_in_processes(problem, steps, max_iterations, z0.numpy(), guesses, processes)
+    return _assemble(problem, z0, steps, found)
+
+
+def _solve_in_processes(
+    problem: Problem, steps: int, max_iterations: int, z0: np.ndarray, guesses: np.ndarray, processes: int
+) -> list[_Optimum]:
+    """Each builds the problem once and solves every ``processes``-th state; when one dies, unfinished ones are lost."""
+    trace(problem)  # refused here, not in a child
+    try:
+        pickle.dumps(problem)
+    except Exception as error:
+        raise ValueError(f"{problem} cannot be sent to another process ({error}); use processes=1") from None
+    context = torch.multiprocessing.get_context("spawn")
+    found: list[_Optimum] = [_failure(problem, steps, "Process_Died")] * len(z0)
+    with concurrent.futures.ProcessPoolExecutor(processes, mp_context=context) as pool:
+        shares = [range(first, len(z0), processes) for first in range(min(processes, len(z0)))]
+        jobs = [pool.submit(_solve_all, problem, steps, max_iterations, z0[list(s)], guesses[list(s)]) for s in shares]
+        for share, job in zip(shares, jobs, strict=True):
+            try:
+                for index, optimum in zip(share, job.result(), strict=True):
+                    found[index] = optimum
+            except concurrent.futures.BrokenExecutor as error:
+                logging.getLogger(__name__).warning("a reference process died: %s", error)
+    return found
+
+
+def _solve_all(
+    problem: Problem, steps: int, max_iterations: int, z0: np.ndarray, guesses: np.ndarray
+) -> list[_Optimum]:
+    """``(B, n)`` states, ``(B, starts, K, m + n)`` guesses; one NLP serves them all."""
+    if not len(z0):
+        return []
+    solver = _shooting(problem, steps, max_iterations)
+    return [min((_solve(problem, solver, z, w) for w in ws), key=_rank) for z, ws in zip(z0, guesses, strict=True)]
+
+
+def _rank(optimum: _Optimum) -> tuple[bool, float]:
+    return optimum.status != "Solve_Succeeded", optimum.cost if math.isfinite(optimum.cost) else math.inf
+
+
+def _shooting(problem: Problem, steps: int, max_iterations: int) -> Any:
+    """The NLP in w = (u_0, z_1, u_1, z_2, ..), with z_0 its parameter, as a ``casadi.nlpsol``."""
+    ca = import_casadi()
+    f, cost, terminal = trace(problem)
+    n, m, dt = problem.state_dim, problem.control_dim, problem.horizon / steps
+    t, z, u = ca.SX.sym("t"), ca.SX.sym("z", n), ca.SX.sym("u", m)
+    half = t + 0.5 * dt  # as envs.integrate.advance
+    k1, l1 = f(t, z, u), cost(t, z, u)
+    k2, l2 = f(half, z + 0.5 * dt * k1, u), cost(half, z + 0.5 * dt * k1, u)
+    k3, l3 = f(half, z + 0.5 * dt * k2, u), cost(half, z + 0.5 * dt * k2, u)
+    k4, l4 = f(t + dt, z + dt * k3, u), cost(t + dt, z + dt * k3, u)
+    after, spent = z + dt / 6 * (k1 + 2 * (k2 + k3) + k4), dt / 6 * (l1 + 2 * (l2 + l3) + l4)
+    step = ca.Function("step", [t, z, u], [after, spent])
+    w, z0 = ca.MX.sym("w", (m + n) * steps), ca.MX.sym("z0", n)
+    table = ca.reshape(w, m + n, steps)
+    states = table[m:, :]
+    reached, costs = step.map(steps)(dt * np.arange(steps)[None], ca.horzcat(z0, states[:, :-1]), table[:m, :])
+    nlp = {"x": w, "p": z0, "f": ca.sum2(costs) + terminal(states[:, -1]), "g": ca.vec(reached - states)}
+    options: dict[str, Any] = {
+        "print_time": False,
+        "show_eval_warnings": False,
+        # as one flat expression 3 (quadrotor) to 5 times (bicycles) faster than mapped, until memory forbids
+        "expand": step.n_nodes() * steps < 2_000_000,
+        "ipopt.print_level": 0,
+        "ipopt.sb": "yes",
+        "ipopt.max_iter": max_iterations,
+        "ipopt.tol": 1e-10,  # at the default 1e-8 active bounds leave 3e-7 of the cost
+        "ipopt.acceptable_iter": 0,
+    }
+    return ca.nlpsol("shooting", "ipopt", nlp, options)
+
+
+def _solve(problem: Problem, solver: Any, z0: np.ndarray, guess: np.ndarray) -> _Optimum:
+    """One state from one guess, ``(K, m + n)``."""
+    begin = time.perf_counter()
+    n, steps = problem.state_dim, len(guess)
+    low, high = (bound.numpy() for bound in problem.control_bounds(torch.zeros(0, dtype=torch.float64)))
+    free = np.full(n, np.inf)
+    bounds = {"lbx": np.tile(np.r_[low, -free], steps), "ubx": np.tile(np.r_[high, free], steps), "lbg": 0, "ubg": 0}
+    try:
+        answer = solver(x0=guess.ravel(), p=z0, **bounds)
+    except RuntimeError as error:  # CasADi's own failures
+        return _failure(problem, steps, str(error).strip().rpartition("\n")[2], time.perf_counter() - begin)
+    w = answer["x"].full().reshape(steps, -1)
+    # the Lagrangian is J + Σ p_{k+1}·(F(z_k, u_k) - z_{k+1}); CasADi's lam_p is minus its derivative in z_0
+    p = np.r_[-answer["lam_p"].full().T, answer["lam_g"].full().reshape(steps, n)]
+    status = str(solver.stats()["return_status"])
+    u = np.clip(w[:, :-n], low, high)
+    return _Optimum(u, p, float(answer["f"]), status, time.perf_counter() - begin)
+
+
+def _failure(problem: Problem, steps: int, status: str, seconds: float = math.nan) -> _Optimum:
+    nothing = np.full((steps + 1, problem.state_dim), math.nan)
+    return _Optimum(np.full((steps, problem.control_dim), math.nan), nothing, math.nan, status, seconds)
+
+
+@torch.no_grad()
+def _guesses(problem: Problem, z0: Tensor, guess: Controller | None, starts: int, seed: int, steps: int) -> np.ndarray:
+    """Where the searches begin: ``(B, starts, K, m + n)``."""
+    batch, m = len(z0), problem.control_dim
+    low, high = (bound.double().cpu().numpy() for bound in problem.control_bounds(z0))
+    rest = np.broadcast_to(np.clip(0.0, low, high), (batch, steps, m))
+    # the states stay at z0 rather than fall with u: on the bicycles that finds cheaper optima than a roll-out
+    still = np.broadcast_to(z0.double().cpu().numpy()[:, None], (batch, steps, problem.state_dim))
+    first = np.concatenate([rest, still], -1)
+    if guess is not None:
+        path = rollout(problem, guess, z0, steps)
+        flown = torch.cat([path.u, path.z[1:]], -1).movedim(1, 0).double().cpu().numpy()
+        first = np.where(np.isfinite(flown).all((1, 2), keepdims=True), flown, first)
+    guesses = np.repeat(first[:, None], starts, axis=1)
+    wave = np.cos(np.pi * np.arange(steps) / steps)[:, None]
+    for index, start in itertools.product(range(batch), range(1, starts)):  # u + a + b cos(πt/T), states as they are
+        a, b = np.random.default_rng([seed, index, start]).normal(size=(2, 1, m)) * PERTURBATION
+        u = guesses[index, start, :, :m]
+        guesses[index, start, :, :m] = np.clip(u + (a + b * wave) * np.minimum(high - low, 10.0), low, high)
+    return guesses
+
+
+@torch.no_grad()
+def _assemble(problem: Problem, z0: Tensor, steps: int, found: Sequence[_Optimum]) -> ReferenceTrajectory:
+    """Fly the controls and compare the costs."""
+    u = np.array([x.u for x in found]).reshape(len(z0), steps, problem.control_dim)
+    p = np.array([x.p for x in found]).reshape(len(z0), steps + 1, problem.state_dim)
+    path = _fly(problem, z0, torch.from_numpy(u.swapaxes(0, 1).copy()))
+    cost = torch.tensor([x.cost for x in found], dtype=torch.float64)
+    agrees = _agree(path.cost, cost)
+    solved = torch.tensor([x.status == "Solve_Succeeded" for x in found], dtype=torch.bool)
+    status = tuple(
+        f"Cost_Differs_From_Rollout ({x.cost} by IPOPT)" if good and not same else x.status
+        for x, good, same in zip(found, solved.tolist(), agrees.tolist(), strict=True)
+    )
+    converged = solved & agrees
+    if not converged.all():
+        bad = {index: status[index] for index in (~converged).nonzero().ravel().tolist()}
+        logging.getLogger(__name__).warning("%d of %d references did not converge: %s", len(bad), len(found), bad)
+    costate = torch.from_numpy(p.swapaxes(0, 1).copy())
+    seconds = torch.tensor([x.seconds for x in found], dtype=torch.float64)
+    return ReferenceTrajectory(**vars(path), converged=converged, status=status, costate=costate, seconds=seconds)
+
+
+def _fly(problem: Problem, z0: Tensor, u: Tensor) -> Trajectory:
+    held = iter(u.unbind())
+    return rollout(problem, lambda t, z: next(held), z0, len(u))
+
+
+def _agree(x: Tensor, y: Tensor) -> Tensor:
+    return (x - y).abs() <= AGREEMENT * y.abs() + 1e-9
+
+
+def save_reference(path: str | Path, problem: Problem, reference: ReferenceTrajectory, command: str = "") -> Path:
+    """Write ``path`` (``.npz``) and beside it a JSON file saying what it is and how it was made; returns ``path``.
+
+    Args:
+        command: what to run to make it again.
+    """
+    import pontryagin
+
+    path = _npz(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    buffer = io.BytesIO()
+    arrays: dict[str, Any] = {k: np.asarray(v) for k, v in vars(reference).items()}
+    np.savez_compressed(buffer, **arrays)
+    versions = {name: importlib.metadata.version(name) for name in ("torch", "casadi", "numpy")}
+    record = {
+        **_identity(problem),
+        "format": FORMAT,
+        "command": command,
+        "versions": {"pontryagin": pontryagin.__version__, "python": platform.python_version(), **versions},
+        "date": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        "machine": {"platform": platform.platform(), "processor": platform.machine(), "cores": os.cpu_count()},
+        "samples": len(reference.status),
+        "converged": int(reference.converged.sum()),
+        "sha256": hashlib.sha256(buffer.getvalue()).hexdigest(),
+    }
+    contents = {path: buffer.getvalue(), path.with_suffix(".json"): (json.dumps(record, indent=2) + "\n").encode()}
+    for target, content in contents.items():
+        temporary = target.with_name(f".{target.name}.partial")
+        temporary.write_bytes(content)
+        temporary.replace(target)
+    return path
+
+
+def load_reference(path: str | Path, problem: Problem, z0: Tensor) -> ReferenceTrajectory:
+    """The stored optima that start from ``z0``, ``(B, n)``, flown again to see that they are still of this problem.
+
+    Raises:
+        ValueError: if a file is missing, cut short or edited, is of another problem, lacks a state of z0, or if
+            ``rollout`` no longer gives the stored costs.
+    """
+    check_state(problem, z0, "z0")
+    path = _npz(path)
+    try:
+        record = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
+        content = path.read_bytes()
+    except (OSError, ValueError) as error:
+        raise ValueError(f"{path} and its JSON cannot be read: {error}") from None
+    if not isinstance(record, dict) or record.get("format") != FORMAT:
+        raise ValueError(f"{path.with_suffix('.json')} does not describe a reference of format {FORMAT}")
+    identity = _identity(problem)
+    if {k: record.get(k) for k in identity} != identity:
+        raise ValueError(f"{path} is of {record.get('class')} {record.get('parameters')}; expected {identity}")
+    if hashlib.sha256(content).hexdigest() != record.get("sha256"):
+        raise ValueError(f"{path} was cut short or edited: its SHA-256 does not match its JSON")
+    with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
+        stored = dict(arrays)
+    z0 = z0.detach().double().cpu()
+    known = {row.tobytes(): index for index, row in enumerate(stored["z"][0])}
+    rows = [known.get(row.tobytes()) for row in z0.numpy()]
+    if None in rows:
+        raise ValueError(f"{path} has no optimum from the state with index {rows.index(None)}")
+    status = tuple(stored.pop("status")[rows].tolist())
+    kept = {k: torch.from_numpy(v if k == "t" else v[:, rows] if v.ndim == 3 else v[rows]) for k, v in stored.items()}
+    reference = ReferenceTrajectory(**kept, status=status)
+    again = _fly(problem, z0, reference.u).cost
+    if not (_agree(again, reference.cost) | reference.cost.isnan()).all():
+        raise ValueError(f"{path} is out of date: its controls now cost something else")
+    return reference
+
+
+def find_reference(problem: Problem, z0: Tensor, folder: str | Path = FOLDER) -> ReferenceTrajectory | None:
+    """The first stored reference of this problem, at its own number of steps, that holds every state of ``z0``."""
+    for path in sorted(Path(folder).glob("*.npz")):
+        try:
+            reference = load_reference(path, problem, z0)
+        except ValueError as error:
+            logging.getLogger(__name__).debug("%s", error)
+        else:
+            if len(reference.u) == problem.steps:
+                return reference
+    return None
+
+
+def _npz(path: str | Path) -> Path:
+    return Path(f"{str(path).removesuffix('.npz')}.npz")  # a name may hold dots
+
+
+def _identity(problem: Problem) -> dict[str, Any]:
+    """Class and parameters, as JSON gives them back."""
+    identity = {"class": class_name(type(problem)), "parameters": problem_parameters(problem)}
+    plain: dict[str, Any] = json.loads(json.dumps(identity))
+    return plain

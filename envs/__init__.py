@@ -1,0 +1,1 @@
+"""Problems, their one discretisation, and the Gymnasium environments made from them."""

@@ -1,0 +1,56 @@
+"""The problems by name: short names for the command line and for checkpoints, ``module:ClassName`` for a user's own."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from typing import Any
+
+from .double_integrator import DoubleIntegrator
+from .problem import Problem
+from .quadrotor import Quadrotor
+
+PROBLEMS: dict[str, tuple[type[Problem], dict[str, Any]]] = {
+    "quadrotor": (Quadrotor, {}),
+    "double_integrator": (DoubleIntegrator, {}),
+}
+"""Short name -> (class, arguments)."""
+
+
+def make_problem(name: str) -> Problem:
+    """The problem called ``name``: a short name, or ``module:ClassName`` of a Problem with working defaults.
+
+    Raises:
+        ValueError: if there is no such problem, with the names that exist.
+    """
+    if name in PROBLEMS:
+        problem, arguments = PROBLEMS[name]
+        return problem(**arguments)
+    module, _, attribute = name.partition(":")
+    if not attribute:
+        raise ValueError(f"no problem is called {name!r}; expected one of {sorted(PROBLEMS)} or module:ClassName")
+    if "" not in sys.path:  # a console script does not look in the current folder, its user does
+        sys.path.insert(0, "")
+    try:
+        found = getattr(importlib.import_module(module), attribute)
+    except (ImportError, AttributeError) as error:
+        raise ValueError(f"cannot import {name!r}: {error}") from error
+    problem = found() if isinstance(found, type) else found
+    if not isinstance(problem, Problem):
+        raise ValueError(f"{name!r} is a {type(problem).__name__}; expected a pontryagin.Problem")
+    return problem
+
+
+def problem_class(record: str) -> type[Problem] | None:
+    """The class that ``class_name`` named, among ours and those already imported; never imports anything."""
+    for problem, _ in PROBLEMS.values():
+        if class_name(problem) == record:
+            return problem
+    module, _, attribute = record.partition(":")
+    found = getattr(sys.modules.get(module), attribute, None)
+    return found if isinstance(found, type) and issubclass(found, Problem) else None
+
+
+def class_name(problem: type[Problem]) -> str:
+    """How checkpoints record a class: ``module:ClassName``."""
+    return f"{problem.__module__}:{problem.__qualname__}"

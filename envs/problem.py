@@ -1,0 +1,194 @@
+"""The optimal control problem: dynamics f, costs L and G, initial states rho_0; everything else derives from it."""
+
+from __future__ import annotations
+
+import abc
+import dataclasses
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+
+import numpy as np
+import torch
+from torch import Tensor
+
+if TYPE_CHECKING:
+    from .scene import Scene
+
+Bound: TypeAlias = "float | Sequence[float] | Tensor"
+
+
+class ControlHamiltonian(Protocol):
+    """The Hamiltonian as a function of the control alone: u -> H(t, z, p, u), with t, z, p held.
+
+    H separates over the diagonal blocks of its Hessian. Terms free of u may be left out of ``value``.
+    Controls may carry leading axes, ``(..., B, m)``, for many candidates at once.
+    """
+
+    def start(self) -> Tensor:
+        """A control of the right size to begin the search at, ``(B, m)``; it need not be admissible."""
+
+    def value(self, u: Tensor) -> Tensor:
+        """H by block, ``(..., B, m / block)``, up to a constant free of u."""
+
+    def gradient(self, u: Tensor) -> Tensor:
+        """∇_u H, ``(..., B, m)``."""
+
+    def hessian(self, u: Tensor) -> Tensor:
+        """Diagonal blocks of H_uu, ``(..., B, m / block, block, block)``."""
+
+
+class Problem(abc.ABC):
+    """A finite-horizon optimal control problem, written once as batched torch functions.
+
+        min_u  ∫_0^T L(t, z, u) dt + G(z(T))   s.t.  z' = f(t, z, u),  z(0) ~ rho_0,  u in [low, high]
+
+    Subclass it as a frozen dataclass and write ``dynamics``, ``running_cost``, ``terminal_cost`` and
+    ``sample_initial_state``; the rest is optional. Shapes: t ``()`` or ``(B,)``, z ``(B, n)``, u ``(B, m)``.
+
+    Raises:
+        ValueError: on construction, if a dimension, the horizon, the number of steps or a bound makes no sense.
+    """
+
+    state_dim: int
+    control_dim: int
+    horizon: float
+    steps: int
+    control_low: Bound = -100.0
+    """Smallest control, finite; a number or one per control. Set it: the action space is scaled to [low, high]."""
+    control_high: Bound = 100.0
+    """Largest control."""
+    state_scale: Bound = 1.0
+    """Typical size of each state; the value function divides its inputs by it."""
+    state_bound: Bound = 1e6
+    """Bound of the observation space; observations are clipped to it, states are not."""
+    success_radius: float = 0.1
+    """An episode is a success when ``terminal_error`` is at most this."""
+
+    def __post_init__(self) -> None:
+        check_problem(self)
+
+    @abc.abstractmethod
+    def dynamics(self, t: Tensor, z: Tensor, u: Tensor) -> Tensor:
+        """f(t, z, u), ``(B, n)``."""
+
+    @abc.abstractmethod
+    def running_cost(self, t: Tensor, z: Tensor, u: Tensor) -> Tensor:
+        """L(t, z, u), ``(B,)``."""
+
+    @abc.abstractmethod
+    def terminal_cost(self, z: Tensor) -> Tensor:
+        """G(z), ``(B,)``."""
+
+    @abc.abstractmethod
+    def sample_initial_state(self, batch: int, generator: torch.Generator | None = None) -> Tensor:
+        """``(batch, n)`` states from rho_0, on the CPU."""
+
+    @property
+    def control_block(self) -> int:
+        """Size of the diagonal blocks of H_uu."""
+        return self.control_dim
+
+    @property
+    def time_step(self) -> float:
+        """dt = horizon / steps: the control is held over it."""
+        return self.horizon / self.steps
+
+    def control_bounds(self, like: Tensor) -> tuple[Tensor, Tensor]:
+        """``(low, high)``, each ``(m,)``, with the dtype and device of ``like``."""
+        return vector(self.control_low, self.control_dim, like), vector(self.control_high, self.control_dim, like)
+
+    def terminal_error(self, z: Tensor) -> Tensor:
+        """Distance of z from the target, ``(B,)``, in the unit of position; G itself unless overridden."""
+        return self.terminal_cost(z)
+
+    def control_hamiltonian(self, t: Tensor, z: Tensor, p: Tensor) -> ControlHamiltonian | None:
+        """A closed form of u -> H and its derivatives, if known; ``None`` derives them from f and L."""
+        return None
+
+    def metrics(self, z: Tensor) -> dict[str, Tensor]:
+        """Further figures of a state, each ``(B,)``, for ``info`` and ``evaluate``."""
+        return {}
+
+    def scene(self, t: float, z: np.ndarray, u: np.ndarray) -> Scene | None:
+        """What to draw for one state ``(n,)`` and control ``(m,)``; ``None`` draws the state as a chart."""
+        return None
+
+
+def vector(bound: Bound, size: int, like: Tensor) -> Tensor:
+    """A number or a sequence as a ``(size,)`` tensor on the device of ``like``."""
+    return torch.as_tensor(bound, dtype=like.dtype, device=like.device).expand(size)
+
+
+def check_problem(problem: Problem) -> None:
+    """Refuse dimensions, horizons and bounds that make no sense.
+
+    Raises:
+        ValueError: naming the field, what came and what was expected.
+    """
+    name = type(problem).__name__
+    for field in ("state_dim", "control_dim", "steps"):
+        value = getattr(problem, field)
+        if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+            raise ValueError(f"{name}.{field} is {value!r}; expected a positive integer")
+    if not (np.isfinite(problem.horizon) and problem.horizon > 0):
+        raise ValueError(f"{name}.horizon is {problem.horizon!r}; expected a positive, finite time")
+    if problem.control_block < 1 or problem.control_dim % problem.control_block:
+        raise ValueError(
+            f"{name}.control_block is {problem.control_block}; expected a divisor of control_dim {problem.control_dim}"
+        )
+    sizes = {"control_low": problem.control_dim, "control_high": problem.control_dim}
+    sizes |= {"state_scale": problem.state_dim, "state_bound": problem.state_dim}
+    for field, size in sizes.items():
+        array = np.asarray(getattr(problem, field), dtype=float)
+        if array.shape not in ((), (size,)):
+            raise ValueError(f"{name}.{field} has shape {array.shape}; expected a number or ({size},)")
+        if not np.isfinite(array).all():
+            raise ValueError(f"{name}.{field} is {array}; expected finite numbers")
+        if field.startswith("state") and (array <= 0).any():
+            raise ValueError(f"{name}.{field} is {array}; expected positive numbers")
+    low, high = (np.asarray(getattr(problem, f), dtype=float) for f in ("control_low", "control_high"))
+    if (low >= high).any():
+        raise ValueError(f"{name}.control_low {low} is not below control_high {high}")
+
+
+def check_state(problem: Problem, z: Tensor, name: str = "z") -> None:
+    """Refuse a state batch of the wrong kind, shape or content; reads values on the host, so not for hot loops.
+
+    Raises:
+        ValueError: saying what came and what was expected, with the index of the first bad sample.
+    """
+    if not isinstance(z, Tensor):
+        raise ValueError(f"{name} is a {type(z).__name__}; expected a torch.Tensor of shape (B, {problem.state_dim})")
+    if z.ndim != 2 or z.shape[1] != problem.state_dim:
+        raise ValueError(
+            f"{name} has shape {tuple(z.shape)}; {type(problem).__name__} has state_dim {problem.state_dim}, "
+            f"expected (B, {problem.state_dim})"
+        )
+    if not z.dtype.is_floating_point:
+        raise ValueError(f"{name} has dtype {z.dtype}; expected a floating-point dtype")
+    check_finite(name, z)
+
+
+def check_finite(name: str, x: Tensor) -> None:
+    """Refuse NaN and infinity.
+
+    Raises:
+        ValueError: naming the first bad sample (index along the first axis).
+    """
+    if torch.compiler.is_compiling() or isinstance(x, torch._subclasses.FakeTensor):
+        return
+    finite = np.isfinite(x.detach().cpu().numpy())
+    if not finite.all():
+        raise ValueError(f"{name} is not finite; the first bad sample has index {int(np.argwhere(~finite)[0][0])}")
+
+
+def problem_parameters(problem: Problem) -> dict[str, Any]:
+    """The fields of a problem as plain data (tensors and tuples become lists), for checkpoints and logs."""
+    if not dataclasses.is_dataclass(problem):
+        return {}
+    plain = {f.name: getattr(problem, f.name) for f in dataclasses.fields(problem) if f.init}
+    return {k: v.tolist() if isinstance(v, Tensor) else _listed(v) for k, v in plain.items()}
+
+
+def _listed(value: Any) -> Any:
+    return [_listed(v) for v in value] if isinstance(value, tuple | list) else value

@@ -1,0 +1,53 @@
+"""Settings and small problems that several tests share."""
+
+import dataclasses
+import os
+
+import pytest
+import torch
+
+os.environ.setdefault("SDL_VIDEODRIVER", "dummy")
+os.environ.setdefault("SDL_AUDIODRIVER", "dummy")
+
+import pontryagin
+from pontryagin import Problem, Quadrotor
+
+
+@dataclasses.dataclass(frozen=True)
+class Pendulum(Problem):
+    """A user's problem: no closed form anywhere, two blocks of one control, bounds that bind."""
+
+    horizon: float = 1.0
+    steps: int = 8
+    state_dim = 2
+    control_dim = 2
+    control_block = 1
+    control_low = -1.5
+    control_high = 1.0
+
+    def dynamics(self, t, z, u):
+        return torch.stack([z[..., 1] + 0.1 * u[..., 1], torch.sin(z[..., 0]) + u[..., 0]], -1)
+
+    def running_cost(self, t, z, u):
+        return torch.cosh(u).sum(-1) + 0.1 * (z * z).sum(-1)
+
+    def terminal_cost(self, z):
+        return 2.0 * (z * z).sum(-1)
+
+    def sample_initial_state(self, batch, generator=None):
+        return 0.5 * torch.randn(batch, 2, generator=generator)
+
+
+@pytest.fixture
+def pendulum():
+    return Pendulum()
+
+
+@pytest.fixture
+def short_quadrotor():
+    return Quadrotor(steps=12)
+
+
+@pytest.fixture
+def policy(short_quadrotor):
+    return pontryagin.ImplicitPolicy(short_quadrotor, pontryagin.ValueFunction(short_quadrotor, 16, seed=0))

@@ -1,0 +1,103 @@
+"""Rules that keep the door to the GPU open, tested without one."""
+
+import ast
+from pathlib import Path
+
+import pytest
+import torch
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.utils._python_dispatch import TorchDispatchMode
+
+import pontryagin
+from pontryagin import GradientAscent, ProjectedNewton, Quadrotor, ValueFunction, rollout, solve_argmax
+from pontryagin.envs.boundary import transition
+
+ROOT = Path(pontryagin.__file__).resolve().parent
+
+
+class NoHostRead(TorchDispatchMode):
+    """Raises where a value would travel from the device to the host."""
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        if function in (torch.ops.aten._local_scalar_dense.default, torch.ops.aten.item.default):
+            raise AssertionError("a value was read on the host in the hot path")
+        return function(*args, **(kwargs or {}))
+
+
+def test_the_mode_catches_a_read():
+    with NoHostRead(), pytest.raises(AssertionError):
+        float(torch.ones(()))
+
+
+@pytest.mark.parametrize("gradient", ["jfb", "implicit", "unroll"])
+@pytest.mark.parametrize("operator", [ProjectedNewton(), GradientAscent(0.01)])
+def test_no_value_is_read_on_the_host(operator, gradient):
+    problem = Quadrotor(steps=3)
+    value = ValueFunction(problem, 8, seed=0)
+
+    def controller(t, z):
+        _, p = value.gradient(t, z)
+        return solve_argmax(problem, t, z, p, operator=operator, gradient=gradient, max_iterations=3).control
+
+    z0 = problem.sample_initial_state(4)
+    with NoHostRead():
+        rollout(problem, controller, z0).cost.mean().backward()
+    assert all(w.grad is not None for name, w in value.named_parameters() if name != "constant")
+
+
+def test_derived_hamiltonian_reads_nothing(pendulum):
+    z = pendulum.sample_initial_state(4)
+    p = torch.randn(4, 2, requires_grad=True)
+    with NoHostRead():
+        solve_argmax(pendulum, 0.0, z, p).control.sum().backward()
+
+
+def test_every_tensor_follows_its_inputs_to_cuda():
+    """Under FakeTensor a tensor created on the CPU in the hot path would raise where it meets a CUDA one."""
+    problem = Quadrotor(steps=3)
+    with FakeTensorMode(allow_non_fake_inputs=False), torch.no_grad():  # autograd asks for a CUDA stream
+        # Module.to("cuda") asks for a real driver even here, so each weight is made anew on the fake device.
+        value = ValueFunction(problem, 8, seed=0)
+        for module in value.modules():
+            for name, weight in list(module._parameters.items()):
+                module._parameters[name] = torch.nn.Parameter(torch.empty(weight.shape, device="cuda"))
+        value.scale = torch.empty(value.scale.shape, device="cuda")
+        policy = pontryagin.ImplicitPolicy(problem, value)
+        z0 = torch.zeros(4, 12, device="cuda")
+        path = rollout(problem, policy, z0)
+        assert path.cost.device.type == path.u.device.type == "cuda"
+        index = torch.zeros(4, dtype=torch.int64, device="cuda")
+        step = transition(problem, index, z0, torch.zeros(4, 4, device="cuda"))
+        assert {x.device.type for x in step} == {"cuda"}
+
+
+def test_the_step_compiles_whole(pendulum):
+    value = ValueFunction(pendulum, 8, seed=0)
+
+    def step(t, z):
+        _, p = value.gradient(t, z)
+        return solve_argmax(pendulum, t, z, p, max_iterations=2).control
+
+    z = pendulum.sample_initial_state(4, torch.Generator().manual_seed(0))
+    t = torch.tensor(0.2)
+    compiled = torch.compile(step, fullgraph=True)(t, z)
+    torch.testing.assert_close(compiled, step(t, z))
+    compiled.sum().backward()
+    assert value.opening.grad.isfinite().all()
+
+
+ORDER = {"envs": 0, "controllers": 1, "training": 2}
+
+
+def test_imports_go_one_way_and_heavy_ones_stay_inside():
+    for folder, rank in ORDER.items():
+        for path in sorted((ROOT / folder).glob("*.py")):
+            tree = ast.parse(path.read_text(encoding="utf-8"))
+            for node in ast.walk(tree):
+                if isinstance(node, ast.ImportFrom) and node.level == 2:
+                    assert ORDER[(node.module or "").split(".")[0]] < rank, f"{path}: imports {node.module}"
+            heavy = {"pygame", "casadi", "mujoco", "stable_baselines3"}
+            for node in tree.body:
+                names = [a.name for a in node.names] if isinstance(node, ast.Import) else []
+                names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+                assert not heavy & {n.split(".")[0] for n in names}, f"{path} imports {names} at module level"

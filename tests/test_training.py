@@ -1,0 +1,219 @@
+"""Training: the JFB gradient of J, the Riccati oracle, resume after SIGKILL, determinism."""
+
+import dataclasses
+import math
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+import torch
+
+from pontryagin import DoubleIntegrator, Quadrotor, TrainConfig, ValueFunction, evaluate, rollout, train
+from pontryagin.training.checkpoint import read_checkpoint
+from pontryagin.training.config import RECIPES
+from pontryagin.training.loss import make_step, path_loss
+from pontryagin.training.train import _begin, learning_rate
+
+
+def riccati_cost(problem, z0):
+    """Optimal cost of the double integrator with held controls: discrete Riccati with exact zero-order hold."""
+    dt = problem.time_step
+    a, b = torch.tensor([[1.0, dt], [0.0, 1.0]]).double(), torch.tensor([[dt**2 / 2], [dt]]).double()
+    r, s = torch.tensor([[dt]]).double(), 10.0 * torch.eye(2).double()  # ½ uᵀ r u, ½ zᵀ s z
+    for _ in range(problem.steps):
+        k = torch.linalg.solve(r + b.T @ s @ b, b.T @ s @ a)
+        s = a.T @ s @ (a - b @ k)
+    return 0.5 * torch.einsum("bi,ij,bj->b", z0.double(), s, z0.double())
+
+
+def test_riccati_bounds_every_controller_from_below():
+    problem = DoubleIntegrator()
+    z0 = torch.randn(32, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    best = riccati_cost(problem, z0)
+    for gain in (0.5, 1.0, 2.0):
+        path = rollout(problem, lambda t, z, k=gain: -k * z.sum(-1, keepdim=True), z0)
+        assert (path.cost >= best - 1e-9).all()
+
+
+def test_training_reaches_riccati_within_one_percent():
+    problem = DoubleIntegrator(steps=10)
+    config = TrainConfig(iterations=1000, learning_rate=1e-2, width=32, argmax_iterations=1, compile=True)
+    policy, history = train(problem, config)
+    z0 = problem.sample_initial_state(256, torch.Generator().manual_seed(1))
+    best = riccati_cost(problem, z0).mean().item()
+    reached = evaluate(problem, policy, z0).cost.mean().item()
+    assert best * (1 - 1e-4) <= reached <= 1.01 * best
+    assert history.rows[-1]["iteration"] == 1000 and history.best["validation_cost"] < 1.1 * best
+
+
+def test_jfb_gradient_of_the_cost_against_finite_differences(pendulum):
+    """d/dtheta of J through the whole rollout: with ProjectedNewton, JFB is exact (float64)."""
+    problem = dataclasses.replace(pendulum, steps=4)
+    value = ValueFunction(problem, 6, seed=2).double()
+    config = TrainConfig(argmax_iterations=12, argmax_tolerance=1e-13, backtracks=8)
+    step = make_step(problem, value, config)
+    z0 = problem.sample_initial_state(3, torch.Generator().manual_seed(0)).double()
+    path_loss(problem, value, step, z0, config).total.backward()
+    generator = torch.Generator().manual_seed(1)
+    for weight in (value.opening, value.hidden[0], value.output, value.quadratic, value.linear):
+        direction = torch.randn(weight.shape, generator=generator, dtype=torch.float64)
+        ends = []
+        for sign in (1, -1):
+            with torch.no_grad():
+                weight += sign * 1e-6 * direction
+                ends.append(path_loss(problem, value, step, z0, config).total.item())
+                weight -= sign * 1e-6 * direction
+        assert (weight.grad * direction).sum().item() == pytest.approx((ends[0] - ends[1]) / 2e-6, rel=1e-5, abs=1e-8)
+
+
+def test_penalties_enter_with_their_weights(pendulum):
+    value = ValueFunction(pendulum, 6, seed=0)
+    z0 = pendulum.sample_initial_state(3, torch.Generator().manual_seed(0))
+    totals = {}
+    for name in ("hjb_weight", "terminal_value_weight", "terminal_gradient_weight"):
+        totals[name] = []
+        for weight in (0.0, 1.0, 2.0):
+            config = TrainConfig(**{name: weight})
+            totals[name].append(path_loss(pendulum, value, make_step(pendulum, value, config), z0, config).total.item())
+        low, middle, high = totals[name]
+        assert middle > low and high - low == pytest.approx(2 * (middle - low), rel=1e-4)
+
+
+def test_same_seed_same_curve(pendulum):
+    config = TrainConfig(iterations=6, validate_every=2, batch=8, validation_states=8, width=8)
+    curves = [train(pendulum, config)[1].column("validation_cost") for _ in range(2)]
+    assert curves[0] == curves[1]
+    assert train(pendulum, dataclasses.replace(config, seed=1))[1].column("validation_cost") != curves[0]
+
+
+def test_clock_stops_training(pendulum):
+    _, history = train(pendulum, TrainConfig(minutes=0.03, iterations=10**6, batch=4, validation_states=4, width=8))
+    assert history.rows[-1]["seconds"] < 20
+
+
+SCRIPT = """
+import sys
+from pathlib import Path
+sys.path.insert(0, {tests!r})
+from conftest import Pendulum
+from pontryagin import TrainConfig, train
+train(Pendulum(), TrainConfig(iterations=120, validate_every=10, batch=8, validation_states=8, width=8,
+                              checkpoint_seconds=0.5, out=Path(sys.argv[1]), resume=len(sys.argv) > 2))
+"""
+
+
+def test_resume_after_sigkill_continues_the_same_curve(tmp_path):
+    script = tmp_path / "run.py"
+    script.write_text(SCRIPT.format(tests=os.path.dirname(__file__)))
+    run = [sys.executable, str(script)]
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    subprocess.run([*run, str(whole)], check=True, capture_output=True)
+    process = subprocess.Popen([*run, str(killed)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline:
+        log = killed / "log.csv"
+        if (killed / "checkpoint.json").exists() and log.exists() and len(log.read_text().splitlines()) > 3:
+            break
+        time.sleep(0.02)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert not (killed / "policy.json").exists(), "the run ended before it was killed"
+    subprocess.run([*run, str(killed), "resume"], check=True, capture_output=True)
+
+    def curve(folder):
+        rows = [line.split(",") for line in (folder / "log.csv").read_text().splitlines()]
+        keep = [i for i, name in enumerate(rows[0]) if name != "seconds"]
+        return [[row[i] for i in keep] for row in rows]
+
+    assert curve(whole) == curve(killed) and len(curve(whole)) == 13
+
+
+def test_resume_refuses_another_run(pendulum, tmp_path):
+    config = TrainConfig(iterations=2, batch=4, validation_states=4, width=8, out=tmp_path)
+    train(pendulum, config)
+    with pytest.raises(ValueError, match="other settings.*batch"):
+        train(pendulum, dataclasses.replace(config, batch=5, resume=True))
+    with pytest.raises(ValueError, match="this run is of"):
+        train(DoubleIntegrator(), dataclasses.replace(config, resume=True))
+    weights = next(tmp_path.glob("checkpoint-*.safetensors"))
+    weights.write_bytes(weights.read_bytes()[:-1])
+    progress = _begin(pendulum, config, torch.device("cpu"))
+    with pytest.raises(ValueError, match="cut short"):
+        read_checkpoint(tmp_path, pendulum, config, progress)
+
+
+def test_bad_gradient_is_skipped_and_counted(pendulum):
+    class Spoiled(type(pendulum)):
+        def terminal_cost(self, z):
+            return super().terminal_cost(z) * float("nan")
+
+    with pytest.warns(UserWarning, match="not finite"):
+        _, history = train(Spoiled(), TrainConfig(iterations=2, batch=4, validation_states=4, width=8))
+    assert history.rows[-1]["skipped"] == 2
+
+
+def test_learning_rate_is_one_cycle():
+    config = TrainConfig(learning_rate=1.0, warmup=0.25)
+    assert learning_rate(config, 0.0) == pytest.approx(1 / 25)
+    assert learning_rate(config, 0.25) == pytest.approx(1.0)
+    assert learning_rate(config, 1.0) == pytest.approx(1e-3)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [{"iterations": 0}, {"minutes": -1}, {"batch": 0}, {"hjb_weight": -1}, {"warmup": 1.0}, {"resume": True}],
+)
+def test_refused_settings(fields):
+    with pytest.raises(ValueError, match=next(iter(fields))):
+        TrainConfig(**fields)
+
+
+def test_recipes_are_for_shipped_problems():
+    from pontryagin.envs.catalog import PROBLEMS
+
+    assert set(RECIPES) <= set(PROBLEMS)
+
+
+def test_evaluation_figures(policy, short_quadrotor):
+    z0 = short_quadrotor.sample_initial_state(6, torch.Generator().manual_seed(0))
+    result = evaluate(short_quadrotor, policy, z0, reference_cost=torch.ones(6))
+    figures = result.summary()
+    assert figures["cost_mean"] == pytest.approx(result.cost.mean().item())
+    assert figures["gap_worst"] == pytest.approx(result.cost.max().item() - 1, rel=1e-5)
+    assert all(math.isfinite(v) for v in figures.values()) and figures["latency_ms"] > 0
+    plain = evaluate(short_quadrotor, lambda t, z: torch.ones(len(z), 4), z0)
+    assert plain.residual is None and plain.gap is None
+    with pytest.raises(ValueError, match="index 2"):
+        evaluate(short_quadrotor, policy, torch.cat([z0[:2], z0[:1] * float("inf")]))
+
+
+def test_command_line(tmp_path, capsys):
+    from pontryagin.training.cli import main
+
+    folder = str(tmp_path / "run")
+    main(["train", "double_integrator", "--iterations", "2", "--validation-states", "4", "--out", folder])
+    assert {"policy.json", "checkpoint.json", "config.json", "log.csv", "trajectory.png", "history.png"} <= {
+        p.name for p in (tmp_path / "run").iterdir()
+    }
+    capsys.readouterr()
+    main(["evaluate", folder, "--states", "4", "--json"])
+    assert '"cost_mean"' in capsys.readouterr().out
+    main(["plot", folder, "--out", str(tmp_path / "figures"), "--states", "3"])
+    main(["play", folder, "--episodes", "1", "--out", str(tmp_path / "film.gif"), "--width", "160"])
+    assert (tmp_path / "film.gif").stat().st_size > 1000 and (tmp_path / "figures" / "trajectory.png").exists()
+    with pytest.raises(SystemExit) as stop:
+        main(["evaluate", "no-such-policy"])
+    assert stop.value.code == 2
+
+
+def test_quadrotor_improves_at_once():
+    """Twenty iterations from random weights already lower the cost a lot."""
+    policy, history = train(
+        Quadrotor(steps=20),
+        TrainConfig(iterations=20, batch=16, width=32, learning_rate=3e-2, validation_states=16, validate_every=1),
+    )
+    costs = history.column("validation_cost")
+    assert min(costs) < 0.8 * costs[0] and policy.problem.steps == 20

@@ -1,0 +1,1 @@
+"""Training through the rollout, evaluation, and the command line."""

@@ -1,0 +1,119 @@
+"""The state of a training run on disk: enough to go on as if it had never stopped."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..controllers.storage import read_store, write_store
+from ..controllers.value import ValueFunction
+from ..envs.catalog import class_name
+from ..envs.problem import Problem, problem_parameters
+from .config import TrainConfig
+
+FREE = ("minutes", "iterations", "out", "resume", "checkpoint_seconds", "device", "compile")
+"""Fields that a resumed run may change."""
+
+
+@dataclasses.dataclass
+class History:
+    """The curve of a run: one row per validation."""
+
+    rows: list[dict[str, float]] = dataclasses.field(default_factory=list)
+
+    def column(self, name: str) -> list[float]:
+        """All values of a column: iteration, seconds, cost, validation_cost, terminal_error, residual, .."""
+        return [row[name] for row in self.rows]
+
+    @property
+    def best(self) -> dict[str, float]:
+        """The row with the lowest validation cost."""
+        return min(self.rows, key=lambda row: row["validation_cost"])
+
+
+@dataclasses.dataclass
+class Progress:
+    """Where a run stands. ``best`` are the weights with the lowest validation cost.
+
+    ``usual_norm`` is the running mean of the gradient's norm, ``skipped`` counts gradients that were not finite.
+    """
+
+    value: ValueFunction
+    optimizer: torch.optim.Adam
+    generator: torch.Generator
+    history: History
+    best: dict[str, Tensor]
+    best_cost: float = float("inf")
+    iteration: int = 0
+    seconds: float = 0.0
+    skipped: int = 0
+    usual_norm: float = 0.0
+
+
+def write_checkpoint(folder: Path, problem: Problem, config: TrainConfig, progress: Progress) -> None:
+    """Write everything the next iteration depends on, atomically, to ``folder/checkpoint.json`` and its weights."""
+    tensors = {f"value.{k}": v for k, v in progress.value.state_dict().items()}
+    tensors |= {f"best.{k}": v for k, v in progress.best.items()}
+    for index, state in progress.optimizer.state_dict()["state"].items():
+        tensors |= {f"adam.{index}.{k}": torch.as_tensor(v) for k, v in state.items()}
+    tensors["generator"] = progress.generator.get_state()
+    write_store(
+        folder,
+        "checkpoint",
+        tensors,
+        {
+            "kind": "TrainingRun",
+            "problem": {"class": class_name(type(problem)), "parameters": problem_parameters(problem)},
+            "config": plain_config(config),
+            "history": progress.history.rows,
+            "best_cost": progress.best_cost,
+            "iteration": progress.iteration,
+            "seconds": progress.seconds,
+            "skipped": progress.skipped,
+            "usual_norm": progress.usual_norm,
+        },
+    )
+
+
+def read_checkpoint(folder: Path, problem: Problem, config: TrainConfig, progress: Progress) -> None:
+    """Fill ``progress`` from ``folder``.
+
+    Raises:
+        ValueError: if it is damaged, of another problem, or of a run with other settings (naming them).
+    """
+    tensors, record = read_store(folder, "checkpoint")
+    expected = {"class": class_name(type(problem)), "parameters": problem_parameters(problem)}
+    if record.get("kind") != "TrainingRun" or record["problem"] != expected:
+        raise ValueError(f"{folder} holds a run of {record.get('problem')}; this run is of {expected}")
+    now = plain_config(config)
+    changed = {
+        k: (record["config"].get(k), v) for k, v in now.items() if k not in FREE and record["config"].get(k) != v
+    }
+    if changed:
+        raise ValueError(f"{folder} was trained with other settings; (then, now): {changed}")
+    progress.value.load_state_dict(_under(tensors, "value."))
+    progress.best = _under(tensors, "best.")
+    adam = progress.optimizer.state_dict()
+    for name, tensor in _under(tensors, "adam.").items():
+        index, _, key = name.partition(".")
+        adam["state"].setdefault(int(index), {})[key] = tensor
+    progress.optimizer.load_state_dict(adam)
+    progress.generator.set_state(tensors["generator"])
+    progress.history = History(record["history"])
+    for field in ("best_cost", "iteration", "seconds", "skipped", "usual_norm"):
+        setattr(progress, field, record[field])
+
+
+def plain_config(config: TrainConfig) -> dict[str, Any]:
+    """The configuration as JSON would give it back."""
+    plain: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(config), default=str))
+    return plain
+
+
+def _under(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}

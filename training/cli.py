@@ -1,0 +1,206 @@
+"""The command line: ``pontryagin train | evaluate | play | plot | reference``."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import torch
+import tyro
+from rich.console import Console
+from rich.table import Table
+
+from ..controllers.policy import ImplicitPolicy
+from ..controllers.reference import FOLDER, find_reference, save_reference, solve_reference
+from ..envs.catalog import PROBLEMS, make_problem
+from ..envs.environment import frames_per_second
+from .checkpoint import History
+from .config import TrainConfig, recipe
+from .evaluate import Evaluation, evaluate
+from .film import film, write_film
+from .plots import history_figure, trajectory_figure
+from .train import train
+
+ProblemName = Annotated[
+    str, tyro.conf.Positional, tyro.conf.arg(metavar="PROBLEM", help="quadrotor, .. or module:ClassName for your own")
+]
+STORED = Path(__file__).resolve().parent.parent / FOLDER
+"""References that come with a checkout of the project."""
+PolicyPath = Annotated[
+    str, tyro.conf.Positional, tyro.conf.arg(metavar="CHECKPOINT", help="a folder that train wrote, or a shipped name")
+]
+
+
+def train_command(problem: ProblemName, config: tyro.conf.OmitArgPrefixes[TrainConfig]) -> None:
+    """Train a feedback controller: Adam on E[J] through the implicit argmax, with the JFB gradient.
+
+    The defaults are the recipe of the problem. For example
+
+        pontryagin train quadrotor --minutes 15 --out runs/quadrotor
+        pontryagin train my_module:Rocket --iterations 3000 --compile --out runs/rocket
+        pontryagin train quadrotor --out runs/quadrotor --resume
+    """
+    made = make_problem(problem)
+    if config.out is None:
+        config = dataclasses.replace(config, out=Path("runs") / problem.replace(":", "."))
+    policy, history = train(made, config)
+    best = history.best
+    Console().print(
+        f"best validation cost {best['validation_cost']:.4f} at iteration {best['iteration']:.0f}, "
+        f"{best['seconds']:.0f} s; policy in {config.out}"
+    )
+    assert config.out is not None
+    _plots(policy, history, 16, config.out)
+
+
+def evaluate_command(checkpoint: PolicyPath, states: int = 128, seed: int = 0, json: bool = False) -> None:
+    """Fly a policy from seeded initial states and print what it costs.
+
+    The gap to the optimum is printed too, where ``pontryagin reference`` has stored it for these states.
+
+    Args:
+        checkpoint: the policy.
+        states: how many initial states are drawn from rho_0.
+        seed: of the draw.
+        json: print JSON instead of a table.
+    """
+    policy = ImplicitPolicy.load(checkpoint, device="cpu")
+    figures = measure(policy, states, seed).summary()
+    if json:
+        print(_json(figures))
+        return
+    table = Table(title=f"{type(policy.problem).__name__}: {checkpoint}, {states} states, seed {seed}")
+    table.add_column("figure")
+    table.add_column("value", justify="right")
+    for name, value in figures.items():
+        table.add_row(name, f"{value:.6g}")
+    Console().print(table)
+
+
+def play_command(
+    checkpoint: PolicyPath, episodes: int = 3, seed: int = 0, out: Path | None = None, width: int = 640
+) -> None:
+    """Watch a policy in a window, or write a film where ``--out`` names one.
+
+    Args:
+        checkpoint: the policy.
+        episodes: episodes from different initial states.
+        seed: of the initial states.
+        out: a .gif or .mp4 to write instead of opening a window.
+        width: of the film, in pixels.
+    """
+    policy = ImplicitPolicy.load(checkpoint, device="cpu")
+    problem = policy.problem
+    states = problem.sample_initial_state(episodes, torch.Generator().manual_seed(seed)).numpy()
+    if out is not None:
+        every = max(1, frames_per_second(problem) // 15)
+        print(write_film(film(problem, policy, states, every), out, frames_per_second(problem) // every, width))
+        return
+    from ..envs.environment import OptimalControlEnv
+
+    environment = OptimalControlEnv(problem, render_mode="human")
+    for state in states:
+        observation, _ = environment.reset(options={"state": state})
+        memory, done = None, False
+        while not done:
+            action, memory = policy.predict(observation, memory)
+            observation, _, done, _, _ = environment.step(action)
+    environment.close()
+
+
+def plot_command(checkpoint: PolicyPath, out: Path | None = None, states: int = 16, seed: int = 0) -> None:
+    """Draw paths, controls, states and argmax residual; and the learning curve if the folder has one.
+
+    Args:
+        checkpoint: the policy.
+        out: folder for the figures; the current one unless given.
+        states: initial states drawn.
+        seed: of the draw.
+    """
+    policy = ImplicitPolicy.load(checkpoint, device="cpu")
+    log = Path(checkpoint) / "log.csv"
+    history = History(_read_rows(log)) if log.exists() else None
+    for path in _plots(policy, history, states, out or Path("."), seed):
+        print(path)
+
+
+def measure(policy: ImplicitPolicy, states: int, seed: int) -> Evaluation:
+    """``evaluate`` on seeded initial states, against the stored optima if there are any."""
+    z0 = policy.problem.sample_initial_state(states, torch.Generator().manual_seed(seed))
+    stored = find_reference(policy.problem, z0) or find_reference(policy.problem, z0, STORED)
+    return evaluate(policy.problem, policy, z0, None if stored is None else stored.cost)
+
+
+def reference_command(
+    problem: ProblemName, states: int = 128, seed: int = 0, processes: int = 1, starts: int = 1, out: Path = FOLDER
+) -> None:
+    """Solve for the open-loop optimum from seeded initial states with IPOPT and store it for ``evaluate``.
+
+    Args:
+        problem: the problem.
+        states: initial states drawn from rho_0.
+        seed: of the draw.
+        processes: worker processes.
+        starts: initial guesses of each solve; the cheapest is kept.
+        out: folder for the .npz and the .json beside it.
+    """
+    made = make_problem(problem)
+    z0 = made.sample_initial_state(states, torch.Generator().manual_seed(seed))
+    found = solve_reference(made, z0, processes=processes, starts=starts)
+    command = f"pontryagin reference {problem} --states {states} --seed {seed} --starts {starts}"
+    path = save_reference(out / f"{problem.replace(':', '.')}-{states}-{seed}", made, found, command)
+    cost, seconds = found.cost, found.seconds
+    Console().print(
+        f"optimal cost {float(cost.mean()):.4f} ± {float(cost.std(correction=0)):.4f}, {int(found.converged.sum())} of "
+        f"{states} converged, {float(seconds.median()):.2f} s per state (median); {path}"
+    )
+
+
+def _plots(policy: ImplicitPolicy, history: History | None, states: int, out: Path, seed: int = 0) -> list[Path]:
+    paths = [trajectory_figure(policy.problem, measure(policy, states, seed), out / "trajectory.png")]
+    if history is not None and history.rows:
+        paths.append(history_figure(history, out / "history.png"))
+    return paths
+
+
+def _read_rows(log: Path) -> list[dict[str, float]]:
+    import csv
+
+    with log.open(newline="", encoding="utf-8") as file:
+        return [{k: float(v) for k, v in row.items()} for row in csv.DictReader(file)]
+
+
+def _json(figures: dict[str, float]) -> str:
+    return json.dumps(figures, indent=2)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """The entry point of ``pontryagin`` and ``python -m pontryagin``."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    named = [a for a in arguments[1:] if a in PROBLEMS]
+    defaults = recipe(named[0]) if arguments[:1] == ["train"] and named else TrainConfig()
+
+    def train_with_recipe(problem: ProblemName, config: tyro.conf.OmitArgPrefixes[TrainConfig] = defaults) -> None:
+        train_command(problem, config)
+
+    train_with_recipe.__doc__ = train_command.__doc__
+    commands: dict[str, Any] = {
+        "train": train_with_recipe,
+        "evaluate": evaluate_command,
+        "play": play_command,
+        "plot": plot_command,
+        "reference": reference_command,
+    }
+    try:
+        tyro.extras.subcommand_cli_from_dict(
+            commands,
+            prog="pontryagin",
+            description="Feedback controllers derived from the model, trained by Jacobian-free backpropagation.",
+            args=arguments,
+        )
+    except ValueError as error:
+        Console(stderr=True).print(f"[red]error:[/red] {error}", highlight=False)
+        raise SystemExit(2) from None

@@ -1,0 +1,123 @@
+"""What a training run is: one dataclass, read by the command line, written beside the results."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Literal
+
+from ..controllers.argmax import GradientAscent, Operator, ProjectedNewton
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainConfig:
+    """Training of a value function through the rollout.
+
+    The run ends at ``minutes`` or ``iterations``, whichever is first.
+    """
+
+    minutes: float | None = None
+    """Wall-clock budget. With one, the learning rate follows the clock too, so runs differ from machine to machine."""
+    iterations: int = 4000
+    """Steps of Adam, each on fresh initial states."""
+    seed: int = 0
+    """Of the initial weights and of the initial states."""
+    batch: int = 64
+    """Initial states per iteration."""
+    steps: int | None = None
+    """Control steps of a training rollout; the problem's own unless given. Fewer are faster."""
+    refine: float = 0.4
+    """Share of the run, its end, that uses the problem's own number of steps where ``steps`` is another."""
+    width: int = 64
+    """Units of a layer of the value function."""
+    depth: int = 1
+    """Residual layers after the opening one."""
+    rank: int = 10
+    """Rank of the value function's quadratic term."""
+    learning_rate: float = 1e-2
+    """Peak of the one-cycle schedule."""
+    warmup: float = 0.2
+    """Share of the run in which the learning rate rises."""
+    betas: tuple[float, float] = (0.9, 0.99)
+    """Adam's two decay rates."""
+    gradient_clip: float = 2.0
+    """Largest norm of the gradient, in multiples of its running mean; a longer one is scaled down to it."""
+    operator: Literal["newton", "ascent"] = "newton"
+    """T: projected Newton, or the projected gradient ascent of the slides."""
+    step_size: float = 1e-2
+    """α of the ascent operator."""
+    backtracks: int = 3
+    """Step lengths that the Newton operator tries."""
+    gradient: Literal["jfb", "implicit", "unroll"] = "jfb"
+    """How the argmax is differentiated."""
+    argmax_iterations: int = 5
+    """Applications of T in a training step."""
+    argmax_tolerance: float = 1e-6
+    """Relative size of ∇_u H at which a sample's search ends."""
+    hjb_weight: float = 0.0
+    """Weight of ∫ |∂_t phi - max_u H| dt along the path."""
+    terminal_value_weight: float = 0.0
+    """Weight of |phi(T, z(T)) - G(z(T))|."""
+    terminal_gradient_weight: float = 0.0
+    """Weight of |∇phi(T, z(T)) - ∇G(z(T))|₁."""
+    validation_states: int = 128
+    """Fixed initial states on which the best weights are chosen; never trained on."""
+    validate_every: int = 100
+    """Iterations between validations."""
+    checkpoint_seconds: float = 30.0
+    """Seconds between checkpoints."""
+    compile: bool = False
+    """Compile one step (argmax, RK4, cost) with torch.compile: about a minute once, then several times faster."""
+    device: str = "auto"
+    """``auto`` is CUDA where there is one."""
+    out: Path | None = None
+    """Folder for the policy, the checkpoint, config.json, log.csv and TensorBoard events; none if not given."""
+    resume: bool = False
+    """Go on from the checkpoint in ``out``; the curve continues as if it had never stopped."""
+
+    def __post_init__(self) -> None:
+        positive: tuple[str, ...] = (
+            "iterations",
+            "batch",
+            "width",
+            "rank",
+            "learning_rate",
+            "gradient_clip",
+            "step_size",
+            "backtracks",
+        )
+        positive += ("argmax_iterations", "validation_states", "validate_every")
+        for name in positive:
+            if not getattr(self, name) > 0:
+                raise ValueError(f"TrainConfig.{name} is {getattr(self, name)!r}; expected a positive number")
+        for name in ("minutes", "steps"):
+            value = getattr(self, name)
+            if value is not None and not value > 0:
+                raise ValueError(f"TrainConfig.{name} is {value!r}; expected a positive number or None")
+        for name in ("hjb_weight", "terminal_value_weight", "terminal_gradient_weight", "depth", "argmax_tolerance"):
+            if not getattr(self, name) >= 0:
+                raise ValueError(f"TrainConfig.{name} is {getattr(self, name)!r}; expected a number >= 0")
+        if not 0 <= self.refine <= 1:
+            raise ValueError(f"TrainConfig.refine is {self.refine!r}; expected a share in [0, 1]")
+        if not 0 <= self.warmup < 1:
+            raise ValueError(f"TrainConfig.warmup is {self.warmup!r}; expected a share in [0, 1)")
+        if self.resume and self.out is None:
+            raise ValueError("TrainConfig.resume needs out, the folder that holds the checkpoint")
+
+    def make_operator(self) -> Operator:
+        """The fixed-point operator T."""
+        return ProjectedNewton(self.backtracks) if self.operator == "newton" else GradientAscent(self.step_size)
+
+
+RECIPES: dict[str, TrainConfig] = {
+    "quadrotor": TrainConfig(
+        iterations=7000, steps=80, width=96, learning_rate=1.5e-2, argmax_iterations=5, backtracks=3, compile=True
+    ),
+    "double_integrator": TrainConfig(iterations=1500, learning_rate=1e-2),
+}
+"""Defaults of ``pontryagin train NAME``, found by measurement."""
+
+
+def recipe(name: str) -> TrainConfig:
+    """The recipe of a shipped problem; the plain defaults for any other."""
+    return RECIPES.get(name, TrainConfig())

@@ -1,0 +1,125 @@
+"""How good is a controller: cost, miss, success, argmax residual, latency, and the gap to the optimum where known."""
+
+from __future__ import annotations
+
+import dataclasses
+import statistics
+import time
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..controllers.policy import ImplicitPolicy
+from ..envs.integrate import Controller, Trajectory, rollout
+from ..envs.problem import Problem, check_finite, check_state
+
+
+@dataclasses.dataclass(frozen=True)
+class Evaluation:
+    """Figures over a batch of initial states.
+
+    Attributes:
+        cost: ``(B,)`` J = ∫L + G.
+        terminal_error: ``(B,)`` distance from the target at T.
+        success: ``(B,)`` whether that is within ``problem.success_radius``.
+        residual: ``(K, B)`` relative argmax residual along the paths; ``None`` for a controller without an argmax.
+        latency: median seconds of one answer for one state: ``predict`` if there is one, else the call.
+        trajectory: the paths.
+        reference_cost: ``(B,)`` optimal costs from the same states, where they are known.
+        metrics: the problem's own, at T.
+    """
+
+    cost: Tensor
+    terminal_error: Tensor
+    success: Tensor
+    residual: Tensor | None
+    latency: float
+    trajectory: Trajectory
+    reference_cost: Tensor | None = None
+    metrics: dict[str, Tensor] = dataclasses.field(default_factory=dict)
+
+    @property
+    def gap(self) -> Tensor | None:
+        """cost / reference cost - 1, ``(B,)``."""
+        return None if self.reference_cost is None else self.cost / self.reference_cost - 1
+
+    def summary(self) -> dict[str, float]:
+        """The figures as plain numbers, for tables and JSON."""
+        figures = {
+            "states": float(len(self.cost)),
+            "cost_mean": float(self.cost.mean()),
+            "cost_std": float(self.cost.std(correction=0)),
+            "cost_median": float(self.cost.median()),
+            "cost_worst": float(self.cost.max()),
+            "running_cost_mean": float(self.trajectory.running_cost.mean()),
+            "terminal_error_mean": float(self.terminal_error.mean()),
+            "terminal_error_worst": float(self.terminal_error.max()),
+            "success_rate": float(self.success.float().mean()),
+            "latency_ms": 1e3 * self.latency,
+        }
+        if self.residual is not None:
+            figures["residual_mean"] = float(self.residual.mean())
+            figures["residual_999"] = float(np.quantile(self.residual.numpy(), 0.999))
+            figures["residual_max"] = float(self.residual.max())
+        if self.gap is not None and self.reference_cost is not None:
+            figures["reference_mean"] = float(self.reference_cost.mean())
+            figures["gap_of_means"] = float(self.cost.mean() / self.reference_cost.mean() - 1)
+            figures["gap_mean"], figures["gap_median"] = float(self.gap.mean()), float(self.gap.median())
+            figures["gap_worst"] = float(self.gap.max())
+        return figures | {f"{name}_mean": float(metric.mean()) for name, metric in self.metrics.items()}
+
+
+@torch.no_grad()
+def evaluate(problem: Problem, controller: Controller, z0: Tensor, reference_cost: Tensor | None = None) -> Evaluation:
+    """Fly ``controller`` from ``z0``, ``(B, n)``, and measure.
+
+    Args:
+        problem: what is controlled.
+        controller: any callable (t, z) -> u; an ``ImplicitPolicy`` also reports its argmax residual.
+        z0: initial states; their device and dtype are used throughout.
+        reference_cost: ``(B,)`` optimal costs from the same states.
+
+    Raises:
+        ValueError: on bad states, or if a cost is not finite (with the index of the first such state).
+    """
+    check_state(problem, z0, "z0")
+    residuals: list[Tensor] = []
+
+    def observed(t: Tensor, z: Tensor) -> Tensor:
+        if not isinstance(controller, ImplicitPolicy):
+            return controller(t, z)
+        solution = controller.solve(t, z)
+        residuals.append(solution.residual.cpu())
+        return solution.control
+
+    path = rollout(problem, observed, z0)
+    check_finite("the cost", path.cost)
+    error = problem.terminal_error(path.z[-1])
+    if reference_cost is not None and reference_cost.shape != path.cost.shape:
+        raise ValueError(f"reference_cost has shape {tuple(reference_cost.shape)}; expected {tuple(path.cost.shape)}")
+    return Evaluation(
+        cost=path.cost.cpu(),
+        terminal_error=error.cpu(),
+        success=(error <= problem.success_radius).cpu(),
+        residual=torch.stack(residuals) if residuals else None,
+        latency=latency(controller, path.z[len(path.z) // 2, :1], float(path.t[len(path.t) // 2])),
+        trajectory=path,
+        reference_cost=None if reference_cost is None else reference_cost.cpu(),
+        metrics={name: metric.cpu() for name, metric in problem.metrics(path.z[-1]).items()},
+    )
+
+
+def latency(controller: Any, z: Tensor, t: float, calls: int = 200) -> float:
+    """Median seconds of one answer for one state, ``(1, n)``, after 20 calls to warm up."""
+    observation = np.append(z[0].cpu().numpy(), t).astype(np.float32)
+    times = []
+    for _ in range(calls + 20):
+        begin = time.perf_counter()
+        if hasattr(controller, "predict"):
+            controller.predict(observation)
+        else:
+            controller(torch.tensor(t, dtype=z.dtype, device=z.device), z)
+        times.append(time.perf_counter() - begin)
+    return statistics.median(times[20:])

@@ -1,0 +1,57 @@
+"""Episodes on film: GIF or MP4, headless."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..envs.environment import OptimalControlEnv
+from ..envs.problem import Problem
+
+Predict = Callable[[np.ndarray], np.ndarray]
+
+
+def film(problem: Problem, policy: Any, states: np.ndarray, every: int = 4, hold: int = 12) -> Iterable[np.ndarray]:
+    """Frames ``(H, W, 3)`` of one episode from each row of ``states``, every ``every``-th step, the last one held."""
+    environment = OptimalControlEnv(problem, render_mode="rgb_array")
+    for state in states:
+        observation, _ = environment.reset(options={"state": state})
+        memory, done, count = None, False, 0
+        while not done:
+            action, memory = policy.predict(observation, memory)
+            observation, _, done, _, _ = environment.step(action)
+            frame = environment.render()
+            count += 1
+            if frame is not None and (done or count % every == 0):
+                yield from [frame] * (hold if done else 1)
+    environment.close()
+
+
+def write_film(frames: Iterable[np.ndarray], path: Path, fps: int = 15, width: int | None = None) -> Path:
+    """Write frames to ``path``: ``.gif`` (palette of 64 colours) or ``.mp4``; ``width`` scales them down.
+
+    Raises:
+        ValueError: on another ending, or without frames.
+    """
+    import imageio
+    from PIL import Image
+
+    if path.suffix not in (".gif", ".mp4"):
+        raise ValueError(f"{path} ends in {path.suffix!r}; expected .gif or .mp4")
+    pictures = [Image.fromarray(frame) for frame in frames]
+    if not pictures:
+        raise ValueError("no frames to write")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if width is not None:
+        height = round(pictures[0].height * width / pictures[0].width / 2) * 2
+        pictures = [p.resize((width, height), Image.Resampling.LANCZOS) for p in pictures]
+    if path.suffix == ".mp4":
+        imageio.mimwrite(path, [np.asarray(p) for p in pictures], fps=fps, macro_block_size=1)
+        return path
+    palette = pictures[len(pictures) // 2].quantize(64, dither=Image.Dither.NONE)
+    flat = [p.quantize(palette=palette, dither=Image.Dither.NONE) for p in pictures]
+    flat[0].save(path, save_all=True, append_images=flat[1:], duration=round(1000 / fps), loop=0, optimize=True)
+    return path

@@ -1,0 +1,92 @@
+"""Figures for people who look before they read; matplotlib, headless."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import matplotlib.figure
+import numpy as np
+
+from ..envs.problem import Problem
+from .checkpoint import History
+from .evaluate import Evaluation
+
+INK, SOFT, ACCENT = "#1f2937", "#9ca3af", "#2563eb"
+
+
+def trajectory_figure(problem: Problem, result: Evaluation, path: Path, shown: int = 16) -> Path:
+    """States, controls with their bounds, accumulated cost by state and argmax residual over time, to ``path``."""
+    t = result.trajectory.t.cpu().numpy()
+    z, u = (x[:, :shown].cpu().numpy() for x in (result.trajectory.z, result.trajectory.u))
+    figure = matplotlib.figure.Figure(figsize=(12, 7), layout="constrained")
+    axes = figure.subplots(2, 2)
+    _plane(problem, axes[0, 0], z)
+    _controls(problem, axes[0, 1], t, u)
+    _states(axes[1, 0], t, z)
+    _residuals(axes[1, 1], t, result)
+    cost = f"J = {float(result.cost.mean()):.3f} ± {float(result.cost.std(correction=0)):.3f}"
+    figure.suptitle(f"{type(problem).__name__}: {len(result.cost)} initial states, {cost}", color=INK, fontsize=14)
+    return _save(figure, path)
+
+
+def history_figure(history: History, path: Path, optimum: float | None = None) -> Path:
+    """Validation cost over wall time, logarithmic, with the optimum as a line where it is known."""
+    figure = matplotlib.figure.Figure(figsize=(8, 4.5), layout="constrained")
+    axis = figure.subplots()
+    minutes = np.array(history.column("seconds")) / 60
+    axis.semilogy(minutes, history.column("cost"), color=SOFT, lw=1, label="training batch")
+    axis.semilogy(minutes, history.column("validation_cost"), color=ACCENT, lw=2, label="validation")
+    if optimum is not None:
+        axis.axhline(optimum, color=INK, ls="--", lw=1, label=f"open-loop optimum {optimum:.2f}")
+    axis.set(xlabel="wall time (minutes)", ylabel="cost J", title="Training through the implicit argmax")
+    axis.legend(frameon=False)
+    return _save(figure, path)
+
+
+def _plane(problem: Problem, axis: matplotlib.axes.Axes, z: np.ndarray) -> None:
+    """The paths in the first two states, from a dot to a cross."""
+    columns = (0, min(1, z.shape[2] - 1))
+    for i in range(z.shape[1]):
+        axis.plot(z[:, i, columns[0]], z[:, i, columns[1]], lw=1.2, alpha=0.8)
+    axis.plot(z[0, :, columns[0]], z[0, :, columns[1]], "o", color=INK, ms=3, label="start")
+    axis.plot(z[-1, :, columns[0]], z[-1, :, columns[1]], "x", color="crimson", ms=7, label="end")
+    axis.set(xlabel="state 0", ylabel="state 1", title="paths")
+    axis.legend(frameon=False)
+
+
+def _controls(problem: Problem, axis: matplotlib.axes.Axes, t: np.ndarray, u: np.ndarray) -> None:
+    """Mean control over the states and its range; bounds dotted where they are near."""
+    for j in range(min(u.shape[2], 8)):
+        line = axis.step(t[:-1], u[:, :, j].mean(1), where="post", label=f"$u_{{{j + 1}}}$")[0]
+        low, high = u[:, :, j].min(1), u[:, :, j].max(1)
+        axis.fill_between(t[:-1], low, high, step="post", color=line.get_color(), alpha=0.15, lw=0)
+    axis.set(xlabel="time", title="controls: mean and range")
+    axis.legend(frameon=False, ncols=2)
+
+
+def _states(axis: matplotlib.axes.Axes, t: np.ndarray, z: np.ndarray) -> None:
+    for j in range(min(z.shape[2], 12)):
+        axis.plot(t, z[:, :, j].mean(1), lw=1.5, label=f"$z_{{{j + 1}}}$")
+    axis.set(xlabel="time", title="states: mean")
+    axis.legend(frameon=False, ncols=3, fontsize=8)
+
+
+def _residuals(axis: matplotlib.axes.Axes, t: np.ndarray, result: Evaluation) -> None:
+    if result.residual is None:
+        axis.hist(result.cost.numpy(), bins=24, color=ACCENT)
+        axis.set(xlabel="cost J", title="cost over the initial states")
+        return
+    residual = np.maximum(result.residual.numpy(), 1e-9)
+    axis.semilogy(t[:-1], residual.max(1), color=ACCENT, lw=1.5, label="largest")
+    axis.semilogy(t[:-1], np.median(residual, 1), color=SOFT, lw=1.5, label="median")
+    axis.set(xlabel="time", title="argmax residual |∇$_u$H| / (1 + |∇φ·f$_u$|)")
+    axis.legend(frameon=False)
+
+
+def _save(figure: matplotlib.figure.Figure, path: Path) -> Path:
+    for axis in figure.axes:
+        axis.spines[["top", "right"]].set_visible(False)
+        axis.grid(alpha=0.25)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=130)
+    return path

@@ -1,0 +1,87 @@
+"""What a run shows while it goes on: a progress bar, a CSV file, TensorBoard events."""
+
+from __future__ import annotations
+
+import csv
+import time
+from pathlib import Path
+from types import TracebackType
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+
+class Report:
+    """Progress on the terminal (a bar, or a line per validation where there is no terminal) and on disk.
+
+    Args:
+        out: folder for ``log.csv`` and TensorBoard events; ``None`` writes nothing.
+        rows: rows of a resumed run, rewritten so that the log has no gap and no echo.
+    """
+
+    def __init__(self, out: Path | None, rows: list[dict[str, float]]) -> None:
+        self.console = Console()
+        self.bar = Progress(
+            TextColumn("training"), BarColumn(24), TextColumn("{task.percentage:>3.0f}%"),
+            TextColumn("{task.fields[text]}"),
+            TimeElapsedColumn(), TextColumn("ETA"), TimeRemainingColumn(elapsed_when_finished=False),
+            console=self.console, disable=not self.console.is_terminal,
+        )  # fmt: skip
+        self.task = self.bar.add_task("", total=1.0, text="")
+        self.out = out
+        self.writer = None
+        self.last = (time.monotonic(), 0)
+        if out is not None:
+            from torch.utils.tensorboard import SummaryWriter
+
+            self.writer = SummaryWriter(str(out), purge_step=int(rows[-1]["iteration"]) + 1 if rows else 0)
+            (out / "log.csv").unlink(missing_ok=True)
+            for row in rows:
+                self._append(row)
+
+    def __enter__(self) -> Report:
+        self.bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.bar.stop()
+        if self.writer is not None:
+            self.writer.close()
+
+    def update(self, share: float, iteration: int, cost: float, error: float, residual: float) -> None:
+        """Move the bar: ``share`` of the run done, mean cost, mean terminal error, largest argmax residual."""
+        then, before = self.last
+        rate = (iteration - before) / max(time.monotonic() - then, 1e-9)
+        if iteration % 50 == 0:
+            self.last = (time.monotonic(), iteration)
+        text = f"iter {iteration}  cost {cost:.3f}  miss {error:.3f}  residual {residual:.0e}  {rate:.1f} it/s"
+        self.bar.update(self.task, completed=min(share, 1.0), text=text)
+
+    def validated(self, row: dict[str, float], share: float) -> None:
+        """Log a validation."""
+        if not self.console.is_terminal:
+            left = row["seconds"] * (1 - share) / max(share, 1e-9)
+            print(
+                f"iter {row['iteration']:6.0f}  cost {row['cost']:10.3f}  validation {row['validation_cost']:10.3f}  "
+                f"miss {row['terminal_error']:.4f}  residual {row['residual']:.1e}  "
+                f"{row['iteration'] / max(row['seconds'], 1e-9):5.1f} it/s  {row['seconds']:6.0f} s, {left:.0f} s left",
+                flush=True,
+            )
+        if self.out is not None:
+            self._append(row)
+        if self.writer is not None:
+            for name, value in row.items():
+                if name != "iteration":
+                    self.writer.add_scalar(name, value, int(row["iteration"]))
+
+    def _append(self, row: dict[str, float]) -> None:
+        assert self.out is not None
+        path = self.out / "log.csv"
+        fresh = not path.exists()
+        with path.open("a", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, list(row))
+            if fresh:
+                writer.writeheader()
+            writer.writerow(row)

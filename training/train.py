@@ -1,0 +1,149 @@
+"""Train phi_theta so that the controller it implies is cheap: Adam on E[J] with the JFB gradient."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import time
+import warnings
+
+import torch
+from torch import Tensor
+
+from ..controllers.policy import ImplicitPolicy
+from ..controllers.value import ValueFunction
+from ..envs.integrate import rollout
+from ..envs.problem import Problem, check_state
+from .checkpoint import History, Progress, plain_config, read_checkpoint, write_checkpoint
+from .config import TrainConfig
+from .loss import Loss, StepFunction, make_step, path_loss
+from .report import Report
+
+VALIDATION_SEED = 7_919
+"""Validation states are drawn from a generator of their own, so that every run and every seed shares them."""
+
+
+def train(problem: Problem, config: TrainConfig | None = None) -> tuple[ImplicitPolicy, History]:
+    """Minimise E_{z0 ~ rho_0}[J] over theta (slides, eq. 1-3) and return the best policy on validation states.
+
+    Fresh initial states every iteration. A gradient that is not finite is not applied, and counted in the history
+    (``skipped``); the argmax's residual is logged. With ``config.out`` the run can be killed at any time and resumed.
+
+    Raises:
+        ValueError: if the configuration or the problem makes no sense, or ``resume`` finds another run.
+    """
+    config = TrainConfig() if config is None else config
+    device = torch.device(
+        ("cuda" if torch.cuda.is_available() else "cpu") if config.device == "auto" else config.device
+    )
+    seen = torch.Generator().manual_seed(VALIDATION_SEED)
+    validation = problem.sample_initial_state(config.validation_states, seen).to(device)
+    check_state(problem, validation, "sample_initial_state's answer")
+    progress = _begin(problem, config, device)
+    if config.out is not None:
+        config.out.mkdir(parents=True, exist_ok=True)
+        if config.resume:
+            read_checkpoint(config.out, problem, config, progress)
+        (config.out / "config.json").write_text(json.dumps(plain_config(config), indent=2) + "\n", encoding="utf-8")
+    _descend(problem, config, progress, validation)
+    progress.value.load_state_dict(progress.best)
+    policy = _policy(problem, progress.value, config)
+    if config.out is not None:
+        policy.save(config.out, {"training": plain_config(config), "best": progress.history.best})
+    return policy, progress.history
+
+
+def _begin(problem: Problem, config: TrainConfig, device: torch.device) -> Progress:
+    value = ValueFunction(problem, config.width, config.depth, config.rank, config.seed).to(device)
+    optimizer = torch.optim.Adam(value.parameters(), lr=config.learning_rate, betas=config.betas)
+    best = {k: v.clone() for k, v in value.state_dict().items()}
+    return Progress(value, optimizer, torch.Generator().manual_seed(config.seed), History(), best)
+
+
+def _descend(problem: Problem, config: TrainConfig, progress: Progress, validation: Tensor) -> None:
+    """The loop: draw, descend, now and then validate and save."""
+    coarse = problem if config.steps is None else dataclasses.replace(problem, steps=config.steps)  # type: ignore[type-var]
+    step = make_step(problem, progress.value, config)
+    before = progress.seconds
+    started = saved = time.monotonic()
+    with Report(config.out, progress.history.rows) as report:
+        while (share := _share(progress, config)) < 1:
+            course = problem if share >= 1 - config.refine else coarse
+            loss, size = _iterate(course, config, progress, step, learning_rate(config, share), validation.device)
+            progress.seconds = before + time.monotonic() - started
+            share = _share(progress, config)
+            report.update(share, progress.iteration, float(loss.cost), float(loss.terminal_error), float(loss.residual))
+            if progress.iteration % config.validate_every == 0 or share >= 1:
+                report.validated(_validate(problem, config, progress, loss, size, validation), share)
+            if config.out is not None and (time.monotonic() - saved > config.checkpoint_seconds or share >= 1):
+                write_checkpoint(config.out, problem, config, progress)
+                saved = time.monotonic()
+
+
+def _iterate(
+    course: Problem, config: TrainConfig, progress: Progress, step: StepFunction, rate: float, device: torch.device
+) -> tuple[Loss, float]:
+    """One step of Adam; returns the loss and the norm of its gradient."""
+    z0 = course.sample_initial_state(config.batch, progress.generator).to(device)
+    loss = path_loss(course, progress.value, step, z0, config)
+    progress.optimizer.zero_grad(set_to_none=True)
+    loss.total.backward()
+    size = float(torch.nn.utils.get_total_norm([w.grad for w in progress.value.parameters() if w.grad is not None]))
+    if math.isfinite(size):
+        limit = config.gradient_clip * (progress.usual_norm or size)
+        torch.nn.utils.clip_grads_with_norm_(progress.value.parameters(), limit, torch.tensor(size))
+        progress.usual_norm += 0.05 * (min(size, limit) - progress.usual_norm) if progress.iteration else size
+        progress.optimizer.param_groups[0]["lr"] = rate
+        progress.optimizer.step()
+    else:
+        progress.skipped += 1
+        warnings.warn(f"iteration {progress.iteration}: the gradient is not finite; step skipped", stacklevel=2)
+    progress.iteration += 1
+    return loss, size
+
+
+@torch.no_grad()
+def _validate(
+    problem: Problem, config: TrainConfig, progress: Progress, loss: Loss, size: float, validation: Tensor
+) -> dict[str, float]:
+    """Cost on the fixed states with the problem's own number of steps; keeps the best weights."""
+    path = rollout(problem, _policy(problem, progress.value, config), validation)
+    cost = float(path.cost.mean())
+    row = {
+        "iteration": float(progress.iteration),
+        "seconds": progress.seconds,
+        "cost": float(loss.cost),
+        "validation_cost": cost,
+        "terminal_error": float(problem.terminal_error(path.z[-1]).mean()),
+        "residual": float(loss.residual),
+        "gradient_norm": size,
+        "learning_rate": progress.optimizer.param_groups[0]["lr"],
+        "skipped": float(progress.skipped),
+    }
+    progress.history.rows.append(row)
+    if cost < progress.best_cost or not progress.best:
+        progress.best_cost = cost
+        progress.best = {k: v.clone() for k, v in progress.value.state_dict().items()}
+    return row
+
+
+def learning_rate(config: TrainConfig, share: float) -> float:
+    """One cycle: cosine up from 1/25 of the peak during the warm-up, cosine down to 1/1000 of it after (Smith 2018)."""
+    low, final = config.learning_rate / 25, config.learning_rate / 1000
+    if share < config.warmup:
+        return low + (config.learning_rate - low) * 0.5 * (1 - math.cos(math.pi * share / config.warmup))
+    rest = (share - config.warmup) / (1 - config.warmup)
+    return final + (config.learning_rate - final) * 0.5 * (1 + math.cos(math.pi * min(rest, 1.0)))
+
+
+def _share(progress: Progress, config: TrainConfig) -> float:
+    """How much of the run is done, by iterations or by the clock, whichever is further."""
+    by_count = progress.iteration / config.iterations
+    return by_count if config.minutes is None else max(by_count, progress.seconds / (60 * config.minutes))
+
+
+def _policy(problem: Problem, value: ValueFunction, config: TrainConfig) -> ImplicitPolicy:
+    operator = config.make_operator()
+    iterations = 2 * config.argmax_iterations if config.operator == "newton" else config.argmax_iterations
+    return ImplicitPolicy(problem, value, operator, iterations, config.argmax_tolerance)
