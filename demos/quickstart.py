@@ -23,7 +23,7 @@ def main(minutes: float = 3.0, out: Path = Path("results/demo"), compile: bool =
     Args:
         minutes: training time, compilation included.
         out: where the pictures go.
-        compile: compile the training step; needs a C++ compiler on the CPU.
+        compile: compile the training step, where there is a compiler.
     """
     problem = Quadrotor()
     optimum = solve_reference(problem, torch.zeros(1, 12)).cost.item()

@@ -26,6 +26,7 @@ from .boundary import (
     sample_states,
     transition,
 )
+from .compiling import compiled
 from .environment import frames_per_second
 from .problem import Problem, check_finite
 from .render import Renderer
@@ -70,7 +71,7 @@ class OptimalControlVectorEnv(gymnasium.vector.VectorEnv[np.ndarray, np.ndarray,
         self.observation_space = batch_space(self.single_observation_space, num_envs)
         self.action_space = batch_space(self.single_action_space, num_envs)
         step: TransitionFunction = functools.partial(transition, problem)
-        self._transition = torch.compile(step, fullgraph=True, dynamic=False) if compile else step
+        self._transition = compiled(step, self.device) if compile else step
         self._randoms = [seeding.np_random()[0] for _ in range(num_envs)]
         self._renderers: list[Renderer] = []
         self._z: torch.Tensor | None = None

@@ -217,3 +217,9 @@ def test_quadrotor_improves_at_once():
     )
     costs = history.column("validation_cost")
     assert min(costs) < 0.8 * costs[0] and policy.problem.steps == 20
+
+
+def test_without_a_compiler_training_runs_eagerly(pendulum, monkeypatch):
+    monkeypatch.setattr("pontryagin.envs.compiling.compiler_at_hand", lambda: False)
+    with pytest.warns(UserWarning, match="no C"):
+        train(pendulum, TrainConfig(iterations=1, batch=4, validation_states=4, width=8, compile=True))

@@ -31,7 +31,7 @@ def film(problem: Problem, policy: Any, states: np.ndarray, every: int = 4, hold
 
 
 def write_film(frames: Iterable[np.ndarray], path: Path, fps: int = 15, width: int | None = None) -> Path:
-    """Write frames to ``path``: ``.gif`` (palette of 64 colours) or ``.mp4``; ``width`` scales them down.
+    """Write frames to ``path``: ``.gif`` (palette of 255 colours) or ``.mp4``; ``width`` scales them down.
 
     Raises:
         ValueError: on another ending, or without frames.
@@ -51,7 +51,7 @@ def write_film(frames: Iterable[np.ndarray], path: Path, fps: int = 15, width: i
     if path.suffix == ".mp4":
         imageio.mimwrite(path, [np.asarray(p) for p in pictures], fps=fps, macro_block_size=1)
         return path
-    palette = pictures[len(pictures) // 2].quantize(64, dither=Image.Dither.NONE)
+    palette = pictures[len(pictures) // 2].quantize(255, dither=Image.Dither.NONE)
     flat = [p.quantize(palette=palette, dither=Image.Dither.NONE) for p in pictures]
     flat[0].save(path, save_all=True, append_images=flat[1:], duration=round(1000 / fps), loop=0, optimize=True)
     return path

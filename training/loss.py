@@ -11,6 +11,7 @@ from torch import Tensor
 from ..controllers.argmax import solve_argmax
 from ..controllers.hamiltonian import hamiltonian
 from ..controllers.value import ValueFunction
+from ..envs.compiling import compiled
 from ..envs.integrate import advance
 from ..envs.problem import Problem
 from .config import TrainConfig
@@ -57,7 +58,7 @@ def make_step(problem: Problem, value: ValueFunction, config: TrainConfig) -> St
             hjb = (slope_t - hamiltonian(problem, t, z, p, solution.control)).abs()
         return Step(after, cost, solution.residual.detach(), hjb)
 
-    return torch.compile(step, fullgraph=True, dynamic=False) if config.compile else step
+    return compiled(step, value.scale.device) if config.compile else step
 
 
 def path_loss(problem: Problem, value: ValueFunction, step: StepFunction, z0: Tensor, config: TrainConfig) -> Loss:

@@ -50,7 +50,7 @@ def _plane(problem: Problem, axis: matplotlib.axes.Axes, z: np.ndarray) -> None:
         axis.plot(z[:, i, columns[0]], z[:, i, columns[1]], lw=1.2, alpha=0.8)
     axis.plot(z[0, :, columns[0]], z[0, :, columns[1]], "o", color=INK, ms=3, label="start")
     axis.plot(z[-1, :, columns[0]], z[-1, :, columns[1]], "x", color="crimson", ms=7, label="end")
-    axis.set(xlabel="state 0", ylabel="state 1", title="paths")
+    axis.set(xlabel="$z_1$", ylabel="$z_2$", title="paths")
     axis.legend(frameon=False)
 
 

@@ -50,7 +50,8 @@ def train(problem: Problem, config: TrainConfig | None = None) -> tuple[Implicit
     progress.value.load_state_dict(progress.best)
     policy = _policy(problem, progress.value, config)
     if config.out is not None:
-        policy.save(config.out, {"training": plain_config(config), "best": progress.history.best})
+        settings = {k: v for k, v in plain_config(config).items() if k not in ("out", "resume", "device")}
+        policy.save(config.out, {"training": settings, "best": progress.history.best})
     return policy, progress.history
 
 

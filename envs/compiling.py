@@ -1,0 +1,30 @@
+"""torch.compile where it can work: the CPU back end needs a C++ compiler and Python's headers."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sysconfig
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar, cast
+
+import torch
+
+F = TypeVar("F", bound=Callable[..., object])
+
+
+def compiled(function: F, device: torch.device) -> F:
+    """``function`` compiled as one graph of fixed shapes; as it is, with a warning, where no compiler is at hand."""
+    if device.type == "cpu" and not compiler_at_hand():
+        warnings.warn("no C++ compiler or no Python headers: running eagerly, several times slower", stacklevel=2)
+        return function
+    return cast(F, torch.compile(function, fullgraph=True, dynamic=False))
+
+
+def compiler_at_hand() -> bool:
+    """Whether torch's CPU back end would find what it needs."""
+    headers = Path(sysconfig.get_path("include")) / "Python.h"
+    names = (os.environ.get("CXX"), "g++", "clang++", "cl")
+    return headers.exists() and any(name is not None and shutil.which(name) for name in names)

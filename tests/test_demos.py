@@ -1,0 +1,37 @@
+"""Every demo runs, headless and briefly."""
+
+import importlib.util
+from pathlib import Path
+
+import pytest
+
+FOLDER = Path(__file__).resolve().parent.parent / "demos"
+BRIEF = {
+    "quickstart": lambda out: {"minutes": 0.05, "out": out, "compile": False},
+    "fly_quadrotor": lambda out: {"episodes": 1, "out": out / "film.gif"},
+    "speed": lambda out: {"envs": 64, "runs": 2, "training": False},
+}
+
+
+def test_every_demo_has_a_brief_form():
+    assert {path.stem for path in FOLDER.glob("*.py")} == set(BRIEF)
+
+
+@pytest.mark.parametrize("name", sorted(BRIEF))
+def test_demo(name, tmp_path, capsys):
+    spec = importlib.util.spec_from_file_location(name, FOLDER / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    module.main(**BRIEF[name](tmp_path))
+    assert capsys.readouterr().out
+    if name == "quickstart":
+        assert {"flights.png", "training.png", "quadrotor.gif", "table.json"} <= {p.name for p in tmp_path.iterdir()}
+
+
+def test_shipped_policy_is_near_the_optimum():
+    """The checkpoint in the package against the stored optima of its own problem."""
+    from pontryagin import ImplicitPolicy
+    from pontryagin.training.cli import measure
+
+    figures = measure(ImplicitPolicy.load("quadrotor", device="cpu"), 128, 0).summary()
+    assert figures["gap_of_means"] <= 0.03 and figures["residual_999"] <= 1e-6 and figures["success_rate"] == 1.0
