@@ -90,7 +90,7 @@ class ImplicitPolicy(nn.Module):
             bad = int(np.argwhere(~np.isfinite(rows))[0][0])
             raise ValueError(f"observation is not finite; the first bad sample has index {bad}")
         device = self.value.scale.device
-        with torch.no_grad():
+        with torch.inference_mode():
             batch = torch.from_numpy(rows).to(device, self.value.scale.dtype)
             z, t = batch[:, :-1], batch[:, -1]
             start = None if state is None else torch.as_tensor(state[0], dtype=z.dtype, device=device)

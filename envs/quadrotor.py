@@ -89,9 +89,10 @@ class Quadrotor(Problem):
         return torch.cat([pose, torch.zeros(batch, 6)], -1)
 
     def control_hamiltonian(self, t: Tensor, z: Tensor, p: Tensor) -> ExponentialHamiltonian:
+        low, _ = self.control_bounds(z)
         _, p_velocity, p_rates = p.split([6, 3, 3], -1)
         thrust = (p_velocity * thrust_direction(z)).sum(-1, keepdim=True) / self.mass
-        return ExponentialHamiltonian(torch.cat([thrust, p_rates], -1), self.cost_exponent)
+        return ExponentialHamiltonian(torch.cat([thrust, p_rates], -1), self.cost_exponent, low == 0)
 
     def scene(self, t: float, z: np.ndarray, u: np.ndarray) -> Scene:
         return quadrotor_scene(z, u, self.target)
@@ -110,16 +111,25 @@ def thrust_direction(z: Tensor) -> Tensor:
 
 @dataclasses.dataclass(frozen=True)
 class ExponentialHamiltonian:
-    """u -> -q·u - exp(a |u|²), one block; q = f_uᵀ p, a > 0. Concave, maximised where 2a u exp(a |u|²) = -q."""
+    """u -> -q·u - exp(a |u|²), one block, concave; q = f_uᵀ p, a > 0. Unbounded maximiser: 2a u exp(a |u|²) = -q.
+
+    ``rest`` says which controls have the lower bound 0.
+    """
 
     q: Tensor
     a: float
+    rest: Tensor
 
     def start(self) -> Tensor:
-        """-q/|q| · r with 2a r² = log(1 + |q|²/(2a)): not short of the maximiser: Newton falls from above."""
-        size = self.q.norm(dim=-1, keepdim=True).clamp_min(1e-30)
-        length = (torch.log1p(size * size / (2 * self.a)) / (2 * self.a)).sqrt()
-        return self.q * (-length / size)
+        """-q/|q| · r with 2a r² = W(|q|²/(2a)) to 2 %, by Winitzki's W(x) ≈ l (1 - log(1 + l)/(2 + l)), l = log(1 + x).
+
+        Controls that cannot fall below 0 and would (q > 0) begin at 0, so that the others get their right size.
+        """
+        q = torch.where(self.rest & (self.q > 0), 0.0, self.q)
+        size = q.norm(dim=-1, keepdim=True).clamp_min(1e-30)
+        log = torch.log1p(size * size / (2 * self.a))
+        length = (log * (1 - torch.log1p(log) / (2 + log)) / (2 * self.a)).sqrt()
+        return q * (-length / size)
 
     def value(self, u: Tensor) -> Tensor:
         return -((self.q * u).sum(-1) + torch.exp(self.a * (u * u).sum(-1))).unsqueeze(-1)
