@@ -1,7 +1,8 @@
 """Feedback controllers derived from the model: u* = argmax_u H(t, z, ∇phi_theta(t, z), u), trained by JFB."""
 
-from pontryagin.controllers.argmax import GradientAscent, ProjectedNewton, Solution, solve_argmax
+from pontryagin.controllers.argmax import Solution, solve_argmax
 from pontryagin.controllers.hamiltonian import hamiltonian
+from pontryagin.controllers.operators import GradientAscent, ProjectedNewton
 from pontryagin.controllers.policy import ImplicitPolicy
 from pontryagin.controllers.reference import solve_reference
 from pontryagin.controllers.value import ValueFunction

@@ -11,8 +11,9 @@ from torch import Tensor, nn
 
 from ..envs.catalog import class_name, problem_class
 from ..envs.problem import Problem, problem_parameters
-from .argmax import GradientAscent, Operator, ProjectedNewton, Solution, solve_argmax
+from .argmax import Solution, solve_argmax
 from .hamiltonian import control_hamiltonian
+from .operators import GradientAscent, Operator, ProjectedNewton
 from .storage import read_store, write_store
 from .value import ValueFunction
 

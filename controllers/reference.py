@@ -4,37 +4,26 @@ from __future__ import annotations
 
 import concurrent.futures
 import dataclasses
-import hashlib
-import importlib.metadata
-import io
 import itertools
-import json
 import logging
 import math
-import os
 import pickle
-import platform
 import time
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from ..envs.catalog import class_name
 from ..envs.integrate import Controller, Trajectory, rollout
-from ..envs.problem import Problem, check_state, problem_parameters
+from ..envs.problem import Problem, check_state
 from .trace import import_casadi, trace
 
-FOLDER = Path("results/reference")
-"""Where ``find_reference`` looks, inside the current folder."""
 AGREEMENT = 1e-6
 """Largest relative difference between the optimiser's cost and that of its controls flown by ``rollout``."""
 PERTURBATION = 0.05
 """Size of the perturbation of further starts, in units of the controls' range (at most 10)."""
-FORMAT = 1
 
 
 @dataclasses.dataclass(frozen=True)
@@ -237,9 +226,9 @@ def _assemble(problem: Problem, z0: Tensor, steps: int, found: Sequence[_Optimum
     """Fly the controls and compare the costs."""
     u = np.array([x.u for x in found]).reshape(len(z0), steps, problem.control_dim)
     p = np.array([x.p for x in found]).reshape(len(z0), steps + 1, problem.state_dim)
-    path = _fly(problem, z0, torch.from_numpy(u.swapaxes(0, 1).copy()))
+    path = fly(problem, z0, torch.from_numpy(u.swapaxes(0, 1).copy()))
     cost = torch.tensor([x.cost for x in found], dtype=torch.float64)
-    agrees = _agree(path.cost, cost)
+    agrees = agree(path.cost, cost)
     solved = torch.tensor([x.status == "Solve_Succeeded" for x in found], dtype=torch.bool)
     status = tuple(
         f"Cost_Differs_From_Rollout ({x.cost} by IPOPT)" if good and not same else x.status
@@ -254,104 +243,10 @@ def _assemble(problem: Problem, z0: Tensor, steps: int, found: Sequence[_Optimum
     return ReferenceTrajectory(**vars(path), converged=converged, status=status, costate=costate, seconds=seconds)
 
 
-def _fly(problem: Problem, z0: Tensor, u: Tensor) -> Trajectory:
+def fly(problem: Problem, z0: Tensor, u: Tensor) -> Trajectory:
     held = iter(u.unbind())
     return rollout(problem, lambda t, z: next(held), z0, len(u))
 
 
-def _agree(x: Tensor, y: Tensor) -> Tensor:
+def agree(x: Tensor, y: Tensor) -> Tensor:
     return (x - y).abs() <= AGREEMENT * y.abs() + 1e-9
-
-
-def save_reference(path: str | Path, problem: Problem, reference: ReferenceTrajectory, command: str = "") -> Path:
-    """Write ``path`` (``.npz``) and beside it a JSON file saying what it is and how it was made; returns ``path``.
-
-    Args:
-        command: what to run to make it again.
-    """
-    import pontryagin
-
-    path = _npz(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    buffer = io.BytesIO()
-    arrays: dict[str, Any] = {k: np.asarray(v) for k, v in vars(reference).items()}
-    np.savez_compressed(buffer, **arrays)
-    versions = {name: importlib.metadata.version(name) for name in ("torch", "casadi", "numpy")}
-    record = {
-        **_identity(problem),
-        "format": FORMAT,
-        "command": command,
-        "versions": {"pontryagin": pontryagin.__version__, "python": platform.python_version(), **versions},
-        "date": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-        "machine": {"platform": platform.platform(), "processor": platform.machine(), "cores": os.cpu_count()},
-        "samples": len(reference.status),
-        "converged": int(reference.converged.sum()),
-        "sha256": hashlib.sha256(buffer.getvalue()).hexdigest(),
-    }
-    contents = {path: buffer.getvalue(), path.with_suffix(".json"): (json.dumps(record, indent=2) + "\n").encode()}
-    for target, content in contents.items():
-        temporary = target.with_name(f".{target.name}.partial")
-        temporary.write_bytes(content)
-        temporary.replace(target)
-    return path
-
-
-def load_reference(path: str | Path, problem: Problem, z0: Tensor) -> ReferenceTrajectory:
-    """The stored optima that start from ``z0``, ``(B, n)``, flown again to see that they are still of this problem.
-
-    Raises:
-        ValueError: if a file is missing, cut short or edited, is of another problem, lacks a state of z0, or if
-            ``rollout`` no longer gives the stored costs.
-    """
-    check_state(problem, z0, "z0")
-    path = _npz(path)
-    try:
-        record = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
-        content = path.read_bytes()
-    except (OSError, ValueError) as error:
-        raise ValueError(f"{path} and its JSON cannot be read: {error}") from None
-    if not isinstance(record, dict) or record.get("format") != FORMAT:
-        raise ValueError(f"{path.with_suffix('.json')} does not describe a reference of format {FORMAT}")
-    identity = _identity(problem)
-    if {k: record.get(k) for k in identity} != identity:
-        raise ValueError(f"{path} is of {record.get('class')} {record.get('parameters')}; expected {identity}")
-    if hashlib.sha256(content).hexdigest() != record.get("sha256"):
-        raise ValueError(f"{path} was cut short or edited: its SHA-256 does not match its JSON")
-    with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
-        stored = dict(arrays)
-    z0 = z0.detach().double().cpu()
-    known = {row.tobytes(): index for index, row in enumerate(stored["z"][0])}
-    rows = [known.get(row.tobytes()) for row in z0.numpy()]
-    if None in rows:
-        raise ValueError(f"{path} has no optimum from the state with index {rows.index(None)}")
-    status = tuple(stored.pop("status")[rows].tolist())
-    kept = {k: torch.from_numpy(v if k == "t" else v[:, rows] if v.ndim == 3 else v[rows]) for k, v in stored.items()}
-    reference = ReferenceTrajectory(**kept, status=status)
-    again = _fly(problem, z0, reference.u).cost
-    if not (_agree(again, reference.cost) | reference.cost.isnan()).all():
-        raise ValueError(f"{path} is out of date: its controls now cost something else")
-    return reference
-
-
-def find_reference(problem: Problem, z0: Tensor, folder: str | Path = FOLDER) -> ReferenceTrajectory | None:
-    """The first stored reference of this problem, at its own number of steps, that holds every state of ``z0``."""
-    for path in sorted(Path(folder).glob("*.npz")):
-        try:
-            reference = load_reference(path, problem, z0)
-        except ValueError as error:
-            logging.getLogger(__name__).debug("%s", error)
-        else:
-            if len(reference.u) == problem.steps:
-                return reference
-    return None
-
-
-def _npz(path: str | Path) -> Path:
-    return Path(f"{str(path).removesuffix('.npz')}.npz")  # a name may hold dots
-
-
-def _identity(problem: Problem) -> dict[str, Any]:
-    """Class and parameters, as JSON gives them back."""
-    identity = {"class": class_name(type(problem)), "parameters": problem_parameters(problem)}
-    plain: dict[str, Any] = json.loads(json.dumps(identity))
-    return plain

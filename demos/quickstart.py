@@ -17,11 +17,11 @@ from pontryagin.training.film import film, write_film
 from pontryagin.training.plots import history_figure, trajectory_figure
 
 
-def main(minutes: float = 3.0, out: Path = Path("results/demo"), compile: bool = True) -> dict[str, float]:
+def main(minutes: float = 2.5, out: Path = Path("results/demo"), compile: bool = True) -> dict[str, float]:
     """Train a quadrotor controller for a few minutes and compare it with the shipped one and with the optimum.
 
     Args:
-        minutes: training time, compilation included.
+        minutes: training time, after compilation (about a minute).
         out: where the pictures go.
         compile: compile the training step, where there is a compiler.
     """

@@ -16,12 +16,8 @@ from casadi_models import HandQuadrotor
 from conftest import Pendulum
 
 from pontryagin import DoubleIntegrator, Problem, Quadrotor, rollout
-from pontryagin.controllers.reference import (
-    find_reference,
-    load_reference,
-    save_reference,
-    solve_reference,
-)
+from pontryagin.controllers.reference import solve_reference
+from pontryagin.controllers.reference_store import find_reference, load_reference, save_reference
 from pontryagin.controllers.trace import trace
 from pontryagin.envs.integrate import advance
 

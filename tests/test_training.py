@@ -100,7 +100,7 @@ from pathlib import Path
 sys.path.insert(0, {tests!r})
 from conftest import Pendulum
 from pontryagin import TrainConfig, train
-train(Pendulum(), TrainConfig(iterations=120, validate_every=10, batch=8, validation_states=8, width=8,
+train(Pendulum(), TrainConfig(iterations=60, validate_every=5, batch=8, validation_states=8, width=8,
                               checkpoint_seconds=0.5, out=Path(sys.argv[1]), resume=len(sys.argv) > 2))
 """
 

@@ -14,7 +14,8 @@ from rich.console import Console
 from rich.table import Table
 
 from ..controllers.policy import ImplicitPolicy
-from ..controllers.reference import FOLDER, find_reference, save_reference, solve_reference
+from ..controllers.reference import solve_reference
+from ..controllers.reference_store import FOLDER, find_reference, save_reference
 from ..envs.catalog import PROBLEMS, make_problem
 from ..envs.environment import frames_per_second
 from .checkpoint import History

@@ -6,7 +6,7 @@ import dataclasses
 from pathlib import Path
 from typing import Literal
 
-from ..controllers.argmax import GradientAscent, Operator, ProjectedNewton
+from ..controllers.operators import GradientAscent, Operator, ProjectedNewton
 
 
 @dataclasses.dataclass(frozen=True)
@@ -17,7 +17,8 @@ class TrainConfig:
     """
 
     minutes: float | None = None
-    """Wall-clock budget. With one, the learning rate follows the clock too, so runs differ from machine to machine."""
+    """Wall-clock budget; compiling, in the first iteration, is not counted. With a budget the learning rate follows
+    the clock too, so runs differ from machine to machine."""
     iterations: int = 4000
     """Steps of Adam, each on fresh initial states."""
     seed: int = 0
@@ -111,7 +112,7 @@ class TrainConfig:
 
 RECIPES: dict[str, TrainConfig] = {
     "quadrotor": TrainConfig(
-        iterations=7000, steps=80, width=96, learning_rate=1.5e-2, argmax_iterations=5, backtracks=3, compile=True
+        iterations=7000, steps=80, width=96, learning_rate=1.5e-2, argmax_iterations=3, backtracks=2, compile=True
     ),
     "double_integrator": TrainConfig(iterations=1500, learning_rate=1e-2),
 }

@@ -68,10 +68,13 @@ def _descend(problem: Problem, config: TrainConfig, progress: Progress, validati
     step = make_step(problem, progress.value, config)
     before = progress.seconds
     started = saved = time.monotonic()
+    compiled = False
     with Report(config.out, progress.history.rows) as report:
         while (share := _share(progress, config)) < 1:
             course = problem if share >= 1 - config.refine else coarse
             loss, size = _iterate(course, config, progress, step, learning_rate(config, share), validation.device)
+            if config.compile and not compiled:
+                compiled, started = True, time.monotonic()
             progress.seconds = before + time.monotonic() - started
             share = _share(progress, config)
             report.update(share, progress.iteration, float(loss.cost), float(loss.terminal_error), float(loss.residual))
@@ -145,6 +148,9 @@ def _share(progress: Progress, config: TrainConfig) -> float:
 
 
 def _policy(problem: Problem, value: ValueFunction, config: TrainConfig) -> ImplicitPolicy:
-    operator = config.make_operator()
-    iterations = 2 * config.argmax_iterations if config.operator == "newton" else config.argmax_iterations
-    return ImplicitPolicy(problem, value, operator, iterations, config.argmax_tolerance)
+    """The policy to fly: with projected Newton the solver is unhurried there, whatever training could afford."""
+    if config.operator == "newton":
+        return ImplicitPolicy(problem, value, tolerance=config.argmax_tolerance)
+    return ImplicitPolicy(
+        problem, value, config.make_operator(), config.argmax_iterations, tolerance=config.argmax_tolerance
+    )

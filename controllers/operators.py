@@ -1,0 +1,129 @@
+"""The fixed-point operators T of the argmax: the projected ascent of the slides, and projected Newton."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TypeAlias
+
+import torch
+from torch import Tensor
+from torch.utils._python_dispatch import _get_current_dispatch_mode
+
+from ..envs.problem import ControlHamiltonian
+
+Box: TypeAlias = tuple[Tensor, Tensor]
+STEP_LENGTHS = tuple(2.0**-k for k in (0, 1, 2, 4, 6, 9, 12, 16, 20, 24))
+
+
+@dataclasses.dataclass(frozen=True)
+class GradientAscent:
+    """The operator of the slides: T(u) = P(u + α ∇_u H), P the projection on [low, high] (eq. 5 and below)."""
+
+    step_size: float
+
+    def __post_init__(self) -> None:
+        if not self.step_size > 0:
+            raise ValueError(f"GradientAscent.step_size is {self.step_size!r}; expected a positive number")
+
+    def iterate(self, h: ControlHamiltonian, u: Tensor, slope: Tensor, box: Box) -> Tensor:
+        """T(u), ``(B, m)``; ``slope`` is ∇_u H at u."""
+        return (u + self.step_size * slope).clamp(*box)
+
+    def linearised(self, h: ControlHamiltonian, u: Tensor, slope: Tensor, box: Box) -> Tensor:
+        """T(u) = P(u + α slope) once more, the slope tracked."""
+        return self.iterate(h, u, slope, box)
+
+
+@dataclasses.dataclass(frozen=True)
+class ProjectedNewton:
+    """T(u) = P(u - s H_uu^-1 ∇_u H) on the controls that are free, s by backtracking on H in each block.
+
+    Close to u* every s is 1. There ∂T/∂u = I - H_uu^-1 H_uu = 0 with the inverse held constant, hence
+    (I - ∂T/∂u)^-1 ∂T/∂θ = ∂T/∂θ: the JFB gradient is the exact implicit gradient (slides, eq. 6).
+    """
+
+    backtracks: int = 8
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.backtracks <= len(STEP_LENGTHS):
+            raise ValueError(f"ProjectedNewton.backtracks is {self.backtracks!r}; expected 1 to {len(STEP_LENGTHS)}")
+
+    def iterate(self, h: ControlHamiltonian, u: Tensor, slope: Tensor, box: Box) -> Tensor:
+        """T(u): of the first ``backtracks`` of STEP_LENGTHS the longest that raises H enough (Armijo), by block."""
+        low, high = box
+        direction = newton_direction(h, u, slope, box)
+        # A step longer than the box says only that the curvature is small; H may overflow that far out.
+        reach = ((high - low) / direction.abs().clamp_min(1e-30)).amin(-1, keepdim=True).clamp_max(1.0)
+        direction = reach * direction
+        lengths = torch.tensor(STEP_LENGTHS[: self.backtracks], dtype=u.dtype, device=u.device).reshape(-1, 1, 1)
+        candidates = (u + lengths * direction).clamp(low, high)
+        before, after = h.value(u), h.value(candidates)
+        blocks = before.shape[-1]
+        gain = in_blocks((candidates - u) * slope, blocks).sum(-1)
+        rounding = 8 * torch.finfo(u.dtype).eps * (1 + before.abs())
+        longest = ((after >= before + 1e-4 * gain - rounding) * lengths).amax(0)
+        return (u + (longest.unsqueeze(-1) * in_blocks(direction, blocks)).flatten(-2)).clamp(low, high)
+
+    def linearised(self, h: ControlHamiltonian, u: Tensor, slope: Tensor, box: Box) -> Tensor:
+        """P(u - H_uu^-1 slope) once more, the slope tracked and the inverse held constant."""
+        return (u + newton_direction(h, u, slope, box)).clamp(*box)
+
+
+Operator: TypeAlias = GradientAscent | ProjectedNewton
+
+
+def newton_direction(h: ControlHamiltonian, u: Tensor, slope: Tensor, box: Box) -> Tensor:
+    """-H_uu^-1 slope on the free controls, 0 on those held by an active bound; differentiable in ``slope`` alone."""
+    with torch.no_grad():
+        curvature = -h.hessian(u.detach())
+        blocks, size = curvature.shape[-3], curvature.shape[-1]
+        free = in_blocks(torch.where(held(u, slope, box), 0.0, torch.ones_like(u)), blocks)
+        both = free.unsqueeze(-1) * free.unsqueeze(-2)
+        identity = torch.eye(size, dtype=u.dtype, device=u.device)
+        curvature = curvature * both + identity * (1 - both)
+    return solve_blocks(curvature, free * in_blocks(slope, blocks)).flatten(-2)
+
+
+def solve_blocks(matrix: Tensor, right: Tensor, floor: float = 1e-8) -> Tensor:
+    """x with ``matrix`` x = ``right`` for symmetric ``(..., b, b)`` blocks, by L D Lᵀ, unrolled because b is small.
+
+    A pivot d that is not positive becomes max(|d|, floor): what is solved stays positive definite, so a Newton
+    direction stays a direction of ascent where H is not concave (Gill and Murray's modified factorisation).
+    LAPACK's Cholesky takes its place where that is faster and every block turns out positive definite.
+    """
+    size = matrix.shape[-1]
+    if host_may_look(matrix) and size > 1:
+        factor, failed = torch.linalg.cholesky_ex(matrix)
+        if not failed.numpy().any():
+            return torch.cholesky_solve(right.unsqueeze(-1), factor).squeeze(-1)
+    rest = [list(row.unbind(-1)) for row in matrix.unbind(-2)]
+    x, pivots = list(right.unbind(-1)), []
+    for j in range(size):  # forward: x <- L^-1 x, and rest keeps the columns of L
+        pivots.append(rest[j][j].abs().clamp_min(floor))
+        column = [rest[i][j] for i in range(size)[j + 1 :]]
+        for i, entry in enumerate(column, j + 1):
+            for k in range(j + 1, i + 1):
+                rest[i][k] = rest[i][k] - entry * column[k - j - 1] / pivots[j]
+            rest[i][j] = entry / pivots[j]
+            x[i] = x[i] - rest[i][j] * x[j]
+    for j in reversed(range(size)):  # backward: x <- L^-T D^-1 x
+        x[j] = x[j] / pivots[j]
+        for i in range(j + 1, size):
+            x[j] = x[j] - rest[i][j] * x[i]
+    return torch.stack(x, -1)
+
+
+def in_blocks(u: Tensor, blocks: int) -> Tensor:
+    return u.unflatten(-1, (blocks, -1))
+
+
+def held(u: Tensor, slope: Tensor, box: Box) -> Tensor:
+    """Controls at a bound that ∇_u H pushes against: the active set."""
+    low, high = box
+    return ((u <= low) & (slope < 0)) | ((u >= high) & (slope > 0))
+
+
+def host_may_look(x: Tensor) -> bool:
+    """Whether a value can be read at no cost: eager, on the CPU. Elsewhere masks do the same work without a look."""
+    plain = x.device.type == "cpu" and type(x) is Tensor and not torch.compiler.is_compiling()
+    return plain and _get_current_dispatch_mode() is None
