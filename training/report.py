@@ -81,7 +81,7 @@ class Report:
         path = self.out / "log.csv"
         fresh = not path.exists()
         with path.open("a", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, list(row))
+            writer = csv.DictWriter(file, list(row), lineterminator="\n")
             if fresh:
                 writer.writeheader()
             writer.writerow(row)
