@@ -54,7 +54,7 @@ def main(minutes: float = 2.5, out: Path = Path("results/demo"), compile: bool =
     history_figure(history, out / "training.png", optimum)
     write_film(film(problem, trained, z0[:2].numpy()), out / "quadrotor.gif", width=480)
     (out / "table.json").write_text(json.dumps(figures, indent=2) + "\n")
-    console = Console()
+    console = Console(width=max(Console().width, 120))
     console.print(table)
     console.print(f"pictures: {out}/flights.png, {out}/training.png, {out}/quadrotor.gif")
     return figures
