@@ -6,10 +6,12 @@ from pontryagin.controllers.operators import GradientAscent, ProjectedNewton
 from pontryagin.controllers.policy import ImplicitPolicy
 from pontryagin.controllers.reference import solve_reference
 from pontryagin.controllers.value import ValueFunction
+from pontryagin.envs.bicycle import MultiBicycle
 from pontryagin.envs.catalog import make_problem
 from pontryagin.envs.double_integrator import DoubleIntegrator
 from pontryagin.envs.environment import OptimalControlEnv
 from pontryagin.envs.integrate import Trajectory, rollout
+from pontryagin.envs.parallel import as_parallel
 from pontryagin.envs.problem import Problem
 from pontryagin.envs.quadrotor import Quadrotor
 from pontryagin.envs.registration import register_environments
@@ -28,6 +30,7 @@ __all__ = [
     "GradientAscent",
     "History",
     "ImplicitPolicy",
+    "MultiBicycle",
     "OptimalControlEnv",
     "OptimalControlVectorEnv",
     "Problem",
@@ -37,6 +40,7 @@ __all__ = [
     "TrainConfig",
     "Trajectory",
     "ValueFunction",
+    "as_parallel",
     "as_sb3",
     "evaluate",
     "hamiltonian",

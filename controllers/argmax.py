@@ -16,15 +16,12 @@ from .operators import (
     ProjectedNewton,
     held,
     host_may_look,
-    in_blocks,
     newton_direction,
 )
+from .starts import pick_blocks, region_starts
 
 Gradient: TypeAlias = Literal["jfb", "implicit", "unroll"]
 Starts: TypeAlias = Literal["single", "global"]
-
-GRID = {1: 65, 2: 13, 3: 7, 4: 5}
-"""Points per control of the grid that ``starts="global"`` looks at, by size of the block; 3 for larger ones."""
 
 
 class Solution(NamedTuple):
@@ -36,12 +33,15 @@ class Solution(NamedTuple):
             which is 1 + |p·f_u| wherever L_u(0) = 0.
         iterations: ``(B,)`` applications of T.
         converged: ``(B,)`` residual <= tolerance.
+        start: ``(B, m / block)`` from where each block was climbed: 0 is the problem's own start (or ``u0``), k > 0 the
+            k-th region of ``starts="global"``.
     """
 
     control: Tensor
     residual: Tensor
     iterations: Tensor
     converged: Tensor
+    start: Tensor
 
 
 def solve_argmax(
@@ -67,6 +67,9 @@ def solve_argmax(
         implicit  (I - ∂T/∂u)^-1 ∂T/∂θ, a linear solve per (t, z)                           (slides, eq. 6)
         jfb       ∂T/∂θ at u*: ``tracked`` applications differentiated, no solve, constant memory
 
+    On an active bound u* does not move, and all three give 0 for that control. Where the global maximum jumps from one
+    branch to another, u* has no derivative: all three give that of the branch that was chosen, and none sees the jump.
+
     Args:
         problem: gives f, L and the bounds.
         t: time, ``()`` or ``(B,)``.
@@ -77,8 +80,9 @@ def solve_argmax(
         u0: where to start, ``(B, m)``; the problem's own start or the control nearest to 0 unless given.
         max_iterations: applications of T at most.
         tolerance: on ``Solution.residual``.
-        starts: ``"single"`` climbs from one start, which is enough where H is concave in u. ``"global"`` starts each
-            block at the best of that start and a grid over [low, high], bounds included, and climbs from there.
+        starts: ``"single"`` climbs from one start, which is enough where H is concave in u or the problem's own start
+            is known to be in reach of the global maximum. ``"global"`` also climbs from the best point of a grid in
+            each of several regions of [low, high], bounds included, and keeps the best by block.
         tracked: how many applications ``"jfb"`` differentiates.
 
     Raises:
@@ -88,20 +92,21 @@ def solve_argmax(
     t = torch.as_tensor(t, dtype=z.dtype, device=z.device)
     _check(problem, t, z, p, u0, operator, gradient, starts, max_iterations, tolerance, tracked)
     box = problem.control_bounds(z)
-    if starts == "global":
-        with torch.no_grad():
-            u0 = _best_start(control_hamiltonian(problem, t, z.detach(), p.detach()), box, u0, problem.control_block)
     tracking = torch.is_grad_enabled()
-    if gradient == "unroll":
-        return _iterate(control_hamiltonian(problem, t, z, p), box, operator, u0, max_iterations, tolerance)
     with torch.no_grad():
         fixed = control_hamiltonian(problem, t, z.detach(), p.detach())
-        solution = _iterate(fixed, box, operator, u0, max_iterations, tolerance)
+        if starts == "global":
+            begin, solution = _climb_all(fixed, box, operator, u0, max_iterations, tolerance, problem.control_block)
+        else:
+            begin = fixed.start() if u0 is None else u0.detach()
+            solution = _iterate(fixed, box, operator, begin, max_iterations, tolerance)
     if not (tracking and (z.requires_grad or p.requires_grad or torch.compiler.is_compiling())):
         return solution
     h = control_hamiltonian(problem, t, z, p)
     u = solution.control.detach()
-    if gradient == "implicit":
+    if gradient == "unroll":
+        u = _iterate(h, box, operator, begin, max_iterations, tolerance, least=1).control
+    elif gradient == "implicit":
         u = u + newton_direction(fixed, u, h.gradient(u), box)
     else:
         for _ in range(tracked):
@@ -110,37 +115,51 @@ def solve_argmax(
     return solution._replace(control=solution.control + (u - u.detach()))
 
 
-def _best_start(h: ControlHamiltonian, box: Box, u0: Tensor | None, size: int) -> Tensor:
-    """By block, the control with the highest H among the start and a grid over the box, ``(B, m)``."""
-    start = (h.start() if u0 is None else u0).clamp(*box)
-    low, high = box
-    axis = torch.linspace(0, 1, GRID.get(size, 3), dtype=start.dtype, device=start.device)
-    grid = torch.cartesian_prod(*[axis] * size).reshape(-1, size).repeat(1, len(low) // size)
-    candidates = torch.cat([start.unsqueeze(0), (low + grid * (high - low)).unsqueeze(1).expand(-1, len(start), -1)])
-    best = torch.nan_to_num(h.value(candidates), nan=-torch.inf).argmax(0, keepdim=True)
-    blocks = in_blocks(candidates, best.shape[-1])
-    return blocks.gather(0, best.unsqueeze(-1).expand(-1, -1, -1, size)).squeeze(0).flatten(-2)
+def _climb_all(
+    h: ControlHamiltonian, box: Box, operator: Operator, u0: Tensor | None, iterations: int, tolerance: float, size: int
+) -> tuple[Tensor, Solution]:
+    """Climb from every start and keep, by block, where H ended highest; returns the starts that won, too."""
+    begin = region_starts(h, box, u0, size)
+    found = _iterate(h, box, operator, begin, iterations, tolerance)
+    value = torch.nan_to_num(h.value(found.control), nan=-torch.inf)
+    best = value.argmax(0)
+    u, start = (pick_blocks(x, best) for x in (found.control, begin))
+    slope = h.gradient(u)
+    residual = _residual(u, slope, box, _scale(h, u))
+    spent = found.iterations.unsqueeze(-1).expand(value.shape).gather(0, best.unsqueeze(0)).squeeze(0).amax(-1)
+    return start, Solution(u, residual, spent, residual <= tolerance, best)
 
 
 def _iterate(
-    h: ControlHamiltonian, box: Box, operator: Operator, u0: Tensor | None, max_iterations: int, tolerance: float
+    h: ControlHamiltonian,
+    box: Box,
+    operator: Operator,
+    u0: Tensor,
+    max_iterations: int,
+    tolerance: float,
+    least: int = 0,
 ) -> Solution:
-    """u <- T(u), each sample frozen by mask once it has converged."""
-    start = h.start()
-    u = (start if u0 is None else u0.detach()).clamp(*box)
-    scale = 1 + h.gradient(torch.zeros_like(start)).norm(dim=-1)
+    """u <- T(u) from ``u0 (.., B, m)``, ``least`` times and then each sample until it has converged, frozen by mask."""
+    u = u0.clamp(*box)
+    scale = _scale(h, u)
     slope = h.gradient(u)
     residual = _residual(u, slope, box, scale)
     iterations = torch.zeros_like(residual, dtype=torch.int32)
-    for _ in range(max_iterations):
-        moving = residual > tolerance if tolerance > 0 else torch.ones_like(residual, dtype=torch.bool)
+    for count in range(max_iterations):
+        always = tolerance == 0 or count < least
+        moving = torch.ones_like(residual, dtype=torch.bool) if always else residual > tolerance
         if host_may_look(moving) and not moving.numpy().any():
             break
         u = torch.where(moving.unsqueeze(-1), operator.iterate(h, u, slope, box), u)
         slope = h.gradient(u)
         residual = _residual(u, slope, box, scale)
         iterations = iterations + moving
-    return Solution(u, residual, iterations, residual <= tolerance)
+    own = torch.zeros_like(h.value(u), dtype=torch.int64)
+    return Solution(u, residual, iterations, residual <= tolerance, own)
+
+
+def _scale(h: ControlHamiltonian, u: Tensor) -> Tensor:
+    return 1 + h.gradient(torch.zeros_like(u)).norm(dim=-1)
 
 
 def _residual(u: Tensor, slope: Tensor, box: Box, scale: Tensor) -> Tensor:

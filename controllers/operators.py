@@ -55,7 +55,9 @@ class ProjectedNewton:
         # A step longer than the box says only that the curvature is small; H may overflow that far out.
         reach = ((high - low) / direction.abs().clamp_min(1e-30)).amin(-1, keepdim=True).clamp_max(1.0)
         direction = reach * direction
-        lengths = torch.tensor(STEP_LENGTHS[: self.backtracks], dtype=u.dtype, device=u.device).reshape(-1, 1, 1)
+        lengths = torch.tensor(STEP_LENGTHS[: self.backtracks], dtype=u.dtype, device=u.device).reshape(
+            -1, *[1] * u.ndim
+        )
         candidates = (u + lengths * direction).clamp(low, high)
         before, after = h.value(u), h.value(candidates)
         blocks = before.shape[-1]

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from ..envs.catalog import class_name, problem_class
 from ..envs.problem import Problem, problem_parameters
-from .argmax import Solution, solve_argmax
+from .argmax import Solution, Starts, solve_argmax
 from .hamiltonian import control_hamiltonian
 from .operators import GradientAscent, Operator, ProjectedNewton
 from .storage import read_store, write_store
@@ -26,7 +26,7 @@ class ImplicitPolicy(nn.Module):
     Args:
         problem: what is controlled.
         value: phi_theta.
-        operator, max_iterations, tolerance: of ``solve_argmax``; the derivative is ``gradient="jfb"``.
+        operator, max_iterations, tolerance, starts: of ``solve_argmax``; the derivative is ``gradient="jfb"``.
     """
 
     def __init__(
@@ -36,6 +36,7 @@ class ImplicitPolicy(nn.Module):
         operator: Operator | None = None,
         max_iterations: int = 10,
         tolerance: float = 1e-6,
+        starts: Starts = "single",
     ) -> None:
         super().__init__()
         self.problem = problem
@@ -43,6 +44,7 @@ class ImplicitPolicy(nn.Module):
         self.operator: Operator = ProjectedNewton() if operator is None else operator
         self.max_iterations = max_iterations
         self.tolerance = tolerance
+        self.starts: Starts = starts
 
     def solve(self, t: Tensor | float, z: Tensor, u0: Tensor | None = None, begins: Tensor | None = None) -> Solution:
         """The argmax with its residual and status, by sample; from ``u0`` but where ``begins``, ``(B,)``, is true."""
@@ -53,7 +55,7 @@ class ImplicitPolicy(nn.Module):
             )
         return solve_argmax(
             self.problem, t, z, p, operator=self.operator, u0=u0,
-            max_iterations=self.max_iterations, tolerance=self.tolerance,
+            max_iterations=self.max_iterations, tolerance=self.tolerance, starts=self.starts,
         )  # fmt: skip
 
     def forward(self, t: Tensor | float, z: Tensor) -> Tensor:
@@ -114,6 +116,7 @@ class ImplicitPolicy(nn.Module):
             "value": self.value.config,
             "argmax": {
                 "operator": operator, "max_iterations": self.max_iterations, "tolerance": self.tolerance,
+                "starts": self.starts,
             },
             "notes": notes or {},
         }  # fmt: skip
@@ -147,12 +150,11 @@ class ImplicitPolicy(nn.Module):
             value.load_state_dict(tensors)
         except RuntimeError as error:
             raise ValueError(f"{folder} does not fit {type(problem).__name__}: {error}") from None
-        operator = dict(record["argmax"]["operator"])
+        argmax = dict(record["argmax"])
+        operator = argmax.pop("operator")
         kinds = {"ProjectedNewton": ProjectedNewton, "GradientAscent": GradientAscent}
         kind = kinds[operator.pop("name")]
-        policy = cls(
-            problem, value, kind(**operator), record["argmax"]["max_iterations"], record["argmax"]["tolerance"]
-        )
+        policy = cls(problem, value, kind(**operator), **argmax)
         if device == "auto":
             device = "cuda" if torch.cuda.is_available() else "cpu"
         return policy.to(device)

@@ -10,7 +10,7 @@ import math
 import pickle
 import time
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple, TypeAlias, get_args
 
 import numpy as np
 import torch
@@ -44,6 +44,16 @@ class ReferenceTrajectory(Trajectory):
     seconds: Tensor
 
 
+Hessian: TypeAlias = Literal["exact", "limited-memory"]
+
+
+class Search(NamedTuple):
+    """How IPOPT searches."""
+
+    max_iterations: int
+    hessian: Hessian
+
+
 class _Optimum(NamedTuple):
     """One sample: controls ``(K, m)``, costates ``(K + 1, n)``, the optimiser's cost, its word, its time."""
 
@@ -64,6 +74,7 @@ def solve_reference(
     steps: int | None = None,
     processes: int = 1,
     max_iterations: int = 1000,
+    hessian: Hessian = "exact",
 ) -> ReferenceTrajectory:
     """The cheapest controls from each state, all the way to T:
 
@@ -83,6 +94,8 @@ def solve_reference(
         processes: more than one shares the batch among spawned processes (in a script: under
             ``if __name__ == "__main__"``).
         max_iterations: of IPOPT, per start.
+        hessian: ``"exact"``, or ``"limited-memory"`` (L-BFGS) for hundreds of coupled states, where the exact one fills
+            the memory; it needs hundreds of iterations, and seldom meets the tolerance of the exact one.
 
     Raises:
         ValueError: if an argument makes no sense or the problem cannot be traced.
@@ -95,19 +108,21 @@ def solve_reference(
     for name, value in counts.items():
         if not isinstance(value, int) or isinstance(value, bool) or value < 1:
             raise ValueError(f"{name} is {value!r}; expected a positive integer")
+    if hessian not in get_args(Hessian):
+        raise ValueError(f"hessian is {hessian!r}; expected one of {get_args(Hessian)}")
     if not isinstance(seed, int) or seed < 0:
         raise ValueError(f"seed is {seed!r}; expected an integer >= 0")
     guesses = _guesses(problem, z0.detach(), guess, starts, seed, steps)
     z0 = z0.detach().double().cpu()
     if processes == 1 or len(z0) < 2:
-        found = _solve_all(problem, steps, max_iterations, z0.numpy(), guesses)
+        found = _solve_all(problem, steps, Search(max_iterations, hessian), z0.numpy(), guesses)
     else:
-        found = _solve_in_processes(problem, steps, max_iterations, z0.numpy(), guesses, processes)
+        found = _solve_in_processes(problem, steps, Search(max_iterations, hessian), z0.numpy(), guesses, processes)
     return _assemble(problem, z0, steps, found)
 
 
 def _solve_in_processes(
-    problem: Problem, steps: int, max_iterations: int, z0: np.ndarray, guesses: np.ndarray, processes: int
+    problem: Problem, steps: int, search: Search, z0: np.ndarray, guesses: np.ndarray, processes: int
 ) -> list[_Optimum]:
     """Each builds the problem once and solves every ``processes``-th state; when one dies, unfinished ones are lost."""
     trace(problem)  # refused here, not in a child
@@ -119,7 +134,7 @@ def _solve_in_processes(
     found: list[_Optimum] = [_failure(problem, steps, "Process_Died")] * len(z0)
     with concurrent.futures.ProcessPoolExecutor(processes, mp_context=context) as pool:
         shares = [range(first, len(z0), processes) for first in range(min(processes, len(z0)))]
-        jobs = [pool.submit(_solve_all, problem, steps, max_iterations, z0[list(s)], guesses[list(s)]) for s in shares]
+        jobs = [pool.submit(_solve_all, problem, steps, search, z0[list(s)], guesses[list(s)]) for s in shares]
         for share, job in zip(shares, jobs, strict=True):
             try:
                 for index, optimum in zip(share, job.result(), strict=True):
@@ -129,13 +144,11 @@ def _solve_in_processes(
     return found
 
 
-def _solve_all(
-    problem: Problem, steps: int, max_iterations: int, z0: np.ndarray, guesses: np.ndarray
-) -> list[_Optimum]:
+def _solve_all(problem: Problem, steps: int, search: Search, z0: np.ndarray, guesses: np.ndarray) -> list[_Optimum]:
     """``(B, n)`` states, ``(B, starts, K, m + n)`` guesses; one NLP serves them all."""
     if not len(z0):
         return []
-    solver = _shooting(problem, steps, max_iterations)
+    solver = _shooting(problem, steps, search)
     return [min((_solve(problem, solver, z, w) for w in ws), key=_rank) for z, ws in zip(z0, guesses, strict=True)]
 
 
@@ -143,7 +156,7 @@ def _rank(optimum: _Optimum) -> tuple[bool, float]:
     return optimum.status != "Solve_Succeeded", optimum.cost if math.isfinite(optimum.cost) else math.inf
 
 
-def _shooting(problem: Problem, steps: int, max_iterations: int) -> Any:
+def _shooting(problem: Problem, steps: int, search: Search) -> Any:
     """The NLP in w = (u_0, z_1, u_1, z_2, ..), with z_0 its parameter, as a ``casadi.nlpsol``."""
     ca = import_casadi()
     f, cost, terminal = trace(problem)
@@ -168,7 +181,9 @@ def _shooting(problem: Problem, steps: int, max_iterations: int) -> Any:
         "expand": step.n_nodes() * steps < 2_000_000,
         "ipopt.print_level": 0,
         "ipopt.sb": "yes",
-        "ipopt.max_iter": max_iterations,
+        "ipopt.max_iter": search.max_iterations,
+        "ipopt.hessian_approximation": search.hessian,
+        "ipopt.limited_memory_max_history": 30,
         "ipopt.tol": 1e-10,  # at the default 1e-8 active bounds leave 3e-7 of the cost
         "ipopt.acceptable_iter": 0,
     }

@@ -10,9 +10,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ..envs.problem import Problem, vector
+from .agents import TIME_SPAN, AgentTerms, log_cosh
 
-TIME_SPAN = 4.0
-"""The time runs over [0, 4] at the input, more than the states do: feedback changes fastest in time, near T."""
+FADING = 2.0
+"""How fast the scale of the inputs goes from ``start_scale`` to ``state_scale``: e^{-2 τ}, τ in [0, 4]."""
 
 
 class ValueFunction(nn.Module):
@@ -33,19 +34,37 @@ class ValueFunction(nn.Module):
     """
 
     def __init__(
-        self, problem: Problem, width: int = 64, depth: int = 1, rank: int = 10, seed: int | None = None
+        self,
+        problem: Problem,
+        width: int = 64,
+        depth: int = 1,
+        rank: int = 10,
+        seed: int | None = None,
+        *,
+        agent_width: int = 0,
+        agent_rank: int = 8,
+        nominal: bool = False,
     ) -> None:
         super().__init__()
-        if min(width, rank) < 1 or depth < 0:
-            raise ValueError(f"width={width}, depth={depth}, rank={rank}; expected width, rank >= 1 and depth >= 0")
+        if min(width, rank) < (agent_width == 0) or depth < 0:
+            raise ValueError(
+                f"width={width}, depth={depth}, rank={rank}; expected depth >= 0, and width, rank >= 1 unless the "
+                "agents have networks of their own"
+            )
+        if agent_width < 0 or agent_rank < 1:
+            raise ValueError(f"agent_width={agent_width}, agent_rank={agent_rank}; expected >= 0 and >= 1")
         self.config: dict[str, Any] = {"width": width, "depth": depth, "rank": rank}
+        if agent_width:
+            self.config |= {"agent_width": agent_width, "agent_rank": agent_rank}
+        if nominal:
+            self.config["nominal"] = True
         self.horizon = problem.horizon
         inputs = problem.state_dim + 1
         generator = torch.Generator().manual_seed(torch.seed() if seed is None else seed)
 
         def weight(rows: int, columns: int) -> nn.Parameter:
             # Glorot: keeps the size of tanh's argument through the layers.
-            return nn.Parameter(torch.randn(rows, columns, generator=generator) * math.sqrt(2 / (rows + columns)))
+            return nn.Parameter(torch.randn(rows, columns, generator=generator) * math.sqrt(2 / max(1, rows + columns)))
 
         self.opening = weight(width, inputs)
         self.opening_bias = nn.Parameter(torch.randn(width, generator=generator) * 0.1)
@@ -61,6 +80,18 @@ class ValueFunction(nn.Module):
         scale[-1] = problem.horizon / TIME_SPAN
         self.register_buffer("scale", scale)
         self.scale: Tensor
+        self.swift = problem.start_scale is not None
+        if problem.start_scale is not None:
+            first = torch.cat([vector(problem.start_scale, problem.state_dim, torch.empty(())), scale[-1:]])
+            self.register_buffer("excess", 1 / first - 1 / scale, persistent=False)
+            self.excess: Tensor
+        self.block = problem.state_block
+        count = problem.state_dim // self.block
+        self.agents = AgentTerms(count, self.block + 1, agent_width, agent_rank, generator) if agent_width else None
+        if nominal:
+            self.nominal = nn.Parameter(torch.zeros(problem.state_dim, problem.steps + 1))
+            self.register_buffer("knots", torch.arange(problem.steps + 1.0), persistent=False)
+            self.knots: Tensor
 
     def forward(self, t: Tensor | float, z: Tensor) -> Tensor:
         """phi(t, z), ``(B,)``; t is ``()`` or ``(B,)``."""
@@ -70,7 +101,10 @@ class ValueFunction(nn.Module):
             a = a + self._stride * log_cosh(functional.linear(a, matrix, bias))
         apart = functional.linear(s, self.quadratic) - self.center
         curved = 0.5 * (torch.exp(self.growth * (self._time(s) - TIME_SPAN)) * apart.square()).sum(-1)
-        return a @ self.output + curved + s @ self.linear + self.constant
+        total = a @ self.output + curved + s @ self.linear + self.constant
+        if "nominal" in self.config:
+            total = total + (self._hats(t, z) @ self.nominal.mT * s.narrow(-1, 0, z.shape[-1])).sum(-1)
+        return total if self.agents is None else total + self.agents(self._by_agent(s))
 
     def gradient(self, t: Tensor | float, z: Tensor) -> tuple[Tensor, Tensor]:
         """``(∂_t phi, ∇_z phi)``, ``(B,)`` and ``(B, n)``: the chain rule backwards through the layers."""
@@ -86,10 +120,61 @@ class ValueFunction(nn.Module):
             back = back + self._stride * ((slope * back) @ matrix)
         apart = functional.linear(s, self.quadratic) - self.center
         pull = torch.exp(self.growth * (self._time(s) - TIME_SPAN)) * apart
-        slope_s = ((torch.tanh(before) * back) @ self.opening + pull @ self.quadratic + self.linear) / self.scale
-        p, slope_t = slope_s.split([z.shape[-1], 1], -1)
-        growing = 0.5 * (self.growth * pull * apart).sum(-1) * (TIME_SPAN / self.horizon)
-        return slope_t.squeeze(-1) + growing, p
+        slope_s = (torch.tanh(before) * back) @ self.opening + pull @ self.quadratic + self.linear
+        growing = 0.5 * (self.growth * pull * apart).sum(-1)
+        if self.agents is not None:
+            alone, growing_alone = self.agents.gradient(self._by_agent(s))
+            states, times = alone.split([self.block, 1], -1)
+            slope_s = slope_s + torch.cat([states.movedim(0, 1).flatten(-2), times.sum(0)], -1)
+            growing = growing + growing_alone
+        if "nominal" in self.config:
+            slope_s = slope_s + self._nominal_slope(t, z, s)
+        p, slope_t = (slope_s * self._per_unit(t, z)).split([z.shape[-1], 1], -1)
+        slope_tau = growing
+        if self.swift:  # the inputs change with time of themselves
+            states, _ = (slope_s * self.excess * self._fading(t, z)).split([z.shape[-1], 1], -1)
+            slope_tau = slope_tau - FADING * (states * z).sum(-1)
+        return slope_t.squeeze(-1) + slope_tau * (TIME_SPAN / self.horizon), p
+
+    @torch.no_grad()
+    def adopt(self, other: ValueFunction, seed: int = 0) -> None:
+        """Begin with the weights of ``other``: of the same problem, or of one with fewer of the same agents.
+
+        Agent i takes those of agent i mod n, 1 % apart so that those who share a teacher can part. Only terms of the
+        agents' own can be handed on to another number of them.
+
+        Raises:
+            ValueError: if the two do not match in shape.
+        """
+        generator = torch.Generator().manual_seed(seed)
+        given = dict(other.named_parameters())
+        if lost := given.keys() - dict(self.named_parameters()).keys():
+            raise ValueError(f"there is no place for {sorted(lost)}; expected the terms {self.config}")
+        for name, mine in self.named_parameters():
+            weight = given.get(name, torch.empty(0))
+            if weight.shape != mine.shape and mine.numel():
+                weight = self._handed_on(name, weight, mine, generator)
+            mine.copy_(weight.reshape(mine.shape) if mine.numel() else mine)
+
+    def _handed_on(self, name: str, weight: Tensor, mine: Tensor, generator: torch.Generator) -> Tensor:
+        """The weight of n agents as one of N."""
+        if name == "nominal":
+            own = weight.unflatten(0, (-1, self.block))
+            return own[torch.arange(len(mine) // self.block) % len(own)].flatten(0, 1)
+        if name == "linear" and len(weight) % self.block == 1:
+            states, time = weight.split([len(weight) - 1, 1])
+            own = states.reshape(-1, self.block)
+            return torch.cat([own[torch.arange(len(mine) // self.block) % len(own)].flatten(), time])
+        if not name.startswith("agents.") or weight.shape[1:] != mine.shape[1:]:
+            raise ValueError(f"{name} has shape {tuple(weight.shape)} there and {tuple(mine.shape)} here")
+        weight = weight[torch.arange(len(mine)) % len(weight)]
+        return weight * (1 + 0.01 * torch.randn(weight.shape, generator=generator))
+
+    def _by_agent(self, s: Tensor) -> Tensor:
+        """Inputs of each agent, its states and the time, ``(N, B, state_block + 1)``."""
+        states, time = s.split([s.shape[-1] - 1, 1], -1)
+        own = states.unflatten(-1, (-1, self.block)).movedim(1, 0)
+        return torch.cat([own, time.expand(len(own), -1, -1)], -1)
 
     @staticmethod
     def _time(s: Tensor) -> Tensor:
@@ -101,11 +186,45 @@ class ValueFunction(nn.Module):
         return 1.0 / max(1, len(self.hidden))
 
     def _inputs(self, t: Tensor | float, z: Tensor) -> Tensor:
-        t = torch.as_tensor(t, dtype=z.dtype, device=z.device)
-        return torch.cat([z, t.expand(len(z)).unsqueeze(-1)], -1) / self.scale
+        time = torch.as_tensor(t, dtype=z.dtype, device=z.device).expand(len(z)).unsqueeze(-1)
+        return torch.cat([z, time], -1) * self._per_unit(t, z)
 
+    def _hats(self, t: Tensor | float, z: Tensor) -> Tensor:
+        """Piecewise linear interpolation between the control steps, ``(1, K + 1)`` or ``(B, K + 1)``."""
+        return (1 - (self._steps(t, z) - self.knots).abs()).clamp_min(0)
 
-def log_cosh(x: Tensor) -> Tensor:
-    """log cosh x = |x| + log(1 + e^{-2|x|}) - log 2, which does not overflow; its derivative is tanh x."""
-    size = x.abs()
-    return size + torch.log1p(torch.exp(-2 * size)) - math.log(2)
+    def _steps(self, t: Tensor | float, z: Tensor) -> Tensor:
+        """t in control steps, ``(1, 1)`` or ``(B, 1)``."""
+        pace = (len(self.knots) - 1) / self.horizon
+        return torch.as_tensor(t, dtype=z.dtype, device=z.device).reshape(-1, 1) * pace
+
+    def _nominal_slope(self, t: Tensor | float, z: Tensor, s: Tensor) -> Tensor:
+        """What the nominal costate adds to ∂phi/∂s, ``(B, n + 1)``."""
+        along = (self._hats(t, z) @ self.nominal.mT).expand_as(z)
+        apart = self.knots - self._steps(t, z)
+        rise = torch.where(apart.abs() < 1, apart.sign(), 0.0) * ((len(self.knots) - 1) / TIME_SPAN)
+        rising = (rise @ self.nominal.mT * s.narrow(-1, 0, z.shape[-1])).sum(-1, keepdim=True)
+        return torch.cat([along, rising], -1)
+
+    @torch.no_grad()
+    def start_at(self, p: Tensor) -> None:
+        """Make ``p (K + 1, n)`` the costate at the control steps, whatever the state: the networks begin at 0.
+
+        Their output is set to 0 and their quadratic terms to 1 % of what they were, so that training can wake them.
+        """
+        times = torch.arange(len(p)) * (self.horizon / (len(p) - 1))
+        states = torch.zeros_like(p)
+        self.nominal.copy_((p / self._per_unit(times.to(p), states).narrow(-1, 0, p.shape[-1])).mT)
+        for part in (self, self.agents):
+            if part is not None:
+                part.output.zero_()
+                part.quadratic.mul_(0.1)
+
+    def _per_unit(self, t: Tensor | float, z: Tensor) -> Tensor:
+        """The factor from (z, t) to s: 1 / state_scale, and at the start 1 / start_scale."""
+        return 1 / self.scale + self.excess * self._fading(t, z) if self.swift else 1 / self.scale
+
+    def _fading(self, t: Tensor | float, z: Tensor) -> Tensor:
+        """e^{-2 τ}, ``(1, 1)`` or ``(B, 1)``."""
+        tau = torch.as_tensor(t, dtype=z.dtype, device=z.device) * (TIME_SPAN / self.horizon)
+        return torch.exp(-FADING * tau).reshape(-1, 1)

@@ -4,6 +4,7 @@ import dataclasses
 import functools
 import json
 import platform
+import resource
 import statistics
 import time
 from collections.abc import Callable
@@ -12,9 +13,10 @@ import numpy as np
 import torch
 import tyro
 
-from pontryagin import ImplicitPolicy, OptimalControlVectorEnv, Quadrotor, ValueFunction, evaluate, recipe
+from pontryagin import ImplicitPolicy, OptimalControlVectorEnv, evaluate, make_problem, recipe
 from pontryagin.envs.boundary import transition
 from pontryagin.training.loss import make_step, path_loss
+from pontryagin.training.train import make_value
 
 
 def median_seconds(work: Callable[[], object], runs: int) -> float:
@@ -27,30 +29,34 @@ def median_seconds(work: Callable[[], object], runs: int) -> float:
     return statistics.median(times[2:])
 
 
-def main(envs: int = 4096, threads: int = 2, runs: int = 40, training: bool = True) -> dict[str, float]:
+def main(
+    problem: str = "quadrotor", envs: int = 4096, threads: int = 2, runs: int = 40, training: bool = True
+) -> dict[str, float]:
     """Print the figures as JSON.
 
     Args:
+        problem: a shipped name.
         envs: copies in the vector environment.
         threads: of torch, for the vector environment; training and the policy use one.
         runs: measurements, of which the median counts.
         training: measure the training iteration too (compiles for a minute or two).
     """
-    problem, figures = Quadrotor(), {}
+    made, figures = make_problem(problem), {}
     torch.set_num_threads(threads)
-    env = OptimalControlVectorEnv(problem, envs, compile=True)
+    env = OptimalControlVectorEnv(made, envs, compile=True)
     env.reset(seed=0)
-    actions = np.random.default_rng(0).uniform(-1, 1, (envs, 4)).astype(np.float32)
+    actions = np.random.default_rng(0).uniform(-1, 1, (envs, made.control_dim)).astype(np.float32)
     figures["vector env, steps/s"] = envs / median_seconds(lambda: env.step(actions), 4 * runs)
-    step = torch.compile(functools.partial(transition, problem), fullgraph=True, dynamic=False)
-    batch = (torch.zeros(envs, dtype=torch.int64), problem.sample_initial_state(envs), torch.from_numpy(actions))
+    step = torch.compile(functools.partial(transition, made), fullgraph=True, dynamic=False)
+    batch = (torch.zeros(envs, dtype=torch.int64), made.sample_initial_state(envs), torch.from_numpy(actions))
     figures["bare compiled step, steps/s"] = envs / median_seconds(lambda: step(*batch), 4 * runs)
     torch.set_num_threads(1)
-    policy = ImplicitPolicy.load("quadrotor", device="cpu")
-    figures["predict, batch 1, ms"] = 1e3 * evaluate(problem, policy, problem.sample_initial_state(1)).latency
+    policy = ImplicitPolicy.load(problem, device="cpu")
+    figures["predict, batch 1, ms"] = 1e3 * evaluate(made, policy, made.sample_initial_state(1)).latency
     if training:
-        config, course = recipe("quadrotor"), dataclasses.replace(problem, steps=80)
-        value = ValueFunction(course, config.width, seed=0)
+        config = recipe(problem)
+        course = made if config.steps is None else dataclasses.replace(made, steps=config.steps)
+        value = make_value(course, config)
         loss_step, optimizer = make_step(course, value, config), torch.optim.Adam(value.parameters(), lr=1e-3)
 
         def iteration() -> None:
@@ -58,12 +64,10 @@ def main(envs: int = 4096, threads: int = 2, runs: int = 40, training: bool = Tr
             optimizer.step()
             optimizer.zero_grad()
 
-        figures["training iteration, batch 64, 80 steps, s"] = median_seconds(iteration, runs)
-    print(
-        json.dumps(
-            {"machine": f"{platform.machine()}, {threads} threads", "torch": torch.__version__, **figures}, indent=2
-        )
-    )
+        figures[f"training iteration, batch 64, {course.steps} steps, s"] = median_seconds(iteration, runs)
+        figures["peak memory, GB"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
+    machine = f"{platform.machine()}, {threads} threads"
+    print(json.dumps({"machine": machine, "torch": torch.__version__, **figures}, indent=2))
     return figures
 
 

@@ -94,7 +94,7 @@ def make_info(problem: Problem, index: Tensor, z: Tensor, step: Transition | Non
     nothing = np.zeros(count)
     info = {
         "time": (index * problem.time_step).cpu().numpy().astype(float),
-        "state": z.cpu().numpy(),
+        "state": z.cpu().numpy().copy(),
         "control": np.zeros((count, problem.control_dim), np.float32) if step is None else step.u.cpu().numpy(),
         "running_cost": nothing if step is None else step.running_cost.cpu().numpy().astype(float),
         "terminal_cost": nothing if step is None else step.terminal_cost.cpu().numpy().astype(float),

@@ -6,12 +6,17 @@ import importlib
 import sys
 from typing import Any
 
+from .bicycle import MultiBicycle
 from .double_integrator import DoubleIntegrator
 from .problem import Problem
 from .quadrotor import Quadrotor
 
 PROBLEMS: dict[str, tuple[type[Problem], dict[str, Any]]] = {
     "quadrotor": (Quadrotor, {}),
+    "bicycle5": (MultiBicycle, {}),
+    "bicycle10": (MultiBicycle, {"num_agents": 10}),
+    "bicycle100": (MultiBicycle, {"num_agents": 100, "success_radius": 0.2}),
+    "swap100": (MultiBicycle, {"num_agents": 100, "success_radius": 0.2, "layout": "swap"}),
     "double_integrator": (DoubleIntegrator, {}),
 }
 """Short name -> (class, arguments)."""

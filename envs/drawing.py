@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
 PAPER: Color = (251, 251, 249)
 RULE: Color = (222, 226, 232)
-WARMTH = np.array([[255, 255, 255], [255, 236, 186], [252, 194, 148]], float)
-"""Colours of the glow at 0, ½ and 1; the paper is multiplied by them."""
+WARMTH = np.array([[230, 232, 250], [255, 228, 194], [250, 184, 136]], float)
+"""Colours of the glow at strengths 0, ½ and 1; the canvas is multiplied by them."""
 CAPTION = 0.14
 """Share of the frame, at the top, that the caption has for itself."""
 FAR = 4.0
@@ -127,23 +127,23 @@ def draw_ground(canvas: pygame.Surface, camera: Camera, low: Array, high: Array)
 
 
 def draw_glow(canvas: pygame.Surface, camera: Camera, glow: Glow) -> None:
-    """Multiply the canvas by the colour of the mean strength around each pixel, Σ s_i k_i / (½ + Σ k_i).
+    """Multiply the canvas by halos the colour of the mean strength, Σ s_i k_i / Σ k_i with k_i = exp(-|x - c_i|²/2r²).
 
-    k_i = exp(-|x - c_i|²/2r²) is a factor in x times a factor in y, so each sum is one product of two matrices.
+    Their density is k (2 - k) with k = (Σ k_i⁸)^⅛, about the largest k_i, so that a crowd reaches no further than one.
     """
     import pygame
 
     size, coarse = canvas.get_size(), 16
-    centers = camera.project(glow.centers)[0] / coarse
-    reach = camera.scale * glow.radius / coarse
-    across, down = (
-        np.exp(-0.5 * ((np.arange(size[k] // coarse)[:, None] + 0.5 - centers[:, k]) / reach) ** 2) for k in (0, 1)
-    )
-    # einsum, not @: threads would cost such small matrices more than they save.
+    centers, reach = camera.project(glow.centers)[0] / coarse, camera.scale * glow.radius / coarse
+    pixels = [np.arange(length // coarse)[:, None] + 0.5 for length in size]
+    across, down = (np.exp(-0.5 * ((pixels[k] - centers[:, k]) / reach) ** 2) for k in (0, 1))
+    # k_i is a factor in x times one in y. einsum, not @: threads would cost such small matrices more than they save.
     near = np.einsum("xi,yi->xy", across, down)
-    warmth = 2 * (np.einsum("xi,yi,i->xy", across, down, glow.strength.clip(0, 1)) / (0.5 + near))[..., None]
-    color = WARMTH[0] + (WARMTH[1] - WARMTH[0]) * warmth.clip(0, 1) + (WARMTH[2] - WARMTH[1]) * (warmth - 1).clip(0, 1)
-    small = pygame.Surface(warmth.shape[:2], 0, canvas)
+    mean = np.einsum("xi,yi,i->xy", across, down, glow.strength.clip(0, 1)) / np.maximum(near, 1e-9)
+    largest = (np.einsum("xi,yi->xy", across**8, down**8) ** 0.125).clip(0, 1)[..., None]
+    color = np.stack([np.interp(mean, (0, 0.5, 1), channel) for channel in WARMTH.T], -1)
+    color = 255 + (color - 255) * largest * (2 - largest)
+    small = pygame.Surface(mean.shape, 0, canvas)
     pygame.surfarray.blit_array(small, np.rint(color).astype(np.uint8))
     canvas.blit(pygame.transform.smoothscale(small, size), (0, 0), special_flags=pygame.BLEND_RGB_MULT)
 

@@ -59,6 +59,8 @@ class Problem(abc.ABC):
     """Largest control."""
     state_scale: Bound = 1.0
     """Typical size of each state; the value function divides its inputs by it."""
+    start_scale: Bound | None = None
+    """Typical size at the start, where it differs: the value function is that much more sensitive to a state then."""
     state_bound: Bound = 1e6
     """Bound of the observation space; observations are clipped to it, states are not."""
     success_radius: float = 0.1
@@ -87,6 +89,16 @@ class Problem(abc.ABC):
     def control_block(self) -> int:
         """Size of the diagonal blocks of H_uu."""
         return self.control_dim
+
+    @property
+    def state_block(self) -> int:
+        """Number of states that belong to one agent: a divisor of ``state_dim``; all of them where there is one."""
+        return self.state_dim
+
+    @property
+    def gentle_bounds(self) -> tuple[Bound, Bound]:
+        """``(low, high)`` between which every control maximises some Hamiltonian: all, where H is concave in u."""
+        return self.control_low, self.control_high
 
     @property
     def time_step(self) -> float:
@@ -138,13 +150,14 @@ def check_problem(problem: Problem) -> None:
         )
     sizes = {"control_low": problem.control_dim, "control_high": problem.control_dim}
     sizes |= {"state_scale": problem.state_dim, "state_bound": problem.state_dim}
+    sizes |= {} if problem.start_scale is None else {"start_scale": problem.state_dim}
     for field, size in sizes.items():
         array = np.asarray(getattr(problem, field), dtype=float)
         if array.shape not in ((), (size,)):
             raise ValueError(f"{name}.{field} has shape {array.shape}; expected a number or ({size},)")
         if not np.isfinite(array).all():
             raise ValueError(f"{name}.{field} is {array}; expected finite numbers")
-        if field.startswith("state") and (array <= 0).any():
+        if field.startswith("sta") and (array <= 0).any():
             raise ValueError(f"{name}.{field} is {array}; expected positive numbers")
     low, high = (np.asarray(getattr(problem, f), dtype=float) for f in ("control_low", "control_high"))
     if (low >= high).any():

@@ -10,7 +10,12 @@ from .catalog import PROBLEMS
 from .environment import OptimalControlEnv
 from .vector import OptimalControlVectorEnv
 
-ENVIRONMENTS = {"pontryagin/Quadrotor-v0": "quadrotor"}
+ENVIRONMENTS = {
+    "pontryagin/Quadrotor-v0": "quadrotor",
+    "pontryagin/MultiBicycle5-v0": "bicycle5",
+    "pontryagin/MultiBicycle100-v0": "bicycle100",
+    "pontryagin/MultiBicycleSwap100-v0": "swap100",
+}
 """Environment id -> short name of the problem."""
 
 

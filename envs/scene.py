@@ -53,7 +53,7 @@ class Marks:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Glow:
-    """Warmth of the ground around ``centers (M, 2)``, soft over ``radius``; ``strength (M,)`` in [0, 1]. Top view."""
+    """Halos around ``centers (M, 2)``, soft over ``radius``, cool to warm by ``strength (M,)`` in [0, 1]. Top view."""
 
     centers: Array
     radius: float
@@ -77,7 +77,7 @@ class Scene:
         bodies: where the moving things are; the renderer remembers them and draws their trails. M may not change.
         targets: where they should go.
         target_radius: size of the mark at a target.
-        glow: optional warmth of the ground.
+        glow: optional halos on the ground.
     """
 
     view: Literal["perspective", "top"]
@@ -124,47 +124,58 @@ def quadrotor_scene(z: Array, u: Array, target: Sequence[float], arm: float = 0.
     )  # fmt: skip
 
 
-def bicycle_scene(z: Array, u: Array, targets: Array, radius: float, heat: Array, size: float | None = None) -> Scene:
+def bicycle_scene(z: Array, u: Array, targets: Array, radius: float, heat: Array, starts: Array | None = None) -> Scene:
     """Bicycles from the top, their targets, and the warmth of their interaction.
+
+    The stage holds starts and targets, half a radius clear of the edge, because that is where bicycles that keep out of
+    each other's way go: the camera rarely has to follow them. Bicycles are drawn in proportion to it.
 
     Args:
         z: ``(4N,)``; rows x, y, heading θ, speed v, the position being that of the rear wheel.
         u: ``(2N,)``; rows steering angle δ, acceleration.
         targets: ``(N, 2)``.
-        radius: of the interaction.
+        radius: of the interaction, and about that of the halos.
         heat: ``(N,)`` in [0, 1], the share of each bicycle in the interaction cost.
-        size: length drawn from wheel to wheel; a share of the stage, the origin and the targets, unless given.
+        starts: ``(K, 2)`` where they set out; the origin unless given.
     """
     rows = np.asarray(z, float).reshape(-1, 4)
     goals = np.asarray(targets, float).reshape(-1, 2)
-    count, rear = len(rows), rows[:, :2]
-    few = count <= 10
-    if size is None:
-        size = (0.055 if few else 0.033) * max(np.ptp(np.vstack([goals, np.zeros(2)]), 0).max(), radius)
-    pen = 5.0 if few else 3.0
-
-    angles = rows[:, 2] + np.stack([np.zeros(count), np.asarray(u, float)[::2]])
-    heading, steered = size * np.stack([np.cos(angles), np.sin(angles)], -1)
-    front = rear + heading
-    frames = np.stack([rear, front], 1)
-    wheels = np.stack([rear, front])[:, :, None] + [[-0.28], [0.28]] * np.stack([heading, steered])[:, :, None]
-    hues = hue_circle(count)
-    colors: list[Color] = [(r, g, b) for r, g, b in hues.tolist()]
-    lines = [Line(ends, INK, pen) for ends in wheels.reshape(-1, 2, 2)]
-    lines += [Line(ends, color, pen) for ends, color in zip(frames, colors, strict=True)]
-    riders = zip(frames.mean(1), colors, strict=True)
+    rear, hues = rows[:, :2], hue_circle(len(rows))
+    stage = np.vstack([goals, np.zeros(2) if starts is None else np.asarray(starts, float)])
+    low, high = stage.min(0) - 0.5 * radius, stage.max(0) + 0.5 * radius
+    extent = float((high - low).max())
+    size = (0.05 if len(rows) <= 10 else 0.032) * extent
+    lines, riders = _bicycles(rows, np.asarray(u, float)[::2], size, hues)
     together = bool((goals == goals[0]).all())
     return Scene(
         view="top",
-        low=np.minimum(rear.min(0), goals.min(0)) - size,
-        high=np.maximum(rear.max(0), goals.max(0)) + size,
+        low=np.minimum(rear.min(0) - size, low),
+        high=np.maximum(rear.max(0) + size, high),
         lines=tuple(lines),
-        circles=tuple(Circle(center, 0.24 * size, color) for center, color in riders),
+        circles=tuple(riders),
         bodies=Marks(rear, hues),
         targets=Marks(goals[:1], np.array([INK], np.uint8)) if together else Marks(goals, hues),
-        target_radius=0.5 * size,
-        glow=Glow(frames.mean(1), 0.4 * radius, np.asarray(heat, float)),
+        target_radius=0.02 * extent if together else 0.5 * size,
+        glow=Glow(np.array([rider.center for rider in riders]), 0.4 * radius, np.asarray(heat, float)),
     )
+
+
+def _bicycles(rows: Array, steering: Array, size: float, hues: NDArray[np.uint8]) -> tuple[list[Line], list[Circle]]:
+    """Wheels, frames and, of few, handlebars; and the riders. The front wheel is turned by ``steering (N,)``."""
+    few = len(rows) <= 10
+    pen = 5.0 if few else 3.0
+    angles = rows[:, 2] + np.stack([np.zeros(len(rows)), steering])
+    heading, steered = size * np.stack([np.cos(angles), np.sin(angles)], -1)
+    rear, front = rows[:, :2], rows[:, :2] + heading
+    frames = np.stack([rear, front], 1)
+    wheels = np.stack([rear, front])[:, :, None] + [[-0.28], [0.28]] * np.stack([heading, steered])[:, :, None]
+    bars = front[:, None] + [[-0.26], [0.26]] * (steered[:, None] @ np.array([[0.0, 1.0], [-1.0, 0.0]]))
+    colors: list[Color] = [(r, g, b) for r, g, b in hues.tolist()]
+    lines = [Line(ends, INK, pen) for ends in wheels.reshape(-1, 2, 2)]
+    lines += [Line(ends, color, 0.8 * pen) for ends, color in zip(frames, colors, strict=True)]
+    if few:  # of a hundred bicycles the handlebars would be dots
+        lines += [Line(ends, color, 0.6 * pen) for ends, color in zip(bars, colors, strict=True)]
+    return lines, [Circle(mid, 0.26 * size, color) for mid, color in zip(frames.mean(1), colors, strict=True)]
 
 
 def hue_circle(count: int) -> NDArray[np.uint8]:

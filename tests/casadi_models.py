@@ -34,10 +34,13 @@ class Model:
         quiet = {"ipopt.print_level": 0, "ipopt.sb": "yes", "print_time": False, "expand": True}
         self.opti.solver("ipopt", {**quiet, "ipopt.tol": 1e-10, "ipopt.max_iter": 1000})
 
-    def solve(self, start):
+    def solve(self, start, z=None, u=None):
+        """From rest at ``start``, or from a guess ``z (K + 1, n)``, ``u (K, m)``."""
         self.opti.set_value(self.start, start)
-        self.opti.set_initial(self.u, 0)
+        self.opti.set_initial(self.u, 0 if u is None else u.T)
         self.opti.set_initial(self.joint, np.r_[start, 0.0][:, None] * np.ones((1, self.steps + 1)))
+        if z is not None:
+            self.opti.set_initial(self.joint[: self.n, :], z.T)
         solution = self.opti.solve()
         joint = solution.value(self.joint)
         return solution.value(self.opti.f), joint[: self.n].T, solution.value(self.u).reshape(self.m, self.steps).T

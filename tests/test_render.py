@@ -8,9 +8,10 @@ import pytest
 import torch
 
 from pontryagin.envs import render
-from pontryagin.envs.drawing import fit_camera
+from pontryagin.envs.bicycle import MultiBicycle
+from pontryagin.envs.drawing import CAPTION, WARMTH, Camera, draw_glow, fit_camera
 from pontryagin.envs.quadrotor import thrust_direction
-from pontryagin.envs.scene import GREEN, INK, Circle, Line, Scene, bicycle_scene, hue_circle, quadrotor_scene
+from pontryagin.envs.scene import GREEN, INK, Circle, Glow, Line, Scene, bicycle_scene, hue_circle, quadrotor_scene
 
 pygame = pytest.importorskip("pygame")
 
@@ -78,7 +79,65 @@ def test_warmth_shows_the_interaction():
     z, goals = np.array([0.0, 0.0, 0.0, 0.1] * 2), np.full((2, 2), 3.0)
     cold, warm = (once(bicycle_scene(z, np.zeros(4), goals, 1.0, np.full(2, heat))) for heat in (0.0, 1.0))
     assert warm[..., 2].mean() < cold[..., 2].mean() - 1  # less blue
-    assert abs(warm[..., 0].mean() - cold[..., 0].mean()) < 0.5
+    assert warm[..., 0].mean() > cold[..., 0].mean() + 0.1  # more red
+
+
+def halo(count, strength):
+    """(red, green, blue) along a row through the halo of so many bodies at one point; its radius is 40 pixels."""
+    canvas = pygame.Surface((480, 320), 0, 32)
+    canvas.fill((255, 255, 255))
+    camera = Camera(np.array([[1.0, 0.0], [0.0, -1.0]]), np.zeros(2), 40.0, np.array([240.0, 160.0]), False)
+    draw_glow(canvas, camera, Glow(np.zeros((count, 2)), 1.0, np.full(count, strength)))
+    return pygame.surfarray.array3d(canvas)[:, 160].astype(int)
+
+
+def test_a_halo_has_the_colour_of_its_strength_and_fades():
+    for strength, color in zip((0.0, 0.5, 1.0), WARMTH, strict=True):
+        row = halo(1, strength)
+        np.testing.assert_allclose(row[240], color, atol=6)
+        assert (np.diff(row[240:].sum(-1)) >= 0).all() and row[240 + 160].sum() >= 3 * 255 - 2
+
+
+def test_the_halo_of_a_crowd_reaches_hardly_further_than_that_of_one():
+    half = [
+        np.abs(row[240:] - 255).sum(-1) > 0.5 * np.abs(row[240] - 255).sum() for row in (halo(1, 1.0), halo(50, 1.0))
+    ]
+    alone, crowd = (int(inside.sum()) for inside in half)
+    assert 35 < alone <= crowd < 1.5 * alone
+
+
+@pytest.mark.parametrize(
+    "problem", [MultiBicycle(), MultiBicycle(100), MultiBicycle(100, layout="swap")], ids=["5", "100", "swap"]
+)
+def test_bicycles_fit_their_stage(problem):
+    z = problem.sample_initial_state(1, torch.Generator().manual_seed(0))[0].numpy()
+    scene = problem.scene(0.0, z, np.zeros(problem.control_dim))
+    camera = fit_camera("top", scene.low, scene.high, (960, 720))
+    points = np.concatenate([line.points for line in scene.lines] + [problem.target_points])
+    pixels, _ = camera.project(points)
+    assert (pixels > (0, 720 * CAPTION)).all() and (pixels < (960, 720)).all()
+    frames = [line.points for line in scene.lines if line.color != INK][: problem.num_agents]
+    lengths = camera.scale * np.linalg.norm([ends[1] - ends[0] for ends in frames], axis=-1)
+    np.testing.assert_allclose(lengths, lengths[0])
+    assert 12 < lengths[0] < 40
+
+
+def test_the_stage_holds_the_starts():
+    z, goal = np.array([0.0, 0.0, 0.0, 0.1]), np.zeros((1, 2))
+    near, far = (bicycle_scene(z, np.zeros(2), goal, 1.0, np.zeros(1), starts=s) for s in (None, [[-8.0, 0.0]]))
+    assert near.low[0] > -2 and far.low[0] < -8
+    assert np.ptp(far.lines[-1].points, 0).max() > 4 * np.ptp(near.lines[-1].points, 0).max()
+
+
+@pytest.mark.parametrize("count", [5, 30])
+def test_only_the_front_wheel_is_steered(count):
+    z, u = np.zeros((count, 4)), np.zeros((count, 2))
+    z[:, 2], u[:, 0] = np.linspace(-2, 2, count), np.linspace(-1, 1, count)[::-1]
+    scene = bicycle_scene(z.ravel(), u.ravel(), np.ones((1, 2)), 1.0, np.zeros(count))
+    wheels = [line.points for line in scene.lines if line.color == INK]
+    along = np.array([ends[1] - ends[0] for ends in wheels]).reshape(2, count, 2)
+    angles = np.arctan2(along[..., 1], along[..., 0])
+    np.testing.assert_allclose(angles, [z[:, 2], z[:, 2] + u[:, 0]], atol=1e-12)
 
 
 def test_thrust_arrow_is_the_direction_of_the_dynamics():

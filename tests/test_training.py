@@ -11,11 +11,22 @@ import time
 import pytest
 import torch
 
-from pontryagin import DoubleIntegrator, Quadrotor, TrainConfig, ValueFunction, evaluate, rollout, train
+from pontryagin import (
+    DoubleIntegrator,
+    ImplicitPolicy,
+    MultiBicycle,
+    Quadrotor,
+    TrainConfig,
+    ValueFunction,
+    evaluate,
+    rollout,
+    solve_argmax,
+    train,
+)
 from pontryagin.training.checkpoint import read_checkpoint
 from pontryagin.training.config import RECIPES
-from pontryagin.training.loss import make_step, path_loss
-from pontryagin.training.train import _begin, learning_rate
+from pontryagin.training.loss import AdjointClip, bound_pressure, make_step, path_loss
+from pontryagin.training.train import _begin, _iterate, _validate, learning_rate, make_value, terminal_weight
 
 
 def riccati_cost(problem, z0):
@@ -73,7 +84,9 @@ def test_penalties_enter_with_their_weights(pendulum):
     value = ValueFunction(pendulum, 6, seed=0)
     z0 = pendulum.sample_initial_state(3, torch.Generator().manual_seed(0))
     totals = {}
-    for name in ("hjb_weight", "terminal_value_weight", "terminal_gradient_weight"):
+    torch.manual_seed(0)
+    value.linear.data = 3 * torch.randn(3)  # so that some controls are held
+    for name in ("hjb_weight", "pressure_weight", "terminal_value_weight", "terminal_gradient_weight"):
         totals[name] = []
         for weight in (0.0, 1.0, 2.0):
             config = TrainConfig(**{name: weight})
@@ -171,6 +184,75 @@ def test_refused_settings(fields):
         TrainConfig(**fields)
 
 
+def test_soft_terminal_cost_rises_to_its_full_weight():
+    config = TrainConfig(terminal_start=0.01, terminal_ramp=0.5)
+    weights = [terminal_weight(config, share) for share in (0.0, 0.25, 0.5, 1.0)]
+    assert weights == pytest.approx([0.01, 0.1, 1.0, 1.0])
+    assert terminal_weight(TrainConfig(), 0.0) == 1.0
+
+
+def test_terminal_weight_enters_the_loss_but_not_the_cost_shown(pendulum):
+    value, config = ValueFunction(pendulum, 6, seed=0), TrainConfig()
+    z0 = pendulum.sample_initial_state(3, torch.Generator().manual_seed(0))
+    step = make_step(pendulum, value, config)
+    full, half = (path_loss(pendulum, value, step, z0, config, weight) for weight in (1.0, 0.5))
+    with torch.no_grad():
+        policy = ImplicitPolicy(pendulum, value, max_iterations=5)
+        terminal = rollout(pendulum, policy, z0).terminal_cost.mean()
+    torch.testing.assert_close(full.total - half.total, 0.5 * terminal, rtol=1e-4, atol=1e-5)
+    assert full.cost == half.cost
+
+
+class Runaway(DoubleIntegrator):
+    """z' = 8 z + u: what is lost at T grows by e^16 on the way back to 0."""
+
+    def dynamics(self, t, z, u):
+        return 8 * z + torch.cat([u, u], -1)
+
+
+def test_adjoints_are_clipped_by_agent_and_only_where_they_explode():
+    generator = torch.Generator().manual_seed(0)
+    late = torch.randn(3, 4, generator=generator)
+    early = late.clone()
+    early[0, :2] *= 1e6  # the first agent of the first sample explodes
+    early[2, 3] = float("nan")
+    clip = AdjointClip(5.0, block=2)
+    assert torch.equal(clip._clip(late), late)
+    clipped = clip._clip(early)
+    torch.testing.assert_close(clipped[0, :2], 5 * late[0, :2])
+    assert torch.equal(clipped[0, 2:], late[0, 2:]) and torch.equal(clipped[1], late[1])
+    assert torch.equal(clipped[2, :2], late[2, :2]) and clipped[2, 2:].isnan().all()  # not hidden
+
+
+def test_an_unstable_rollout_keeps_a_bounded_gradient():
+    problem = Runaway()
+    value = ValueFunction(problem, 6, seed=0)
+    z0 = torch.full((2, 2), 0.1)
+    sizes = []
+    for limit in (1e30, 5.0):
+        config = TrainConfig(adjoint_clip=limit)
+        value.zero_grad()
+        path_loss(problem, value, make_step(problem, value, config), z0, config).total.backward()
+        sizes.append(torch.nn.utils.get_total_norm([w.grad for w in value.parameters() if w.grad is not None]).item())
+    assert sizes[1] < 1e-3 * sizes[0] and sizes[1] > 0
+
+
+def test_bound_pressure_shows_the_way_back_from_a_held_control():
+    """Deep in saturation J has no gradient in the costate; the pressure grows with it, and is 0 for free controls."""
+    problem = DoubleIntegrator(steps=5)
+    z = torch.zeros(3, 2)
+    p = torch.tensor([[0.0, 250.0], [0.0, -130.0], [0.0, 3.0]], requires_grad=True)
+    t = torch.tensor(0.0)
+    u = solve_argmax(problem, t, z, p).control
+    assert u.detach().squeeze(-1).tolist() == [-100.0, 100.0, -3.0]
+    pressure = bound_pressure(problem, t, z, p, u.detach())
+    torch.testing.assert_close(pressure, torch.tensor([150.0, 30.0, 0.0]))
+    slope = torch.autograd.grad(pressure.sum(), p)[0]
+    torch.testing.assert_close(slope[:, 1], torch.tensor([1.0, -1.0, 0.0]))
+    (blind,) = torch.autograd.grad(u[:2].sum(), p)
+    assert (blind == 0).all()
+
+
 def test_recipes_are_for_shipped_problems():
     from pontryagin.envs.catalog import PROBLEMS
 
@@ -223,3 +305,39 @@ def test_without_a_compiler_training_runs_eagerly(pendulum, monkeypatch):
     monkeypatch.setattr("pontryagin.envs.compiling.compiler_at_hand", lambda: False)
     with pytest.warns(UserWarning, match="no C"):
         train(pendulum, TrainConfig(iterations=1, batch=4, validation_states=4, width=8, compile=True))
+
+
+def test_a_run_that_falls_over_a_cliff_returns_to_its_best_weights(pendulum):
+    config = TrainConfig(rollback=3.0, rollback_pace=0.5, batch=4, width=8)
+    progress = _begin(pendulum, config, torch.device("cpu"))
+    validation = pendulum.sample_initial_state(8, torch.Generator().manual_seed(0))
+    step = make_step(pendulum, progress.value, config)
+    loss, size = _iterate(pendulum, config, progress, step, 0.1, torch.device("cpu"))
+    row = _validate(pendulum, config, progress, loss, size, validation)
+    good = {k: v.clone() for k, v in progress.value.state_dict().items()}
+    assert row["rollbacks"] == 0 and progress.best_cost == row["validation_cost"] and progress.optimizer.state
+    progress.value.linear.data += 1e3
+    fallen = _validate(pendulum, config, progress, loss, size, validation)
+    assert fallen["validation_cost"] > 3 * row["validation_cost"]
+    assert all(torch.equal(v, good[k]) for k, v in progress.value.state_dict().items())
+    assert progress.pace == 0.5 and progress.rollbacks == 1 and not progress.optimizer.state
+    _iterate(pendulum, config, progress, step, 0.1, torch.device("cpu"))
+    assert progress.optimizer.param_groups[0]["lr"] == pytest.approx(0.5 * learning_rate(config, 0.1))
+
+
+def test_a_run_may_begin_from_a_policy_for_fewer_agents(tmp_path):
+    few, many = MultiBicycle(2, steps=4), MultiBicycle(6, steps=4)
+    alone = {"width": 0, "rank": 0, "agent_width": 8, "agent_rank": 3}
+    teacher = ImplicitPolicy(few, ValueFunction(few, seed=1, **alone))
+    teacher.save(tmp_path)
+    value = make_value(many, TrainConfig(begin_from=str(tmp_path), **alone))
+    z = few.sample_initial_state(3, torch.Generator().manual_seed(0))
+    expected = few.agents(teacher.value.gradient(0.3, z)[1])
+    found = many.agents(value.gradient(0.3, z.repeat(1, 3))[1])
+    for i in range(6):
+        torch.testing.assert_close(found[:, i], expected[:, i % 2], rtol=0.2, atol=0.05)
+    assert not torch.equal(found[:, 0], found[:, 2])  # apart, or they could never part
+    same = make_value(few, TrainConfig(begin_from=str(tmp_path), **alone))
+    assert torch.equal(same.gradient(0.3, z)[1], teacher.value.gradient(0.3, z)[1])
+    with pytest.raises(ValueError, match="shape"):
+        make_value(many, TrainConfig(begin_from=str(tmp_path), width=4, agent_width=8, agent_rank=3))

@@ -40,7 +40,8 @@ class History:
 class Progress:
     """Where a run stands. ``best`` are the weights with the lowest validation cost.
 
-    ``usual_norm`` is the running mean of the gradient's norm, ``skipped`` counts gradients that were not finite.
+    ``usual_norm`` is the running mean of the gradient's norm, ``skipped`` counts gradients that were not finite,
+    ``rollbacks`` the returns to the best weights, and ``pace`` is what they have left of the learning rate.
     """
 
     value: ValueFunction
@@ -53,6 +54,8 @@ class Progress:
     seconds: float = 0.0
     skipped: int = 0
     usual_norm: float = 0.0
+    rollbacks: int = 0
+    pace: float = 1.0
 
 
 def write_checkpoint(folder: Path, problem: Problem, config: TrainConfig, progress: Progress) -> None:
@@ -76,6 +79,8 @@ def write_checkpoint(folder: Path, problem: Problem, config: TrainConfig, progre
             "seconds": progress.seconds,
             "skipped": progress.skipped,
             "usual_norm": progress.usual_norm,
+            "rollbacks": progress.rollbacks,
+            "pace": progress.pace,
         },
     )
 
@@ -105,7 +110,7 @@ def read_checkpoint(folder: Path, problem: Problem, config: TrainConfig, progres
     progress.optimizer.load_state_dict(adam)
     progress.generator.set_state(tensors["generator"])
     progress.history = History(record["history"])
-    for field in ("best_cost", "iteration", "seconds", "skipped", "usual_norm"):
+    for field in ("best_cost", "iteration", "seconds", "skipped", "usual_norm", "rollbacks", "pace"):
         setattr(progress, field, record[field])
 
 

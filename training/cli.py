@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from ..controllers.policy import ImplicitPolicy
-from ..controllers.reference import solve_reference
+from ..controllers.reference import Hessian, solve_reference
 from ..controllers.reference_store import FOLDER, find_reference, save_reference
 from ..envs.catalog import PROBLEMS, make_problem
 from ..envs.environment import frames_per_second
@@ -136,7 +136,15 @@ def measure(policy: ImplicitPolicy, states: int, seed: int) -> Evaluation:
 
 
 def reference_command(
-    problem: ProblemName, states: int = 128, seed: int = 0, processes: int = 1, starts: int = 1, out: Path = FOLDER
+    problem: ProblemName,
+    states: int = 128,
+    seed: int = 0,
+    processes: int = 1,
+    starts: int = 1,
+    guess: str | None = None,
+    hessian: Hessian = "exact",
+    max_iterations: int = 1000,
+    out: Path = FOLDER,
 ) -> None:
     """Solve for the open-loop optimum from seeded initial states with IPOPT and store it for ``evaluate``.
 
@@ -146,12 +154,20 @@ def reference_command(
         seed: of the draw.
         processes: worker processes.
         starts: initial guesses of each solve; the cheapest is kept.
+        guess: a policy, shipped or in a folder, whose flight is where the search begins; else z0 at rest.
+        hessian: exact, or limited-memory for thousands of coupled states.
+        max_iterations: of IPOPT, per start.
         out: folder for the .npz and the .json beside it.
     """
     made = make_problem(problem)
     z0 = made.sample_initial_state(states, torch.Generator().manual_seed(seed))
-    found = solve_reference(made, z0, processes=processes, starts=starts)
+    pilot = None if guess is None else ImplicitPolicy.load(guess, device="cpu")
+    found = solve_reference(
+        made, z0, guess=pilot, processes=processes, starts=starts, hessian=hessian, max_iterations=max_iterations
+    )
     command = f"pontryagin reference {problem} --states {states} --seed {seed} --starts {starts}"
+    command += "" if guess is None else f" --guess {guess}"
+    command += "" if hessian == "exact" else f" --hessian {hessian} --max-iterations {max_iterations}"
     path = save_reference(out / f"{problem.replace(':', '.')}-{states}-{seed}", made, found, command)
     cost, seconds = found.cost, found.seconds
     Console().print(

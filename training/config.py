@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from ..controllers.operators import GradientAscent, Operator, ProjectedNewton
 
@@ -35,6 +35,14 @@ class TrainConfig:
     """Residual layers after the opening one."""
     rank: int = 10
     """Rank of the value function's quadratic term."""
+    agent_width: int = 0
+    """Units of a layer of the network that each agent has for itself (``Problem.state_block``); 0: none."""
+    agent_rank: int = 8
+    """Rank of each agent's own quadratic term."""
+    nominal: bool = False
+    """Begin with the costate of the open-loop optimum from the mean initial state (IPOPT), networks at 0."""
+    begin_from: str | None = None
+    """A policy, shipped or in a folder, whose weights are the first; it may be one for fewer of the same agents."""
     learning_rate: float = 1e-2
     """Peak of the one-cycle schedule."""
     warmup: float = 0.2
@@ -43,6 +51,14 @@ class TrainConfig:
     """Adam's two decay rates."""
     gradient_clip: float = 2.0
     """Largest norm of the gradient, in multiples of its running mean; a longer one is scaled down to it."""
+    rollback: float = 5.0
+    """How many times the best validation cost a run may reach before it returns to the best weights, with fresh moments
+    of Adam and a learning rate reduced by ``rollback_pace``. A steep cost has cliffs from which nothing climbs back."""
+    rollback_pace: float = 0.7
+    """Factor on the learning rate at each return."""
+    adjoint_clip: float = 10.0
+    """How many times its length at T a sample's adjoint ∂J/∂z may reach on the way back; it is scaled down to that.
+    Where the closed loop is unstable the adjoint grows exponentially and says nothing but that."""
     operator: Literal["newton", "ascent"] = "newton"
     """T: projected Newton, or the projected gradient ascent of the slides."""
     step_size: float = 1e-2
@@ -53,10 +69,19 @@ class TrainConfig:
     """How the argmax is differentiated."""
     argmax_iterations: int = 5
     """Applications of T in a training step."""
+    starts: Literal["single", "global"] = "single"
+    """Where the argmax is searched: from one start, or from one in each region where H may have several maxima."""
     argmax_tolerance: float = 1e-6
     """Relative size of ∇_u H at which a sample's search ends."""
+    terminal_start: float = 1.0
+    """Weight of G at the beginning of the run; it rises geometrically to 1 at ``terminal_ramp``. A stiff terminal cost
+    freezes the first routes that arrive; a soft one lets them find their shape before they have to hit."""
+    terminal_ramp: float = 0.5
+    """Share of the run at which G has its full weight."""
     hjb_weight: float = 0.0
     """Weight of ∫ |∂_t phi - max_u H| dt along the path."""
+    pressure_weight: float = 0.0
+    """Weight of ∫ Σ |∂H/∂u_j| dt over the controls held by an active bound, where no other gradient sees a way back."""
     terminal_value_weight: float = 0.0
     """Weight of |phi(T, z(T)) - G(z(T))|."""
     terminal_gradient_weight: float = 0.0
@@ -80,14 +105,15 @@ class TrainConfig:
         positive: tuple[str, ...] = (
             "iterations",
             "batch",
-            "width",
-            "rank",
             "learning_rate",
             "gradient_clip",
+            "adjoint_clip",
+            "rollback_pace",
             "step_size",
             "backtracks",
+            "terminal_start",
         )
-        positive += ("argmax_iterations", "validation_states", "validate_every")
+        positive += ("argmax_iterations", "validation_states", "validate_every", "agent_rank")
         for name in positive:
             if not getattr(self, name) > 0:
                 raise ValueError(f"TrainConfig.{name} is {getattr(self, name)!r}; expected a positive number")
@@ -95,9 +121,15 @@ class TrainConfig:
             value = getattr(self, name)
             if value is not None and not value > 0:
                 raise ValueError(f"TrainConfig.{name} is {value!r}; expected a positive number or None")
-        for name in ("hjb_weight", "terminal_value_weight", "terminal_gradient_weight", "depth", "argmax_tolerance"):
+        nonnegative: tuple[str, ...] = ("hjb_weight", "pressure_weight", "terminal_value_weight")
+        nonnegative += ("terminal_gradient_weight", "width", "rank", "depth", "agent_width", "argmax_tolerance")
+        for name in nonnegative:
             if not getattr(self, name) >= 0:
                 raise ValueError(f"TrainConfig.{name} is {getattr(self, name)!r}; expected a number >= 0")
+        if not self.rollback > 1:
+            raise ValueError(f"TrainConfig.rollback is {self.rollback!r}; expected a number above 1")
+        if not 0 < self.terminal_ramp <= 1:
+            raise ValueError(f"TrainConfig.terminal_ramp is {self.terminal_ramp!r}; expected a share in (0, 1]")
         if not 0 <= self.refine <= 1:
             raise ValueError(f"TrainConfig.refine is {self.refine!r}; expected a share in [0, 1]")
         if not 0 <= self.warmup < 1:
@@ -110,9 +142,47 @@ class TrainConfig:
         return ProjectedNewton(self.backtracks) if self.operator == "newton" else GradientAscent(self.step_size)
 
 
+BICYCLES: dict[str, Any] = {
+    "argmax_iterations": 2, "backtracks": 2, "pressure_weight": 1.0, "adjoint_clip": 5.0, "gradient_clip": 1.5,
+    "rollback": 3.0, "validate_every": 50, "compile": True,
+}  # fmt: skip
+"""What the recipes for bicycles share."""
+
 RECIPES: dict[str, TrainConfig] = {
     "quadrotor": TrainConfig(
         iterations=7000, steps=80, width=96, learning_rate=1.5e-2, argmax_iterations=3, backtracks=2, compile=True
+    ),
+    "bicycle5": TrainConfig(
+        iterations=24000,
+        batch=32,
+        width=64,
+        rank=20,
+        agent_width=32,
+        learning_rate=5e-3,
+        **BICYCLES,
+        nominal=True,
+    ),
+    "bicycle10": TrainConfig(
+        iterations=4000,
+        batch=32,
+        width=0,
+        rank=0,
+        agent_width=32,
+        learning_rate=2e-3,
+        **BICYCLES,
+        nominal=True,
+    ),
+    "bicycle100": TrainConfig(
+        iterations=10000,
+        batch=16,
+        width=0,
+        rank=0,
+        agent_width=32,
+        learning_rate=2e-3,
+        **BICYCLES,
+        nominal=True,
+        begin_from="bicycle10",
+        validation_states=32,
     ),
     "double_integrator": TrainConfig(iterations=1500, learning_rate=1e-2),
 }

@@ -28,7 +28,7 @@ class Evaluation:
         latency: median seconds of one answer for one state: ``predict`` if there is one, else the call.
         trajectory: the paths.
         reference_cost: ``(B,)`` optimal costs from the same states, where they are known.
-        metrics: the problem's own, at T.
+        metrics: the problem's own along the paths, each ``(K + 1, B)``.
     """
 
     cost: Tensor
@@ -68,7 +68,10 @@ class Evaluation:
             figures["gap_of_means"] = float(self.cost.mean() / self.reference_cost.mean() - 1)
             figures["gap_mean"], figures["gap_median"] = float(self.gap.mean()), float(self.gap.median())
             figures["gap_worst"] = float(self.gap.max())
-        return figures | {f"{name}_mean": float(metric.mean()) for name, metric in self.metrics.items()}
+        for name, metric in self.metrics.items():
+            figures[f"{name}_at_T_mean"] = float(metric[-1].mean())
+            figures |= {f"{name}_path_min": float(metric.min()), f"{name}_path_max": float(metric.max())}
+        return figures
 
 
 @torch.no_grad()
@@ -99,6 +102,7 @@ def evaluate(problem: Problem, controller: Controller, z0: Tensor, reference_cos
     error = problem.terminal_error(path.z[-1])
     if reference_cost is not None and reference_cost.shape != path.cost.shape:
         raise ValueError(f"reference_cost has shape {tuple(reference_cost.shape)}; expected {tuple(path.cost.shape)}")
+    measured = [{k: v.cpu() for k, v in problem.metrics(z).items()} for z in path.z]
     return Evaluation(
         cost=path.cost.cpu(),
         terminal_error=error.cpu(),
@@ -107,7 +111,7 @@ def evaluate(problem: Problem, controller: Controller, z0: Tensor, reference_cos
         latency=latency(controller, path.z[len(path.z) // 2, :1], float(path.t[len(path.t) // 2])),
         trajectory=path,
         reference_cost=None if reference_cost is None else reference_cost.cpu(),
-        metrics={name: metric.cpu() for name, metric in problem.metrics(path.z[-1]).items()},
+        metrics={name: torch.stack([m[name] for m in measured]) for name in measured[0]},
     )
 
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..envs.environment import OptimalControlEnv
 from ..envs.problem import Problem
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 Predict = Callable[[np.ndarray], np.ndarray]
 
@@ -51,7 +54,18 @@ def write_film(frames: Iterable[np.ndarray], path: Path, fps: int = 15, width: i
     if path.suffix == ".mp4":
         imageio.mimwrite(path, [np.asarray(p) for p in pictures], fps=fps, macro_block_size=1)
         return path
-    palette = pictures[len(pictures) // 2].quantize(255, dither=Image.Dither.NONE)
+    palette = Image.fromarray(_palette_pixels(pictures)).quantize(255, dither=Image.Dither.NONE)
     flat = [p.quantize(palette=palette, dither=Image.Dither.NONE) for p in pictures]
     flat[0].save(path, save_all=True, append_images=flat[1:], duration=round(1000 / fps), loop=0, optimize=True)
     return path
+
+
+def _palette_pixels(pictures: Sequence[Image.Image], samples: int = 12) -> np.ndarray:
+    """``(1, P, 3)`` pixels to choose a palette from: the colours of a dozen frames, each by the root of its area.
+
+    One frame lacks the colours of the others; and by area, nothing would be left for the small things one looks at.
+    """
+    seen = np.stack([np.asarray(p, np.uint32) for p in pictures[:: max(1, len(pictures) // samples)]])
+    packed, counts = np.unique(seen @ np.array([65536, 256, 1], np.uint32), return_counts=True)
+    colors = np.stack([packed >> 16, packed >> 8 & 255, packed & 255], -1).astype(np.uint8)
+    return np.repeat(colors, np.ceil(np.sqrt(counts)).astype(int), axis=0)[None]

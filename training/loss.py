@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from ..controllers.argmax import solve_argmax
-from ..controllers.hamiltonian import hamiltonian
+from ..controllers.hamiltonian import control_hamiltonian, hamiltonian
+from ..controllers.operators import held
 from ..controllers.value import ValueFunction
 from ..envs.compiling import compiled
 from ..envs.integrate import advance
@@ -18,12 +19,12 @@ from .config import TrainConfig
 
 
 class Step(NamedTuple):
-    """One controlled step, by sample: next state, its cost, argmax residual, |∂_t phi - max_u H|."""
+    """One controlled step, by sample: next state, its cost, argmax residual, the rate of the weighted penalties."""
 
     z: Tensor
     cost: Tensor
     residual: Tensor
-    hjb: Tensor
+    penalty: Tensor
 
 
 StepFunction: TypeAlias = Callable[[Tensor, Tensor, Tensor], Step]
@@ -44,40 +45,81 @@ def make_step(problem: Problem, value: ValueFunction, config: TrainConfig) -> St
     dt is a tensor, so that one compilation serves every number of steps.
     """
     operator = config.make_operator()
-    penalised = config.hjb_weight > 0
 
     def step(t: Tensor, z: Tensor, dt: Tensor) -> Step:
         slope_t, p = value.gradient(t, z)
         solution = solve_argmax(
             problem, t, z, p, operator=operator, gradient=config.gradient,
             max_iterations=config.argmax_iterations, tolerance=config.argmax_tolerance,
+            starts=config.starts,
         )  # fmt: skip
         after, cost = advance(problem, t, z, solution.control, dt)
-        hjb = torch.zeros_like(cost)
-        if penalised:
-            hjb = (slope_t - hamiltonian(problem, t, z, p, solution.control)).abs()
-        return Step(after, cost, solution.residual.detach(), hjb)
+        penalty = torch.zeros_like(cost)
+        if config.hjb_weight > 0:
+            penalty = config.hjb_weight * (slope_t - hamiltonian(problem, t, z, p, solution.control)).abs()
+        if config.pressure_weight > 0:
+            penalty = penalty + config.pressure_weight * bound_pressure(problem, t, z, p, solution.control.detach())
+        return Step(after, cost, solution.residual.detach(), penalty)
 
     return compiled(step, value.scale.device) if config.compile else step
 
 
-def path_loss(problem: Problem, value: ValueFunction, step: StepFunction, z0: Tensor, config: TrainConfig) -> Loss:
-    """Mean over the batch of J + weights · penalties.
+def bound_pressure(problem: Problem, t: Tensor, z: Tensor, p: Tensor, u: Tensor) -> Tensor:
+    """Σ |∂H/∂u_j| over the controls held by an active bound, ``(B,)``: how hard the costate pushes against the bounds.
 
-    J + w_1 ∫|∂_t phi - max_u H| dt + w_2 |phi(T, z(T)) - G(z(T))| + w_3 |∇phi(T, z(T)) - ∇G(z(T))|₁
+    There u* does not move with p, so neither unrolling, nor the implicit function theorem, nor JFB sees a way back.
+    """
+    slope = control_hamiltonian(problem, t, z, p).gradient(u)
+    return torch.where(held(u, slope, problem.control_bounds(z)), slope, 0.0).abs().sum(-1)
+
+
+class AdjointClip:
+    """Keeps the adjoint of each sample, on its way back from T, below a multiple of its length at T, agent by agent.
+
+    One that is not finite stays so: the iteration is then skipped and counted.
+    """
+
+    def __init__(self, limit: float, block: int) -> None:
+        self.limit, self.block = limit, block
+        self.longest: Tensor | None = None
+
+    def watch(self, z: Tensor) -> Tensor:
+        """z, whose gradient will be scaled down where it is too long. Call it in the order of time."""
+        if z.requires_grad:
+            z.register_hook(self._clip)
+        return z
+
+    def _clip(self, adjoint: Tensor) -> Tensor:
+        own = adjoint.unflatten(-1, (-1, self.block))
+        length = own.norm(dim=-1, keepdim=True)
+        if self.longest is None:  # the first to come back is that of T
+            self.longest = self.limit * length
+        return (own * (self.longest / length.clamp_min(1e-30)).clamp_max(1.0)).flatten(-2)
+
+
+def path_loss(
+    problem: Problem,
+    value: ValueFunction,
+    step: StepFunction,
+    z0: Tensor,
+    config: TrainConfig,
+    terminal_weight: float = 1.0,
+) -> Loss:
+    """Mean over the batch of J + weights · penalties, with G at ``terminal_weight``.
+
+    J + ∫ (w_1 |∂_t phi - max_u H| + w_4 pressure) dt + w_2 |phi(T, z(T)) - G(z(T))| + w_3 |∇phi(T, z(T)) - ∇G(z(T))|₁
     """
     dt = torch.as_tensor(problem.time_step, dtype=z0.dtype, device=z0.device)
     times = torch.arange(problem.steps, dtype=z0.dtype, device=z0.device) * dt
-    z, running, hjb = z0, z0.new_zeros(len(z0)), z0.new_zeros(len(z0))
+    z, running, penalties = z0, z0.new_zeros(len(z0)), z0.new_zeros(len(z0))
     residuals = []
+    clip = AdjointClip(config.adjoint_clip, problem.state_block)
     for t in times.unbind():
-        z, cost, residual, gap = step(t, z, dt)
-        running, hjb = running + cost, hjb + dt * gap
+        z, cost, residual, penalty = step(t, clip.watch(z), dt)
+        running, penalties = running + cost, penalties + dt * penalty
         residuals.append(residual)
-    terminal = problem.terminal_cost(z)
-    total = running + terminal
-    if config.hjb_weight > 0:
-        total = total + config.hjb_weight * hjb
+    terminal = problem.terminal_cost(clip.watch(z))
+    total = running + terminal_weight * terminal + penalties
     if config.terminal_value_weight > 0:
         total = total + config.terminal_value_weight * (value(problem.horizon, z) - terminal).abs()
     if config.terminal_gradient_weight > 0:

@@ -6,27 +6,32 @@ from pathlib import Path
 
 import matplotlib.figure
 import numpy as np
+import torch
 
 from ..envs.problem import Problem
 from .checkpoint import History
 from .evaluate import Evaluation
-
-INK, SOFT, ACCENT = "#1f2937", "#9ca3af", "#2563eb"
+from .paths import ACCENT, INK, SOFT, PlanePaths, control_kinds, draw_control, draw_distances, draw_paths, plane_paths
 
 
 def trajectory_figure(problem: Problem, result: Evaluation, path: Path, shown: int = 16) -> Path:
-    """States, controls with their bounds, accumulated cost by state and argmax residual over time, to ``path``."""
-    t = result.trajectory.t.cpu().numpy()
-    z, u = (x[:, :shown].cpu().numpy() for x in (result.trajectory.z, result.trajectory.u))
-    figure = matplotlib.figure.Figure(figsize=(12, 7), layout="constrained")
-    axes = figure.subplots(2, 2)
-    _plane(problem, axes[0, 0], z)
-    _controls(problem, axes[0, 1], t, u)
-    _states(axes[1, 0], t, z)
-    _residuals(axes[1, 1], t, result)
+    """``draw_trajectories`` of the first ``shown`` initial states, to ``path``."""
+    return _save(draw_trajectories(problem, result, shown), path)
+
+
+def draw_trajectories(problem: Problem, result: Evaluation, shown: int = 16) -> matplotlib.figure.Figure:
+    """What happened from the first ``shown`` initial states.
+
+    Where the scene of the problem is seen from the top: the path of every agent from the first state, coloured by time,
+    and the controls, the distances to the targets and the argmax residual over time. Otherwise the first two states,
+    the controls, all states, and the residual.
+    """
+    paths = plane_paths(problem, result.trajectory, shown)
+    figure = _state_figure(problem, result, shown) if paths is None else _path_figure(problem, result, paths)
     cost = f"J = {float(result.cost.mean()):.3f} ± {float(result.cost.std(correction=0)):.3f}"
-    figure.suptitle(f"{type(problem).__name__}: {len(result.cost)} initial states, {cost}", color=INK, fontsize=14)
-    return _save(figure, path)
+    states = "1 initial state" if len(result.cost) == 1 else f"{len(result.cost)} initial states"
+    figure.suptitle(f"{type(problem).__name__}: {states}, {cost}", color=INK, fontsize=14)
+    return figure
 
 
 def history_figure(history: History, path: Path, optimum: float | None = None) -> Path:
@@ -40,7 +45,42 @@ def history_figure(history: History, path: Path, optimum: float | None = None) -
         axis.axhline(optimum, color=INK, ls="--", lw=1, label=f"open-loop optimum {optimum:.2f}")
     axis.set(xlabel="wall time (minutes)", ylabel="cost J", title="Training through the implicit argmax")
     axis.legend(frameon=False)
+    _tidy(figure)
     return _save(figure, path)
+
+
+def _path_figure(problem: Problem, result: Evaluation, paths: PlanePaths) -> matplotlib.figure.Figure:
+    kinds = min(control_kinds(problem, paths), 4)
+    rows = (kinds + 3) // 2
+    figure = matplotlib.figure.Figure(figsize=(16, 7.6), layout="constrained")
+    halves = figure.add_gridspec(1, 2, width_ratios=(7.6, 8.4))
+    plane, side = figure.add_subfigure(halves[0]), figure.add_subfigure(halves[1])
+    axis = plane.subplots()
+    time = draw_paths(axis, paths)
+    axis.set_title("paths from one initial state", loc="left")
+    axes = side.subplots(rows, 2, squeeze=False).ravel()
+    for kind in range(kinds):
+        draw_control(axes[kind], problem, paths, result.trajectory, kind)
+    draw_distances(axes[kinds], paths)
+    _residuals(axes[kinds + 1], paths.t, result)
+    for unused in axes[kinds + 2 :]:
+        unused.remove()
+    _tidy(figure)
+    plane.colorbar(time, ax=axis, label="time", shrink=0.6, aspect=35)
+    return figure
+
+
+def _state_figure(problem: Problem, result: Evaluation, shown: int) -> matplotlib.figure.Figure:
+    t = result.trajectory.t.cpu().numpy()
+    z, u = (x[:, :shown].cpu().numpy() for x in (result.trajectory.z, result.trajectory.u))
+    figure = matplotlib.figure.Figure(figsize=(12, 7), layout="constrained")
+    axes = figure.subplots(2, 2)
+    _plane(problem, axes[0, 0], z)
+    _controls(problem, axes[0, 1], t, u)
+    _states(axes[1, 0], t, z)
+    _residuals(axes[1, 1], t, result)
+    _tidy(figure)
+    return figure
 
 
 def _plane(problem: Problem, axis: matplotlib.axes.Axes, z: np.ndarray) -> None:
@@ -56,6 +96,11 @@ def _plane(problem: Problem, axis: matplotlib.axes.Axes, z: np.ndarray) -> None:
 
 def _controls(problem: Problem, axis: matplotlib.axes.Axes, t: np.ndarray, u: np.ndarray) -> None:
     """Mean control over the states and its range; bounds dotted where they are near."""
+    edges = [bound.numpy() for bound in problem.control_bounds(torch.zeros(()))]
+    margin = 0.1 * float(np.ptp(u))
+    for edge in np.unique(np.concatenate(edges)):
+        if u.min() - margin <= edge <= u.max() + margin:
+            axis.axhline(edge, color=INK, ls=":", lw=1)
     for j in range(min(u.shape[2], 8)):
         line = axis.step(t[:-1], u[:, :, j].mean(1), where="post", label=f"$u_{{{j + 1}}}$")[0]
         low, high = u[:, :, j].min(1), u[:, :, j].max(1)
@@ -83,10 +128,14 @@ def _residuals(axis: matplotlib.axes.Axes, t: np.ndarray, result: Evaluation) ->
     axis.legend(frameon=False)
 
 
-def _save(figure: matplotlib.figure.Figure, path: Path) -> Path:
+def _tidy(figure: matplotlib.figure.Figure) -> None:
+    """Fewer lines; before there is a colour bar, which needs its own."""
     for axis in figure.axes:
         axis.spines[["top", "right"]].set_visible(False)
         axis.grid(alpha=0.25)
+
+
+def _save(figure: matplotlib.figure.Figure, path: Path) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=130)
     return path

@@ -18,6 +18,7 @@ from ..envs.problem import Problem, check_state
 from .checkpoint import History, Progress, plain_config, read_checkpoint, write_checkpoint
 from .config import TrainConfig
 from .loss import Loss, StepFunction, make_step, path_loss
+from .nominal import nominal_costate
 from .report import Report
 
 VALIDATION_SEED = 7_919
@@ -55,8 +56,21 @@ def train(problem: Problem, config: TrainConfig | None = None) -> tuple[Implicit
     return policy, progress.history
 
 
+def make_value(problem: Problem, config: TrainConfig) -> ValueFunction:
+    """phi as the configuration describes it, with its first weights."""
+    value = ValueFunction(
+        problem, config.width, config.depth, config.rank, config.seed,
+        agent_width=config.agent_width, agent_rank=config.agent_rank, nominal=config.nominal,
+    )  # fmt: skip
+    if config.nominal and config.begin_from is None:
+        value.start_at(nominal_costate(problem).to(value.scale))
+    if config.begin_from is not None:
+        value.adopt(ImplicitPolicy.load(config.begin_from, device="cpu").value)
+    return value
+
+
 def _begin(problem: Problem, config: TrainConfig, device: torch.device) -> Progress:
-    value = ValueFunction(problem, config.width, config.depth, config.rank, config.seed).to(device)
+    value = make_value(problem, config).to(device)
     optimizer = torch.optim.Adam(value.parameters(), lr=config.learning_rate, betas=config.betas)
     best = {k: v.clone() for k, v in value.state_dict().items()}
     return Progress(value, optimizer, torch.Generator().manual_seed(config.seed), History(), best)
@@ -72,7 +86,7 @@ def _descend(problem: Problem, config: TrainConfig, progress: Progress, validati
     with Report(config.out, progress.history.rows) as report:
         while (share := _share(progress, config)) < 1:
             course = problem if share >= 1 - config.refine else coarse
-            loss, size = _iterate(course, config, progress, step, learning_rate(config, share), validation.device)
+            loss, size = _iterate(course, config, progress, step, share, validation.device)
             if config.compile and not compiled:
                 compiled, started = True, time.monotonic()
             progress.seconds = before + time.monotonic() - started
@@ -86,11 +100,11 @@ def _descend(problem: Problem, config: TrainConfig, progress: Progress, validati
 
 
 def _iterate(
-    course: Problem, config: TrainConfig, progress: Progress, step: StepFunction, rate: float, device: torch.device
+    course: Problem, config: TrainConfig, progress: Progress, step: StepFunction, share: float, device: torch.device
 ) -> tuple[Loss, float]:
     """One step of Adam; returns the loss and the norm of its gradient."""
     z0 = course.sample_initial_state(config.batch, progress.generator).to(device)
-    loss = path_loss(course, progress.value, step, z0, config)
+    loss = path_loss(course, progress.value, step, z0, config, terminal_weight(config, share))
     progress.optimizer.zero_grad(set_to_none=True)
     loss.total.backward()
     size = float(torch.nn.utils.get_total_norm([w.grad for w in progress.value.parameters() if w.grad is not None]))
@@ -98,7 +112,7 @@ def _iterate(
         limit = config.gradient_clip * (progress.usual_norm or size)
         torch.nn.utils.clip_grads_with_norm_(progress.value.parameters(), limit, torch.tensor(size))
         progress.usual_norm += 0.05 * (min(size, limit) - progress.usual_norm) if progress.iteration else size
-        progress.optimizer.param_groups[0]["lr"] = rate
+        progress.optimizer.param_groups[0]["lr"] = progress.pace * learning_rate(config, share)
         progress.optimizer.step()
     else:
         progress.skipped += 1
@@ -124,12 +138,23 @@ def _validate(
         "gradient_norm": size,
         "learning_rate": progress.optimizer.param_groups[0]["lr"],
         "skipped": float(progress.skipped),
+        "rollbacks": float(progress.rollbacks),
     }
     progress.history.rows.append(row)
-    if cost < progress.best_cost or not progress.best:
+    if cost < progress.best_cost:
         progress.best_cost = cost
         progress.best = {k: v.clone() for k, v in progress.value.state_dict().items()}
+    elif not cost <= config.rollback * progress.best_cost:
+        _roll_back(config, progress)
     return row
+
+
+def _roll_back(config: TrainConfig, progress: Progress) -> None:
+    """Over a cliff: go back to the best weights and on at a slower pace."""
+    progress.value.load_state_dict(progress.best)
+    progress.optimizer.state.clear()
+    progress.pace *= config.rollback_pace
+    progress.rollbacks += 1
 
 
 def learning_rate(config: TrainConfig, share: float) -> float:
@@ -141,6 +166,11 @@ def learning_rate(config: TrainConfig, share: float) -> float:
     return final + (config.learning_rate - final) * 0.5 * (1 + math.cos(math.pi * min(rest, 1.0)))
 
 
+def terminal_weight(config: TrainConfig, share: float) -> float:
+    """The weight of G when ``share`` of the run is done: geometric from ``terminal_start`` to 1."""
+    return float(config.terminal_start ** max(0.0, 1 - share / config.terminal_ramp))
+
+
 def _share(progress: Progress, config: TrainConfig) -> float:
     """How much of the run is done, by iterations or by the clock, whichever is further."""
     by_count = progress.iteration / config.iterations
@@ -150,7 +180,7 @@ def _share(progress: Progress, config: TrainConfig) -> float:
 def _policy(problem: Problem, value: ValueFunction, config: TrainConfig) -> ImplicitPolicy:
     """The policy to fly: with projected Newton the solver is unhurried there, whatever training could afford."""
     if config.operator == "newton":
-        return ImplicitPolicy(problem, value, tolerance=config.argmax_tolerance)
+        return ImplicitPolicy(problem, value, tolerance=config.argmax_tolerance, starts=config.starts)
     return ImplicitPolicy(
-        problem, value, config.make_operator(), config.argmax_iterations, tolerance=config.argmax_tolerance
+        problem, value, config.make_operator(), config.argmax_iterations, config.argmax_tolerance, config.starts
     )

@@ -1,0 +1,72 @@
+"""The share of the value function that belongs to one agent alone: a small network and a quadratic form for each."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+TIME_SPAN = 4.0
+"""The time runs over [0, 4] at the input, more than the states do: feedback changes fastest in time, near T."""
+
+
+class AgentTerms(nn.Module):
+    """Σ_i [ w_iᵀ N_i(s_i) + ½ Σ_r e^{-g_r (4 - τ)} (A_i s_i - d_i)_r² + b_iᵀ s_i ], s_i = (state of agent i, τ).
+
+    N_i is an opening layer of agent i's own and a residual layer that all agents share, with σ(x) = log cosh x as in
+    ``ValueFunction``. The cost grows with the number of agents, not with its square, and the Hessian has full rank in
+    every agent, which a dense network reaches at a width of the whole state only.
+
+    Args:
+        agents: N.
+        inputs: of one agent, its states and the time.
+        width: units of each layer.
+        rank: rows of each A_i.
+        generator: of the initial weights.
+    """
+
+    def __init__(self, agents: int, inputs: int, width: int, rank: int, generator: torch.Generator) -> None:
+        super().__init__()
+
+        def weight(*shape: int) -> nn.Parameter:
+            scale = math.sqrt(2 / (shape[-1] + shape[-2]))
+            return nn.Parameter(torch.randn(*shape, generator=generator) * scale)
+
+        self.opening = weight(agents, inputs, width)
+        self.opening_bias = nn.Parameter(torch.randn(agents, 1, width, generator=generator) * 0.1)
+        self.hidden = weight(width, width)
+        self.hidden_bias = nn.Parameter(torch.zeros(agents, 1, width))
+        self.output = nn.Parameter(torch.ones(agents, 1, width))
+        self.quadratic = weight(agents, inputs, rank)
+        self.center = nn.Parameter(torch.zeros(agents, 1, rank))
+        self.growth = nn.Parameter(torch.linspace(0, 3, rank))
+        self.linear = nn.Parameter(torch.zeros(agents, 1, inputs))
+
+    def forward(self, s: Tensor) -> Tensor:
+        """The sum over agents, ``(B,)``, for inputs ``(N, B, inputs)``."""
+        a = log_cosh(torch.baddbmm(self.opening_bias, s, self.opening))
+        a = a + log_cosh(a @ self.hidden + self.hidden_bias)
+        apart = torch.baddbmm(-self.center, s, self.quadratic)
+        curved = 0.5 * (self._weight(s) * apart * apart).sum(-1)
+        return ((a * self.output).sum(-1) + curved + (s * self.linear).sum(-1)).sum(0)
+
+    def gradient(self, s: Tensor) -> tuple[Tensor, Tensor]:
+        """By input, ``(N, B, inputs)``, and what the growth adds to the derivative in τ, ``(B,)``."""
+        before = torch.baddbmm(self.opening_bias, s, self.opening)
+        slope = torch.tanh(log_cosh(before) @ self.hidden + self.hidden_bias)
+        back = self.output + (slope * self.output) @ self.hidden.mT
+        apart = torch.baddbmm(-self.center, s, self.quadratic)
+        pull = self._weight(s) * apart
+        slope_s = (torch.tanh(before) * back) @ self.opening.mT + pull @ self.quadratic.mT + self.linear
+        return slope_s, 0.5 * (self.growth * pull * apart).sum((0, -1))
+
+    def _weight(self, s: Tensor) -> Tensor:
+        """e^{-g (4 - τ)}; τ is the last input."""
+        return torch.exp(self.growth * (s.narrow(-1, s.shape[-1] - 1, 1) - TIME_SPAN))
+
+
+def log_cosh(x: Tensor) -> Tensor:
+    """log cosh x = |x| + log(1 + e^{-2|x|}) - log 2, which does not overflow; its derivative is tanh x."""
+    size = x.abs()
+    return size + torch.log1p(torch.exp(-2 * size)) - math.log(2)

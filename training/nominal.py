@@ -1,0 +1,69 @@
+"""The open-loop optimum from the mean initial state, as the costate that a value function begins with."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from ..controllers.hamiltonian import control_hamiltonian
+from ..controllers.operators import held
+from ..controllers.reference import solve_reference
+from ..envs.problem import Bound, Problem
+
+SEED = 6_007
+"""The states whose mean is taken come from a generator of their own, apart from training and evaluation."""
+
+
+class Within(Problem):
+    """``problem`` with tighter bounds on the controls."""
+
+    def __init__(self, problem: Problem, low: Bound, high: Bound) -> None:
+        self.inner = problem
+        self.state_dim, self.control_dim = problem.state_dim, problem.control_dim
+        self.horizon, self.steps = problem.horizon, problem.steps
+        self.control_low, self.control_high = low, high
+        super().__post_init__()
+
+    def dynamics(self, t: Tensor, z: Tensor, u: Tensor) -> Tensor:
+        return self.inner.dynamics(t, z, u)
+
+    def running_cost(self, t: Tensor, z: Tensor, u: Tensor) -> Tensor:
+        return self.inner.running_cost(t, z, u)
+
+    def terminal_cost(self, z: Tensor) -> Tensor:
+        return self.inner.terminal_cost(z)
+
+    def sample_initial_state(self, batch: int, generator: torch.Generator | None = None) -> Tensor:
+        return self.inner.sample_initial_state(batch, generator)
+
+
+def nominal_costate(problem: Problem, starts: int = 4) -> Tensor:
+    """p̄(t_k) along the optimum from the mean of rho_0, ``(K + 1, n)``, such that argmax_u H(t_k, z̄_k, p̄_k, u) is ū_k.
+
+    With the control held over a step, ū_k answers to the mean costate of the step, not to that of its beginning. The
+    costate of the optimiser is therefore moved by as little as makes ∇_u H(t_k, z̄_k, p, ū_k) vanish in the controls
+    that are free: ∇_u H is affine in p, so that is one least-norm solution by step. The optimum is sought within
+    ``problem.gentle_bounds``: a control that maximises no Hamiltonian could not be followed.
+
+    Raises:
+        ValueError: if IPOPT found no optimum.
+    """
+    mean = problem.sample_initial_state(1024, torch.Generator().manual_seed(SEED)).double().mean(0, keepdim=True)
+    path = solve_reference(Within(problem, *problem.gentle_bounds), mean, starts=starts, seed=SEED)
+    if not path.converged.all():
+        raise ValueError(f"no open-loop optimum from the mean initial state: {path.status[0]}")
+    z, u, p = path.z[:-1, 0], path.u[:, 0], path.costate[:, 0].clone()
+    t = path.t[:-1]
+
+    def slope(costate: Tensor) -> Tensor:
+        return control_hamiltonian(problem, t, z, costate).gradient(u)
+
+    zero = torch.zeros_like(z)
+    columns = [slope(e.expand_as(z)) - slope(zero) for e in torch.eye(z.shape[1], dtype=z.dtype)]
+    jacobian = torch.stack(columns, -1)  # (K, m, n)
+    residual = slope(p[:-1])
+    fixed = held(u, residual, problem.control_bounds(z))
+    jacobian = torch.where(fixed.unsqueeze(-1), 0.0, jacobian)
+    residual = torch.where(fixed, 0.0, residual)
+    p[:-1] -= (torch.linalg.pinv(jacobian) @ residual.unsqueeze(-1)).squeeze(-1)
+    return p
