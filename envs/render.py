@@ -144,7 +144,7 @@ class Renderer:
         if self._box is None or self._room is None:
             self._box = box
             # What runs away is followed this far and no further: the rest would shrink to a dot.
-            self._room = box + np.array([[-0.5], [0.5]]) * (box[1] - box[0])
+            self._room = box + np.array([[-1.0], [1.0]]) * (box[1] - box[0])
         low = np.minimum(self._box[0], box[0]).clip(self._room[0])
         high = np.maximum(self._box[1], box[1]).clip(None, self._room[1])
         self._box = np.stack([low, high])

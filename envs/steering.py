@@ -63,5 +63,5 @@ def _jump(high: float) -> float:
 
 JUMP = _jump(STEERING)
 """|q| at which the best steering angle jumps to its bound, 0.2297."""
-SMALL = 0.15
-"""A steering angle well below the largest before the jump, 0.2442 rad: what rides at the edge falls over it."""
+SMALL = 0.235
+"""A steering angle just below the largest before the jump, 0.2442 rad."""

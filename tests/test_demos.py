@@ -9,6 +9,7 @@ FOLDER = Path(__file__).resolve().parent.parent / "demos"
 BRIEF = {
     "quickstart": lambda out: {"minutes": 0.05, "out": out, "compile": False},
     "fly_quadrotor": lambda out: {"episodes": 1, "out": out / "film.gif"},
+    "ride_bicycles": lambda out: {"episodes": 1, "out": out / "bicycles.gif"},
     "speed": lambda out: {"envs": 64, "runs": 2, "training": False},
 }
 
@@ -28,10 +29,15 @@ def test_demo(name, tmp_path, capsys):
         assert {"flights.png", "training.png", "quadrotor.gif", "table.json"} <= {p.name for p in tmp_path.iterdir()}
 
 
-def test_shipped_policy_is_near_the_optimum():
-    """The checkpoint in the package against the stored optima of its own problem."""
+@pytest.mark.parametrize(
+    ("name", "states", "gap", "miss"),
+    [("quadrotor", 128, 0.03, 0.1), ("bicycle5", 128, 0.10, 0.1), ("bicycle100", 4, 0.15, 0.2)],
+)
+def test_shipped_policies_are_near_the_optimum(name, states, gap, miss):
+    """The checkpoints in the package against the stored optima of their own problems."""
     from pontryagin import ImplicitPolicy
     from pontryagin.training.cli import measure
 
-    figures = measure(ImplicitPolicy.load("quadrotor", device="cpu"), 128, 0).summary()
-    assert figures["gap_of_means"] <= 0.03 and figures["residual_999"] <= 1e-6 and figures["success_rate"] == 1.0
+    figures = measure(ImplicitPolicy.load(name, device="cpu"), states, 0).summary()
+    assert figures["gap_of_means"] <= gap and figures["terminal_error_worst"] <= miss
+    assert figures["residual_999"] <= 1e-6 and figures["success_rate"] == 1.0

@@ -341,3 +341,28 @@ def test_store_notices_that_the_physics_changed(pendulum, tmp_path, monkeypatch)
     monkeypatch.setattr(Pendulum, "terminal_cost", lambda self, z: 3.0 * (z * z).sum(-1))
     with pytest.raises(ValueError, match="out of date"):
         load_reference(path, pendulum, z0)
+
+
+def test_limited_memory_finds_the_same_optimum(pendulum):
+    """Without second derivatives it takes longer and ends less exactly, at the same place."""
+    z0 = pendulum.sample_initial_state(2, torch.Generator().manual_seed(0))
+    exact, cheap = (solve_reference(pendulum, z0, hessian=h) for h in ("exact", "limited-memory"))
+    torch.testing.assert_close(cheap.cost, exact.cost, rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(cheap.u, exact.u, rtol=1e-2, atol=1e-2)
+    with pytest.raises(ValueError, match="'bfgs'; expected one of"):
+        solve_reference(pendulum, z0, hessian="bfgs")
+
+
+def test_the_command_takes_a_policy_as_its_guess(tmp_path, capsys):
+    import json
+
+    from pontryagin import ImplicitPolicy, ValueFunction
+    from pontryagin.training.cli import main
+
+    problem = DoubleIntegrator()
+    ImplicitPolicy(problem, ValueFunction(problem, 4, seed=0)).save(tmp_path / "policy")
+    guess = ["--guess", str(tmp_path / "policy"), "--hessian", "limited-memory", "--max-iterations", "50"]
+    main(["reference", "double_integrator", "--states", "2", "--out", str(tmp_path), *guess])
+    assert "optimal cost" in capsys.readouterr().out
+    record = json.loads((tmp_path / "double_integrator-2-0.json").read_text())
+    assert record["command"].endswith("--hessian limited-memory --max-iterations 50") and "--guess" in record["command"]

@@ -41,6 +41,8 @@ class TrainConfig:
     """Rank of each agent's own quadratic term."""
     nominal: bool = False
     """Begin with the costate of the open-loop optimum from the mean initial state (IPOPT), networks at 0."""
+    nominal_share: float = 1.0
+    """Share of ``Problem.gentle_bounds`` that this optimum may use; what rides at their edge can fall over it."""
     begin_from: str | None = None
     """A policy, shipped or in a folder, whose weights are the first; it may be one for fewer of the same agents."""
     learning_rate: float = 1e-2
@@ -130,6 +132,8 @@ class TrainConfig:
             raise ValueError(f"TrainConfig.rollback is {self.rollback!r}; expected a number above 1")
         if not 0 < self.terminal_ramp <= 1:
             raise ValueError(f"TrainConfig.terminal_ramp is {self.terminal_ramp!r}; expected a share in (0, 1]")
+        if not 0 < self.nominal_share <= 1:
+            raise ValueError(f"TrainConfig.nominal_share is {self.nominal_share!r}; expected a share in (0, 1]")
         if not 0 <= self.refine <= 1:
             raise ValueError(f"TrainConfig.refine is {self.refine!r}; expected a share in [0, 1]")
         if not 0 <= self.warmup < 1:
@@ -143,7 +147,7 @@ class TrainConfig:
 
 
 BICYCLES: dict[str, Any] = {
-    "argmax_iterations": 2, "backtracks": 2, "pressure_weight": 1.0, "adjoint_clip": 5.0, "gradient_clip": 1.5,
+    "argmax_iterations": 2, "backtracks": 2, "adjoint_clip": 5.0, "gradient_clip": 1.5,
     "rollback": 3.0, "validate_every": 50, "compile": True,
 }  # fmt: skip
 """What the recipes for bicycles share."""
@@ -153,13 +157,14 @@ RECIPES: dict[str, TrainConfig] = {
         iterations=7000, steps=80, width=96, learning_rate=1.5e-2, argmax_iterations=3, backtracks=2, compile=True
     ),
     "bicycle5": TrainConfig(
-        iterations=24000,
+        iterations=3000,
         batch=32,
-        width=64,
+        width=32,
         rank=20,
         agent_width=32,
         learning_rate=5e-3,
         **BICYCLES,
+        pressure_weight=1.0,
         nominal=True,
     ),
     "bicycle10": TrainConfig(
@@ -170,16 +175,19 @@ RECIPES: dict[str, TrainConfig] = {
         agent_width=32,
         learning_rate=2e-3,
         **BICYCLES,
+        pressure_weight=1.0,
         nominal=True,
+        nominal_share=0.64,
     ),
     "bicycle100": TrainConfig(
-        iterations=10000,
+        iterations=2000,
         batch=16,
         width=0,
         rank=0,
         agent_width=32,
-        learning_rate=2e-3,
+        learning_rate=3e-4,
         **BICYCLES,
+        pressure_weight=0.1,
         nominal=True,
         begin_from="bicycle10",
         validation_states=32,

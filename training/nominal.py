@@ -8,7 +8,7 @@ from torch import Tensor
 from ..controllers.hamiltonian import control_hamiltonian
 from ..controllers.operators import held
 from ..controllers.reference import solve_reference
-from ..envs.problem import Bound, Problem
+from ..envs.problem import Bound, Problem, vector
 
 SEED = 6_007
 """The states whose mean is taken come from a generator of their own, apart from training and evaluation."""
@@ -37,19 +37,20 @@ class Within(Problem):
         return self.inner.sample_initial_state(batch, generator)
 
 
-def nominal_costate(problem: Problem, starts: int = 4) -> Tensor:
+def nominal_costate(problem: Problem, share: float = 1.0, starts: int = 4) -> Tensor:
     """p̄(t_k) along the optimum from the mean of rho_0, ``(K + 1, n)``, such that argmax_u H(t_k, z̄_k, p̄_k, u) is ū_k.
 
     With the control held over a step, ū_k answers to the mean costate of the step, not to that of its beginning. The
     costate of the optimiser is therefore moved by as little as makes ∇_u H(t_k, z̄_k, p, ū_k) vanish in the controls
     that are free: ∇_u H is affine in p, so that is one least-norm solution by step. The optimum is sought within
-    ``problem.gentle_bounds``: a control that maximises no Hamiltonian could not be followed.
+    ``share`` of ``problem.gentle_bounds``: a control that maximises no Hamiltonian could not be followed.
 
     Raises:
         ValueError: if IPOPT found no optimum.
     """
     mean = problem.sample_initial_state(1024, torch.Generator().manual_seed(SEED)).double().mean(0, keepdim=True)
-    path = solve_reference(Within(problem, *problem.gentle_bounds), mean, starts=starts, seed=SEED)
+    low, high = (share * vector(bound, problem.control_dim, mean) for bound in problem.gentle_bounds)
+    path = solve_reference(Within(problem, low, high), mean, starts=starts, seed=SEED)
     if not path.converged.all():
         raise ValueError(f"no open-loop optimum from the mean initial state: {path.status[0]}")
     z, u, p = path.z[:-1, 0], path.u[:, 0], path.costate[:, 0].clone()

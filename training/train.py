@@ -63,7 +63,7 @@ def make_value(problem: Problem, config: TrainConfig) -> ValueFunction:
         agent_width=config.agent_width, agent_rank=config.agent_rank, nominal=config.nominal,
     )  # fmt: skip
     if config.nominal and config.begin_from is None:
-        value.start_at(nominal_costate(problem).to(value.scale))
+        value.start_at(nominal_costate(problem, config.nominal_share).to(value.scale))
     if config.begin_from is not None:
         value.adopt(ImplicitPolicy.load(config.begin_from, device="cpu").value)
     return value
