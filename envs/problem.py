@@ -148,6 +148,10 @@ def check_problem(problem: Problem) -> None:
         raise ValueError(
             f"{name}.control_block is {problem.control_block}; expected a divisor of control_dim {problem.control_dim}"
         )
+    if problem.state_block < 1 or problem.state_dim % problem.state_block:
+        raise ValueError(
+            f"{name}.state_block is {problem.state_block}; expected a divisor of state_dim {problem.state_dim}"
+        )
     sizes = {"control_low": problem.control_dim, "control_high": problem.control_dim}
     sizes |= {"state_scale": problem.state_dim, "state_bound": problem.state_dim}
     sizes |= {} if problem.start_scale is None else {"start_scale": problem.state_dim}

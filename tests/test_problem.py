@@ -155,3 +155,33 @@ def test_one_step_matches_the_rollout():
     z1, cost = advance(problem, torch.tensor(0.0), z0, u, problem.time_step)
     path = rollout(problem, lambda t, z: u, z0)
     assert torch.equal(path.z[1], z1) and (cost > 0).all()
+
+
+@pytest.mark.parametrize(
+    ("fields", "sentence"),
+    [
+        ({"state_block": 3}, "state_block is 3; expected a divisor of state_dim 2"),
+        ({"control_block": 2}, "control_block is 2; expected a divisor of control_dim 1"),
+        ({"start_scale": (1.0, -1.0)}, "start_scale"),
+        ({"start_scale": (1.0, 1.0, 1.0)}, "start_scale has shape"),
+    ],
+)
+def test_refused_blocks_and_scales(fields, sentence):
+    kind = type("Odd", (DoubleIntegrator,), fields)
+    with pytest.raises(ValueError, match=sentence):
+        kind()
+
+
+def test_the_scale_at_the_start_fades():
+    """p is as sensitive as start_scale says at t = 0 and as state_scale says at T."""
+    from pontryagin import ValueFunction
+
+    problem = type("Swift", (DoubleIntegrator,), {"start_scale": (1.0, 0.1)})()
+    value = ValueFunction(problem, 4, seed=0)
+    for weight in value.parameters():
+        weight.data.zero_()
+    value.linear.data[1] = 1.0
+    z = torch.zeros(1, 2)
+    early, late = (value.gradient(t, z)[1][0] for t in (0.0, problem.horizon))
+    torch.testing.assert_close(early, torch.tensor([0.0, 10.0]))
+    torch.testing.assert_close(late, torch.tensor([0.0, 1.0]), atol=0.01, rtol=0)
