@@ -224,12 +224,31 @@ def test_adjoints_are_clipped_by_agent_and_only_where_they_explode():
     assert torch.equal(clipped[2, :2], late[2, :2]) and clipped[2, 2:].isnan().all()  # not hidden
 
 
+def test_adjoints_survive_where_there_is_no_terminal_cost():
+    class Running(DoubleIntegrator):
+        def running_cost(self, t, z, u):
+            return 0.5 * (u * u).sum(-1) + (z * z).sum(-1)
+
+        def terminal_cost(self, z):
+            return 0 * z.sum(-1)
+
+    problem, z0 = Running(), torch.ones(2, 2)
+    value = ValueFunction(problem, 6, seed=0)
+    sizes = []
+    for limit in (None, 1e3):
+        config = TrainConfig(adjoint_clip=limit)
+        value.zero_grad()
+        path_loss(problem, value, make_step(problem, value, config), z0, config).total.backward()
+        sizes.append(value.opening.grad.norm().item())
+    assert sizes[0] > 0 and sizes[1] == pytest.approx(sizes[0])
+
+
 def test_an_unstable_rollout_keeps_a_bounded_gradient():
     problem = Runaway()
     value = ValueFunction(problem, 6, seed=0)
     z0 = torch.full((2, 2), 0.1)
     sizes = []
-    for limit in (1e30, 5.0):
+    for limit in (None, 5.0):
         config = TrainConfig(adjoint_clip=limit)
         value.zero_grad()
         path_loss(problem, value, make_step(problem, value, config), z0, config).total.backward()
@@ -321,6 +340,11 @@ def test_a_run_that_falls_over_a_cliff_returns_to_its_best_weights(pendulum):
     assert fallen["validation_cost"] > 3 * row["validation_cost"]
     assert all(torch.equal(v, good[k]) for k, v in progress.value.state_dict().items())
     assert progress.pace == 0.5 and progress.rollbacks == 1 and not progress.optimizer.state
+    progress.best_cost = (
+        -2.0 * row["validation_cost"]
+    )  # costs may be negative: 1.5 |best| above is no fall for factor 3
+    _validate(pendulum, config, progress, loss, size, validation)
+    assert progress.rollbacks == 1
     _iterate(pendulum, config, progress, step, 0.1, torch.device("cpu"))
     assert progress.optimizer.param_groups[0]["lr"] == pytest.approx(0.5 * learning_rate(config, 0.1))
 

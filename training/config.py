@@ -53,14 +53,15 @@ class TrainConfig:
     """Adam's two decay rates."""
     gradient_clip: float = 2.0
     """Largest norm of the gradient, in multiples of its running mean; a longer one is scaled down to it."""
-    rollback: float = 5.0
+    rollback: float | None = None
     """How many times the best validation cost a run may reach before it returns to the best weights, with fresh moments
-    of Adam and a learning rate reduced by ``rollback_pace``. A steep cost has cliffs from which nothing climbs back."""
+    of Adam and a learning rate reduced by ``rollback_pace``; None: never. A steep cost has cliffs from which nothing
+    climbs back."""
     rollback_pace: float = 0.7
     """Factor on the learning rate at each return."""
-    adjoint_clip: float = 10.0
-    """How many times its length at T a sample's adjoint ∂J/∂z may reach on the way back; it is scaled down to that.
-    Where the closed loop is unstable the adjoint grows exponentially and says nothing but that."""
+    adjoint_clip: float | None = None
+    """How many times its length at T an agent's adjoint ∂J/∂z may reach on the way back; it is scaled down to that.
+    None: never. Where the closed loop is unstable the adjoint grows exponentially and says nothing but that."""
     operator: Literal["newton", "ascent"] = "newton"
     """T: projected Newton, or the projected gradient ascent of the slides."""
     step_size: float = 1e-2
@@ -109,7 +110,6 @@ class TrainConfig:
             "batch",
             "learning_rate",
             "gradient_clip",
-            "adjoint_clip",
             "rollback_pace",
             "step_size",
             "backtracks",
@@ -119,7 +119,7 @@ class TrainConfig:
         for name in positive:
             if not getattr(self, name) > 0:
                 raise ValueError(f"TrainConfig.{name} is {getattr(self, name)!r}; expected a positive number")
-        for name in ("minutes", "steps"):
+        for name in ("minutes", "steps", "adjoint_clip"):
             value = getattr(self, name)
             if value is not None and not value > 0:
                 raise ValueError(f"TrainConfig.{name} is {value!r}; expected a positive number or None")
@@ -128,7 +128,7 @@ class TrainConfig:
         for name in nonnegative:
             if not getattr(self, name) >= 0:
                 raise ValueError(f"TrainConfig.{name} is {getattr(self, name)!r}; expected a number >= 0")
-        if not self.rollback > 1:
+        if self.rollback is not None and not self.rollback > 1:
             raise ValueError(f"TrainConfig.rollback is {self.rollback!r}; expected a number above 1")
         if not 0 < self.terminal_ramp <= 1:
             raise ValueError(f"TrainConfig.terminal_ramp is {self.terminal_ramp!r}; expected a share in (0, 1]")

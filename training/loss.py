@@ -79,21 +79,24 @@ class AdjointClip:
     One that is not finite stays so: the iteration is then skipped and counted.
     """
 
-    def __init__(self, limit: float, block: int) -> None:
+    def __init__(self, limit: float | None, block: int) -> None:
         self.limit, self.block = limit, block
         self.longest: Tensor | None = None
 
     def watch(self, z: Tensor) -> Tensor:
         """z, whose gradient will be scaled down where it is too long. Call it in the order of time."""
-        if z.requires_grad:
+        if z.requires_grad and self.limit is not None:
             z.register_hook(self._clip)
         return z
 
     def _clip(self, adjoint: Tensor) -> Tensor:
         own = adjoint.unflatten(-1, (-1, self.block))
         length = own.norm(dim=-1, keepdim=True)
+        assert self.limit is not None
         if self.longest is None:  # the first to come back is that of T
-            self.longest = self.limit * length
+            self.longest = torch.zeros_like(length)
+        # Without a terminal cost the adjoint is 0 at T; the first that is not counts.
+        self.longest = torch.where(self.longest > 0, self.longest, self.limit * length)
         return (own * (self.longest / length.clamp_min(1e-30)).clamp_max(1.0)).flatten(-2)
 
 

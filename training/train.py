@@ -144,7 +144,9 @@ def _validate(
     if cost < progress.best_cost:
         progress.best_cost = cost
         progress.best = {k: v.clone() for k, v in progress.value.state_dict().items()}
-    elif not cost <= config.rollback * progress.best_cost:
+    elif config.rollback is not None and not cost - progress.best_cost <= (config.rollback - 1) * abs(
+        progress.best_cost
+    ):
         _roll_back(config, progress)
     return row
 
