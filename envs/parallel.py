@@ -179,12 +179,10 @@ def count_agents(problem: Problem) -> int:
     """N = state_dim / state_block.
 
     Raises:
-        ValueError: if that is one or no whole number, or the controls do not split equally.
+        ValueError: if that is one, or the controls do not split equally.
     """
-    name, states, block = type(problem).__name__, problem.state_dim, problem.state_block
-    if block < 1 or states % block:
-        raise ValueError(f"{name}.state_block is {block}; expected a divisor of state_dim {states}")
-    count = states // block
+    name, states = type(problem).__name__, problem.state_dim
+    count = states // problem.state_block
     if count == 1:
         raise ValueError(
             f"{name} has one agent: its state_block is its state_dim, {states}; expected at least two agents"

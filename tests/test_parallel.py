@@ -262,7 +262,6 @@ def test_metadata_and_name():
         (Quadrotor(), "Quadrotor has one agent: its state_block is its state_dim, 12"),
         (MultiBicycle(num_agents=1), "MultiBicycle has one agent"),
         (Carts(state_block=3), "Carts has 3 controls for 2 agents; expected as many for each"),
-        (Carts(state_block=4), "Carts.state_block is 4; expected a divisor of state_dim 6"),
         ("bicycle5", "problem is a str"),
     ],
 )
