@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import concurrent.futures
 import dataclasses
-import itertools
 import logging
 import math
 import pickle
@@ -18,12 +17,11 @@ from torch import Tensor
 
 from ..envs.integrate import Controller, Trajectory, rollout
 from ..envs.problem import Problem, check_state
+from .guesses import initial_guesses
 from .trace import import_casadi, trace
 
 AGREEMENT = 1e-6
 """Largest relative difference between the optimiser's cost and that of its controls flown by ``rollout``."""
-PERTURBATION = 0.05
-"""Size of the perturbation of further starts, in units of the controls' range (at most 10)."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -112,7 +110,7 @@ def solve_reference(
         raise ValueError(f"hessian is {hessian!r}; expected one of {get_args(Hessian)}")
     if not isinstance(seed, int) or seed < 0:
         raise ValueError(f"seed is {seed!r}; expected an integer >= 0")
-    guesses = _guesses(problem, z0.detach(), guess, starts, seed, steps)
+    guesses = initial_guesses(problem, z0.detach(), guess, starts, seed, steps)
     z0 = z0.detach().double().cpu()
     if processes == 1 or len(z0) < 2:
         found = _solve_all(problem, steps, Search(max_iterations, hessian), z0.numpy(), guesses)
@@ -212,28 +210,6 @@ def _solve(problem: Problem, solver: Any, z0: np.ndarray, guess: np.ndarray) -> 
 def _failure(problem: Problem, steps: int, status: str, seconds: float = math.nan) -> _Optimum:
     nothing = np.full((steps + 1, problem.state_dim), math.nan)
     return _Optimum(np.full((steps, problem.control_dim), math.nan), nothing, math.nan, status, seconds)
-
-
-@torch.no_grad()
-def _guesses(problem: Problem, z0: Tensor, guess: Controller | None, starts: int, seed: int, steps: int) -> np.ndarray:
-    """Where the searches begin: ``(B, starts, K, m + n)``."""
-    batch, m = len(z0), problem.control_dim
-    low, high = (bound.double().cpu().numpy() for bound in problem.control_bounds(z0))
-    rest = np.broadcast_to(np.clip(0.0, low, high), (batch, steps, m))
-    # the states stay at z0 rather than fall with u: on the bicycles that finds cheaper optima than a roll-out
-    still = np.broadcast_to(z0.double().cpu().numpy()[:, None], (batch, steps, problem.state_dim))
-    first = np.concatenate([rest, still], -1)
-    if guess is not None:
-        path = rollout(problem, guess, z0, steps)
-        flown = torch.cat([path.u, path.z[1:]], -1).movedim(1, 0).double().cpu().numpy()
-        first = np.where(np.isfinite(flown).all((1, 2), keepdims=True), flown, first)
-    guesses = np.repeat(first[:, None], starts, axis=1)
-    wave = np.cos(np.pi * np.arange(steps) / steps)[:, None]
-    for index, start in itertools.product(range(batch), range(1, starts)):  # u + a + b cos(πt/T), states as they are
-        a, b = np.random.default_rng([seed, index, start]).normal(size=(2, 1, m)) * PERTURBATION
-        u = guesses[index, start, :, :m]
-        guesses[index, start, :, :m] = np.clip(u + (a + b * wave) * np.minimum(high - low, 10.0), low, high)
-    return guesses
 
 
 @torch.no_grad()

@@ -31,6 +31,15 @@ class ValueFunction(nn.Module):
         depth: residual layers after the opening one.
         rank: rows of A.
         seed: of the initial weights; drawn on the CPU from a generator of its own.
+        agent_width: units of the network that each agent (``problem.state_block`` states) has besides, ``AgentTerms``;
+            0: none. With it, width and rank may be 0.
+        agent_rank: rows of each agent's own quadratic term.
+        nominal: add Σ_j p̄_j(t) z_j, p̄ a trained table at the control steps; ``start_at`` fills it.
+
+    With ``problem.start_scale`` the scale of the inputs goes from it to ``state_scale`` as e^{-2 τ}.
+
+    Raises:
+        ValueError: on a size that makes no sense.
     """
 
     def __init__(
@@ -46,13 +55,7 @@ class ValueFunction(nn.Module):
         nominal: bool = False,
     ) -> None:
         super().__init__()
-        if min(width, rank) < (agent_width == 0) or depth < 0:
-            raise ValueError(
-                f"width={width}, depth={depth}, rank={rank}; expected depth >= 0, and width, rank >= 1 unless the "
-                "agents have networks of their own"
-            )
-        if agent_width < 0 or agent_rank < 1:
-            raise ValueError(f"agent_width={agent_width}, agent_rank={agent_rank}; expected >= 0 and >= 1")
+        _check_sizes(width, depth, rank, agent_width, agent_rank)
         self.config: dict[str, Any] = {"width": width, "depth": depth, "rank": rank}
         if agent_width:
             self.config |= {"agent_width": agent_width, "agent_rank": agent_rank}
@@ -228,3 +231,13 @@ class ValueFunction(nn.Module):
         """e^{-2 τ}, ``(1, 1)`` or ``(B, 1)``."""
         tau = torch.as_tensor(t, dtype=z.dtype, device=z.device) * (TIME_SPAN / self.horizon)
         return torch.exp(-FADING * tau).reshape(-1, 1)
+
+
+def _check_sizes(width: int, depth: int, rank: int, agent_width: int, agent_rank: int) -> None:
+    if min(width, rank) < (agent_width == 0) or depth < 0:
+        raise ValueError(
+            f"width={width}, depth={depth}, rank={rank}; expected depth >= 0, and width, rank >= 1 unless the "
+            "agents have networks of their own"
+        )
+    if agent_width < 0 or agent_rank < 1:
+        raise ValueError(f"agent_width={agent_width}, agent_rank={agent_rank}; expected >= 0 and >= 1")

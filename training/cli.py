@@ -167,7 +167,8 @@ def reference_command(
     )
     command = f"pontryagin reference {problem} --states {states} --seed {seed} --starts {starts}"
     command += "" if guess is None else f" --guess {guess}"
-    command += "" if hessian == "exact" else f" --hessian {hessian} --max-iterations {max_iterations}"
+    command += "" if hessian == "exact" else f" --hessian {hessian}"
+    command += "" if max_iterations == 1000 else f" --max-iterations {max_iterations}"
     path = save_reference(out / f"{problem.replace(':', '.')}-{states}-{seed}", made, found, command)
     cost, seconds = found.cost, found.seconds
     Console().print(
