@@ -2,12 +2,14 @@
 
 from pontryagin.controllers.argmax import Solution, solve_argmax
 from pontryagin.controllers.hamiltonian import hamiltonian
+from pontryagin.controllers.implicit import Implicit
 from pontryagin.controllers.operators import GradientAscent, ProjectedNewton
 from pontryagin.controllers.policy import ImplicitPolicy
 from pontryagin.controllers.reference import solve_reference
 from pontryagin.controllers.value import ValueFunction
 from pontryagin.envs.bicycle import MultiBicycle
 from pontryagin.envs.catalog import make_problem
+from pontryagin.envs.coupled import CoupledControls
 from pontryagin.envs.double_integrator import DoubleIntegrator
 from pontryagin.envs.environment import OptimalControlEnv
 from pontryagin.envs.integrate import Trajectory, rollout
@@ -25,10 +27,12 @@ from pontryagin.training.train import train
 __version__ = "0.1.0"
 
 __all__ = [
+    "CoupledControls",
     "DoubleIntegrator",
     "Evaluation",
     "GradientAscent",
     "History",
+    "Implicit",
     "ImplicitPolicy",
     "MultiBicycle",
     "OptimalControlEnv",

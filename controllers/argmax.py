@@ -8,16 +8,10 @@ import torch
 from torch import Tensor
 
 from ..envs.problem import ControlHamiltonian, Problem
+from .anderson import Past, accelerated
 from .hamiltonian import control_hamiltonian
-from .operators import (
-    Box,
-    GradientAscent,
-    Operator,
-    ProjectedNewton,
-    held,
-    host_may_look,
-    newton_direction,
-)
+from .implicit import Implicit
+from .operators import Box, GradientAscent, Operator, ProjectedNewton, held, host_may_look
 from .starts import pick_blocks, region_starts
 
 Gradient: TypeAlias = Literal["jfb", "implicit", "unroll"]
@@ -51,7 +45,7 @@ def solve_argmax(
     p: Tensor,
     *,
     operator: Operator | None = None,
-    gradient: Gradient = "jfb",
+    gradient: Gradient | Implicit = "jfb",
     u0: Tensor | None = None,
     max_iterations: int = 10,
     tolerance: float = 1e-6,
@@ -76,7 +70,7 @@ def solve_argmax(
         z: states, ``(B, n)``.
         p: costates ∇_z phi, ``(B, n)``.
         operator: ``ProjectedNewton()`` (default) or ``GradientAscent(step_size)``.
-        gradient: how to differentiate.
+        gradient: how to differentiate; ``Implicit(...)`` also says how the linear system is solved.
         u0: where to start, ``(B, m)``; the problem's own start or the control nearest to 0 unless given.
         max_iterations: applications of T at most.
         tolerance: on ``Solution.residual``.
@@ -106,8 +100,9 @@ def solve_argmax(
     u = solution.control.detach()
     if gradient == "unroll":
         u = _iterate(h, box, operator, begin, max_iterations, tolerance, least=1).control
-    elif gradient == "implicit":
-        u = u + newton_direction(fixed, u, h.gradient(u), box)
+    elif gradient == "implicit" or isinstance(gradient, Implicit):
+        solver = gradient if isinstance(gradient, Implicit) else Implicit()
+        u = u + solver.direction(fixed, u, h.gradient(u), box, problem.control_block)
     else:
         for _ in range(tracked):
             u = operator.linearised(fixed, u, h.gradient(u), box)
@@ -145,12 +140,16 @@ def _iterate(
     slope = h.gradient(u)
     residual = _residual(u, slope, box, scale)
     iterations = torch.zeros_like(residual, dtype=torch.int32)
+    past: tuple[Past, ...] = ()
     for count in range(max_iterations):
         always = tolerance == 0 or count < least
         moving = torch.ones_like(residual, dtype=torch.bool) if always else residual > tolerance
         if host_may_look(moving) and not moving.numpy().any():
             break
-        u = torch.where(moving.unsqueeze(-1), operator.iterate(h, u, slope, box), u)
+        after = operator.iterate(h, u, slope, box)
+        if operator.memory:
+            after, past = accelerated(h, u, after, past, box, operator.memory)
+        u = torch.where(moving.unsqueeze(-1), after, u)
         slope = h.gradient(u)
         residual = _residual(u, slope, box, scale)
         iterations = iterations + moving
@@ -173,7 +172,7 @@ def _check(
     p: Tensor,
     u0: Tensor | None,
     operator: object,
-    gradient: str,
+    gradient: Gradient | Implicit,
     starts: str,
     max_iterations: int,
     tolerance: float,
@@ -194,8 +193,8 @@ def _check(
         raise ValueError(f"u0 has shape {tuple(u0.shape)}; {name} has control_dim {m}, expected ({len(z)}, {m})")
     if not isinstance(operator, GradientAscent | ProjectedNewton):
         raise ValueError(f"operator is {operator!r}; expected ProjectedNewton() or GradientAscent(step_size)")
-    if gradient not in ("jfb", "implicit", "unroll"):
-        raise ValueError(f"gradient is {gradient!r}; expected 'jfb', 'implicit' or 'unroll'")
+    if gradient not in ("jfb", "implicit", "unroll") and not isinstance(gradient, Implicit):
+        raise ValueError(f"gradient is {gradient!r}; expected 'jfb', 'implicit', 'unroll' or Implicit(...)")
     if starts not in ("single", "global"):
         raise ValueError(f"starts is {starts!r}; expected 'single' or 'global'")
     if max_iterations < 1 or tracked < 1 or not tolerance >= 0:

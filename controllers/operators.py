@@ -13,17 +13,26 @@ from ..envs.problem import ControlHamiltonian
 
 Box: TypeAlias = tuple[Tensor, Tensor]
 STEP_LENGTHS = tuple(2.0**-k for k in (0, 1, 2, 4, 6, 9, 12, 16, 20, 24))
+UNROLLED = 8
+"""Rows up to which a block is factorised by code written out, which compiles and exports."""
 
 
 @dataclasses.dataclass(frozen=True)
 class GradientAscent:
-    """The operator of the slides: T(u) = P(u + α ∇_u H), P the projection on [low, high] (eq. 5 and below)."""
+    """The operator of the slides: T(u) = P(u + α ∇_u H), P the projection on [low, high] (eq. 5 and below).
+
+    ``memory`` is the number of past iterates with which Anderson acceleration mixes (``controllers.anderson``); 0 is
+    the plain iteration u <- T(u). The fixed points, and so the derivatives, are those of T either way.
+    """
 
     step_size: float
+    memory: int = 0
 
     def __post_init__(self) -> None:
         if not self.step_size > 0:
             raise ValueError(f"GradientAscent.step_size is {self.step_size!r}; expected a positive number")
+        if not isinstance(self.memory, int) or self.memory < 0:
+            raise ValueError(f"GradientAscent.memory is {self.memory!r}; expected an integer >= 0")
 
     def iterate(self, h: ControlHamiltonian, u: Tensor, slope: Tensor, box: Box) -> Tensor:
         """T(u), ``(B, m)``; ``slope`` is ∇_u H at u."""
@@ -38,8 +47,11 @@ class GradientAscent:
 class ProjectedNewton:
     """T(u) = P(u - s H_uu^-1 ∇_u H) on the controls that are free, s by backtracking on H in each block.
 
-    Close to u* every s is 1. There ∂T/∂u = I - H_uu^-1 H_uu = 0 with the inverse held constant, hence
-    (I - ∂T/∂u)^-1 ∂T/∂θ = ∂T/∂θ: the JFB gradient is the exact implicit gradient (slides, eq. 6).
+    With it the JFB gradient is the exact implicit gradient (slides, eq. 6). Proof, on the free controls at u*, s = 1:
+
+        ∂T/∂u = I - H_uu^-1 H_uu - (∂H_uu^-1/∂u) ∇_u H = 0, for ∇_u H = 0 at u* (with the inverse held constant, too);
+        hence (I - ∂T/∂u)^-1 ∂T/∂θ = ∂T/∂θ = -H_uu^-1 ∂(∇_u H)/∂θ,
+        which is du*/dθ by the implicit function theorem on ∇_u H(u*, θ) = 0.  ∎
     """
 
     backtracks: int = 8
@@ -70,6 +82,11 @@ class ProjectedNewton:
         """P(u - H_uu^-1 slope) once more, the slope tracked and the inverse held constant."""
         return (u + newton_direction(h, u, slope, box)).clamp(*box)
 
+    @property
+    def memory(self) -> int:
+        """Newton's method needs no acceleration."""
+        return 0
+
 
 Operator: TypeAlias = GradientAscent | ProjectedNewton
 
@@ -87,17 +104,22 @@ def newton_direction(h: ControlHamiltonian, u: Tensor, slope: Tensor, box: Box) 
 
 
 def solve_blocks(matrix: Tensor, right: Tensor, floor: float = 1e-8) -> Tensor:
-    """x with ``matrix`` x = ``right`` for symmetric ``(..., b, b)`` blocks, by L D Lᵀ, unrolled because b is small.
+    """x with ``matrix`` x = ``right`` for symmetric ``(..., b, b)`` blocks, by L D Lᵀ, unrolled where b is small.
 
     A pivot d that is not positive becomes max(|d|, floor): what is solved stays positive definite, so a Newton
     direction stays a direction of ascent where H is not concave (Gill and Murray's modified factorisation).
-    LAPACK's Cholesky takes its place where that is faster and every block turns out positive definite.
+    LAPACK's Cholesky takes its place where that is faster and every block turns out positive definite; blocks of more
+    than UNROLLED rows are diagonalised, and the eigenvalues treated as the pivots are.
     """
     size = matrix.shape[-1]
     if host_may_look(matrix) and size > 1:
         factor, failed = torch.linalg.cholesky_ex(matrix)
         if not failed.numpy().any():
             return torch.cholesky_solve(right.unsqueeze(-1), factor).squeeze(-1)
+    if size > UNROLLED:
+        values, vectors = torch.linalg.eigh(matrix)
+        along = vectors.mT @ right.unsqueeze(-1) / values.abs().clamp_min(floor).unsqueeze(-1)
+        return (vectors @ along).squeeze(-1)
     rest = [list(row.unbind(-1)) for row in matrix.unbind(-2)]
     x, pivots = list(right.unbind(-1)), []
     for j in range(size):  # forward: x <- L^-1 x, and rest keeps the columns of L

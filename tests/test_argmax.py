@@ -198,7 +198,7 @@ def test_solve_blocks():
         ({"t": torch.zeros(3)}, "t has shape"),
         ({"u0": torch.zeros(4, 3)}, "control_dim 4"),
         ({"operator": "newton"}, "expected ProjectedNewton"),
-        ({"gradient": "exact"}, "'jfb', 'implicit' or 'unroll'"),
+        ({"gradient": "exact"}, "'jfb', 'implicit', 'unroll' or Implicit"),
         ({"starts": "many"}, "'single' or 'global'"),
         ({"max_iterations": 0}, "max_iterations=0"),
         ({"tolerance": float("nan")}, "tolerance"),

@@ -71,12 +71,13 @@ def test_every_tensor_follows_its_inputs_to_cuda():
         assert {x.device.type for x in step} == {"cuda"}
 
 
-def test_the_step_compiles_whole(pendulum):
+@pytest.mark.parametrize("operator", [None, pontryagin.GradientAscent(0.1), pontryagin.GradientAscent(0.1, memory=2)])
+def test_the_step_compiles_whole(pendulum, operator):
     value = ValueFunction(pendulum, 8, seed=0)
 
     def step(t, z):
         _, p = value.gradient(t, z)
-        return solve_argmax(pendulum, t, z, p, max_iterations=2).control
+        return solve_argmax(pendulum, t, z, p, operator=operator, max_iterations=2).control
 
     z = pendulum.sample_initial_state(4, torch.Generator().manual_seed(0))
     t = torch.tensor(0.2)

@@ -66,10 +66,14 @@ class TrainConfig:
     """T: projected Newton, or the projected gradient ascent of the slides."""
     step_size: float = 1e-2
     """α of the ascent operator."""
+    memory: int = 0
+    """Past iterates with which Anderson acceleration mixes in the ascent operator's search; 0: plain ascent."""
     backtracks: int = 3
     """Step lengths that the Newton operator tries."""
     gradient: Literal["jfb", "implicit", "unroll"] = "jfb"
     """How the argmax is differentiated."""
+    tracked: int = 1
+    """Applications of T that jfb differentiates."""
     argmax_iterations: int = 5
     """Applications of T in a training step."""
     starts: Literal["single", "global"] = "single"
@@ -115,7 +119,7 @@ class TrainConfig:
             "backtracks",
             "terminal_start",
         )
-        positive += ("argmax_iterations", "validation_states", "validate_every", "agent_rank")
+        positive += ("tracked", "argmax_iterations", "validation_states", "validate_every", "agent_rank")
         for name in positive:
             if not getattr(self, name) > 0:
                 raise ValueError(f"TrainConfig.{name} is {getattr(self, name)!r}; expected a positive number")
@@ -124,7 +128,15 @@ class TrainConfig:
             if value is not None and not value > 0:
                 raise ValueError(f"TrainConfig.{name} is {value!r}; expected a positive number or None")
         nonnegative: tuple[str, ...] = ("hjb_weight", "pressure_weight", "terminal_value_weight")
-        nonnegative += ("terminal_gradient_weight", "width", "rank", "depth", "agent_width", "argmax_tolerance")
+        nonnegative += (
+            "terminal_gradient_weight",
+            "width",
+            "rank",
+            "depth",
+            "agent_width",
+            "argmax_tolerance",
+            "memory",
+        )
         for name in nonnegative:
             if not getattr(self, name) >= 0:
                 raise ValueError(f"TrainConfig.{name} is {getattr(self, name)!r}; expected a number >= 0")
@@ -143,7 +155,9 @@ class TrainConfig:
 
     def make_operator(self) -> Operator:
         """The fixed-point operator T."""
-        return ProjectedNewton(self.backtracks) if self.operator == "newton" else GradientAscent(self.step_size)
+        if self.operator == "newton":
+            return ProjectedNewton(self.backtracks)
+        return GradientAscent(self.step_size, self.memory)
 
 
 BICYCLES: dict[str, Any] = {

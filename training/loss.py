@@ -10,6 +10,7 @@ from torch import Tensor
 
 from ..controllers.argmax import solve_argmax
 from ..controllers.hamiltonian import control_hamiltonian, hamiltonian
+from ..controllers.implicit import Implicit
 from ..controllers.operators import held
 from ..controllers.value import ValueFunction
 from ..envs.compiling import compiled
@@ -45,13 +46,18 @@ def make_step(problem: Problem, value: ValueFunction, config: TrainConfig) -> St
     dt is a tensor, so that one compilation serves every number of steps.
     """
     operator = config.make_operator()
+    if config.compile and config.gradient == "implicit" and Implicit().matrix_free(problem.control_block):
+        raise ValueError(
+            f"TrainConfig.compile does not go with gradient='implicit' on blocks of {problem.control_block} controls, "
+            "whose linear solve is matrix-free; expected compile=False"
+        )
 
     def step(t: Tensor, z: Tensor, dt: Tensor) -> Step:
         slope_t, p = value.gradient(t, z)
         solution = solve_argmax(
             problem, t, z, p, operator=operator, gradient=config.gradient,
             max_iterations=config.argmax_iterations, tolerance=config.argmax_tolerance,
-            starts=config.starts,
+            starts=config.starts, tracked=config.tracked,
         )  # fmt: skip
         after, cost = advance(problem, t, z, solution.control, dt)
         penalty = torch.zeros_like(cost)
