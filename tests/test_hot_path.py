@@ -71,7 +71,7 @@ def test_every_tensor_follows_its_inputs_to_cuda():
         assert {x.device.type for x in step} == {"cuda"}
 
 
-@pytest.mark.parametrize("operator", [None, pontryagin.GradientAscent(0.1), pontryagin.GradientAscent(0.1, memory=2)])
+@pytest.mark.parametrize("operator", [ProjectedNewton(), GradientAscent(0.1), GradientAscent(0.1, memory=2)])
 def test_the_step_compiles_whole(pendulum, operator):
     value = ValueFunction(pendulum, 8, seed=0)
 

@@ -26,7 +26,7 @@ from pontryagin import (
 from pontryagin.training.checkpoint import read_checkpoint
 from pontryagin.training.config import RECIPES
 from pontryagin.training.loss import AdjointClip, bound_pressure, make_step, path_loss
-from pontryagin.training.train import _begin, _iterate, _validate, learning_rate, make_value, terminal_weight
+from pontryagin.training.train import _validate, begin, iterate, learning_rate, make_value, terminal_weight
 
 
 def riccati_cost(problem, z0):
@@ -153,7 +153,7 @@ def test_resume_refuses_another_run(pendulum, tmp_path):
         train(DoubleIntegrator(), dataclasses.replace(config, resume=True))
     weights = next(tmp_path.glob("checkpoint-*.safetensors"))
     weights.write_bytes(weights.read_bytes()[:-1])
-    progress = _begin(pendulum, config, torch.device("cpu"))
+    progress = begin(pendulum, config, torch.device("cpu"))
     with pytest.raises(ValueError, match="cut short"):
         read_checkpoint(tmp_path, pendulum, config, progress)
 
@@ -328,10 +328,10 @@ def test_without_a_compiler_training_runs_eagerly(pendulum, monkeypatch):
 
 def test_a_run_that_falls_over_a_cliff_returns_to_its_best_weights(pendulum):
     config = TrainConfig(rollback=3.0, rollback_pace=0.5, batch=4, width=8)
-    progress = _begin(pendulum, config, torch.device("cpu"))
+    progress = begin(pendulum, config, torch.device("cpu"))
     validation = pendulum.sample_initial_state(8, torch.Generator().manual_seed(0))
     step = make_step(pendulum, progress.value, config)
-    loss, size = _iterate(pendulum, config, progress, step, 0.1, torch.device("cpu"))
+    loss, size = iterate(pendulum, config, progress, step, 0.1, torch.device("cpu"))
     row = _validate(pendulum, config, progress, loss, size, validation)
     good = {k: v.clone() for k, v in progress.value.state_dict().items()}
     assert row["rollbacks"] == 0 and progress.best_cost == row["validation_cost"] and progress.optimizer.state
@@ -345,7 +345,7 @@ def test_a_run_that_falls_over_a_cliff_returns_to_its_best_weights(pendulum):
     )  # costs may be negative: 1.5 |best| above is no fall for factor 3
     _validate(pendulum, config, progress, loss, size, validation)
     assert progress.rollbacks == 1
-    _iterate(pendulum, config, progress, step, 0.1, torch.device("cpu"))
+    iterate(pendulum, config, progress, step, 0.1, torch.device("cpu"))
     assert progress.optimizer.param_groups[0]["lr"] == pytest.approx(0.5 * learning_rate(config, 0.1))
 
 

@@ -1,4 +1,4 @@
-"""The command line: ``pontryagin train | evaluate | play | plot | reference``."""
+"""The command line: ``pontryagin train | evaluate | play | plot | reference | compare-gradients``."""
 
 from __future__ import annotations
 
@@ -19,6 +19,8 @@ from ..controllers.reference_store import FOLDER, find_reference, save_reference
 from ..envs.catalog import PROBLEMS, make_problem
 from ..envs.environment import frames_per_second
 from .checkpoint import History
+from .compare import CompareConfig
+from .compare_cli import compare_command
 from .config import TrainConfig, recipe
 from .evaluate import Evaluation, evaluate
 from .film import film, write_film
@@ -205,12 +207,21 @@ def main(arguments: list[str] | None = None) -> None:
         train_command(problem, config)
 
     train_with_recipe.__doc__ = train_command.__doc__
+
+    def compare(
+        problem: ProblemName,
+        config: tyro.conf.OmitArgPrefixes[CompareConfig] = CompareConfig(),  # noqa: B008
+    ) -> None:
+        compare_command(problem, config)
+
+    compare.__doc__ = compare_command.__doc__
     commands: dict[str, Any] = {
         "train": train_with_recipe,
         "evaluate": evaluate_command,
         "play": play_command,
         "plot": plot_command,
         "reference": reference_command,
+        "compare-gradients": compare,
     }
     try:
         tyro.extras.subcommand_cli_from_dict(

@@ -45,7 +45,7 @@ def history_figure(history: History, path: Path, optimum: float | None = None) -
         axis.axhline(optimum, color=INK, ls="--", lw=1, label=f"open-loop optimum {optimum:.2f}")
     axis.set(xlabel="wall time (minutes)", ylabel="cost J", title="Training through the implicit argmax")
     axis.legend(frameon=False)
-    _tidy(figure)
+    tidy(figure)
     return _save(figure, path)
 
 
@@ -65,7 +65,7 @@ def _path_figure(problem: Problem, result: Evaluation, paths: PlanePaths) -> mat
     _residuals(axes[kinds + 1], paths.t, result)
     for unused in axes[kinds + 2 :]:
         unused.remove()
-    _tidy(figure)
+    tidy(figure)
     plane.colorbar(time, ax=axis, label="time", shrink=0.6, aspect=35)
     return figure
 
@@ -79,7 +79,7 @@ def _state_figure(problem: Problem, result: Evaluation, shown: int) -> matplotli
     _controls(problem, axes[0, 1], t, u)
     _states(axes[1, 0], t, z)
     _residuals(axes[1, 1], t, result)
-    _tidy(figure)
+    tidy(figure)
     return figure
 
 
@@ -128,7 +128,7 @@ def _residuals(axis: matplotlib.axes.Axes, t: np.ndarray, result: Evaluation) ->
     axis.legend(frameon=False)
 
 
-def _tidy(figure: matplotlib.figure.Figure) -> None:
+def tidy(figure: matplotlib.figure.Figure) -> None:
     """Fewer lines; before there is a colour bar, which needs its own."""
     for axis in figure.axes:
         axis.spines[["top", "right"]].set_visible(False)

@@ -41,7 +41,7 @@ def train(problem: Problem, config: TrainConfig | None = None) -> tuple[Implicit
     seen = torch.Generator().manual_seed(VALIDATION_SEED)
     validation = problem.sample_initial_state(config.validation_states, seen).to(device)
     check_state(problem, validation, "sample_initial_state's answer")
-    progress = _begin(problem, config, device)
+    progress = begin(problem, config, device)
     if config.out is not None:
         config.out.mkdir(parents=True, exist_ok=True)
         if config.resume:
@@ -49,7 +49,7 @@ def train(problem: Problem, config: TrainConfig | None = None) -> tuple[Implicit
         (config.out / "config.json").write_text(json.dumps(plain_config(config), indent=2) + "\n", encoding="utf-8")
     _descend(problem, config, progress, validation)
     progress.value.load_state_dict(progress.best)
-    policy = _policy(problem, progress.value, config)
+    policy = make_policy(problem, progress.value, config)
     if config.out is not None:
         settings = {k: v for k, v in plain_config(config).items() if k not in ("out", "resume", "device")}
         policy.save(config.out, {"training": settings, "best": progress.history.best})
@@ -69,7 +69,7 @@ def make_value(problem: Problem, config: TrainConfig) -> ValueFunction:
     return value
 
 
-def _begin(problem: Problem, config: TrainConfig, device: torch.device) -> Progress:
+def begin(problem: Problem, config: TrainConfig, device: torch.device) -> Progress:
     value = make_value(problem, config).to(device)
     optimizer = torch.optim.Adam(value.parameters(), lr=config.learning_rate, betas=config.betas)
     best = {k: v.clone() for k, v in value.state_dict().items()}
@@ -86,7 +86,7 @@ def _descend(problem: Problem, config: TrainConfig, progress: Progress, validati
     with Report(config.out, progress.history.rows) as report:
         while (share := _share(progress, config)) < 1:
             course = problem if share >= 1 - config.refine else coarse
-            loss, size = _iterate(course, config, progress, step, share, validation.device)
+            loss, size = iterate(course, config, progress, step, share, validation.device)
             if config.compile and not compiled:
                 compiled, started = True, time.monotonic()
             progress.seconds = before + time.monotonic() - started
@@ -99,7 +99,7 @@ def _descend(problem: Problem, config: TrainConfig, progress: Progress, validati
                 saved = time.monotonic()
 
 
-def _iterate(
+def iterate(
     course: Problem, config: TrainConfig, progress: Progress, step: StepFunction, share: float, device: torch.device
 ) -> tuple[Loss, float]:
     """One step of Adam; returns the loss and the norm of its gradient."""
@@ -126,7 +126,7 @@ def _validate(
     problem: Problem, config: TrainConfig, progress: Progress, loss: Loss, size: float, validation: Tensor
 ) -> dict[str, float]:
     """Cost on the fixed states with the problem's own number of steps; keeps the best weights."""
-    path = rollout(problem, _policy(problem, progress.value, config), validation)
+    path = rollout(problem, make_policy(problem, progress.value, config), validation)
     cost = float(path.cost.mean())
     row = {
         "iteration": float(progress.iteration),
@@ -179,7 +179,7 @@ def _share(progress: Progress, config: TrainConfig) -> float:
     return by_count if config.minutes is None else max(by_count, progress.seconds / (60 * config.minutes))
 
 
-def _policy(problem: Problem, value: ValueFunction, config: TrainConfig) -> ImplicitPolicy:
+def make_policy(problem: Problem, value: ValueFunction, config: TrainConfig) -> ImplicitPolicy:
     """The policy to fly: with projected Newton the solver is unhurried there, whatever training could afford."""
     if config.operator == "newton":
         return ImplicitPolicy(problem, value, tolerance=config.argmax_tolerance, starts=config.starts)

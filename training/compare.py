@@ -1,0 +1,257 @@
+"""``pontryagin compare-gradients``: the claims of the talk about memory, time, direction and cost, on any problem."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import json
+import platform
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from ..controllers.policy import ImplicitPolicy
+from ..controllers.value import ValueFunction
+from ..envs.problem import Problem
+from .config import TrainConfig
+from .gradients import gradient_errors, iteration_seconds, iterations_needed, peak_bytes, saved_bytes, seconds_by_size
+from .race import Runner, Tell, race
+from .train import VALIDATION_SEED, make_value
+from .variants import GRADIENTS, KINDS, Samples, Variant, samples_along_flights, steady_step
+
+Result = dict[str, Any]
+
+
+@dataclasses.dataclass(frozen=True)
+class CompareConfig:
+    """How thoroughly the gradients are compared."""
+
+    budget: float = 45.0
+    """Seconds of training for each way in the race; compiling and validating are not counted."""
+    slices: int = 12
+    """Turns in which the race advances; a validation after each."""
+    step_size: float | None = None
+    """α of the ascent; unless given, 1/λ, λ the 99.9th percentile of the curvature of -H in u along the flights of a
+    pilot: a policy after ``pilot`` iterations of training."""
+    pilot: int = 40
+    """Iterations of the pilot."""
+    ascent_iterations: int = 10
+    """Applications of T of the ascent in the race."""
+    states: int = 8
+    """Initial states of the gradients whose angles are measured."""
+    peak_batch: int = 2048
+    """Initial states of the iteration whose peak memory is measured."""
+    seed: int = 0
+    """Of weights and states."""
+    quick: bool = False
+    """Under a minute: short rollouts, a race of two seconds each, small sizes. For a first look, not for figures."""
+    resume: bool = False
+    """Keep the parts that the results file in ``out`` already has."""
+    out: Path = Path("results/gradients")
+    """A folder per problem is made in it, for compare.json and the figures."""
+
+    def __post_init__(self) -> None:
+        for name in ("budget", "slices", "pilot", "ascent_iterations", "states", "peak_batch"):
+            if not getattr(self, name) > 0:
+                raise ValueError(f"CompareConfig.{name} is {getattr(self, name)!r}; expected a positive number")
+        if self.step_size is not None and not self.step_size > 0:
+            raise ValueError(f"CompareConfig.step_size is {self.step_size!r}; expected a positive number or None")
+
+    @property
+    def counts(self) -> tuple[int, ...]:
+        """Numbers of iterations at which memory and time are measured."""
+        return (1, 2, 4) if self.quick else (1, 2, 4, 8, 16, 32)
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """Numbers of coupled controls."""
+        return (2, 8) if self.quick else (2, 8, 32, 128, 512)
+
+
+@dataclasses.dataclass
+class Comparison:
+    """One comparison under way: what is compared, and what has been measured so far."""
+
+    problem: Problem
+    base: TrainConfig
+    config: CompareConfig
+    folder: Path
+    tell: Tell
+    step_size: float = 1.0
+
+    @property
+    def coarse(self) -> Problem:
+        """The problem with the control steps of a training rollout."""
+        return self.problem if self.base.steps is None else dataclasses.replace(self.problem, steps=self.base.steps)  # type: ignore[type-var]
+
+    def trained(self) -> ValueFunction:
+        """The best weights of jfb + newton in the race."""
+        return ImplicitPolicy.load(self.folder, device="cpu", problem=self.problem).value
+
+    def samples(self) -> Samples:
+        """Times, states and costates along the flights of the trained policy."""
+        z0 = self.problem.sample_initial_state(self.config.states, torch.Generator().manual_seed(self.config.seed + 1))
+        return samples_along_flights(self.problem, self.trained(), z0)
+
+
+def compare_gradients(
+    problem: Problem, base: TrainConfig, config: CompareConfig, name: str, tell: Tell = lambda share, line: None
+) -> Result:
+    """Measure all parts, writing ``out/name/compare.json`` after each, and return what is written.
+
+    Args:
+        problem: on which.
+        base: recipe of the training; operator and gradient are replaced by those compared.
+        config: how thoroughly.
+        name: of the folder.
+        tell: called with the share of the present part and a line about it.
+
+    Raises:
+        ValueError: if a setting makes no sense, or H has no curvature along the flights and no step size is given.
+    """
+    base = dataclasses.replace(base, seed=config.seed, out=None, resume=False, minutes=None)
+    if config.quick:
+        config = dataclasses.replace(config, budget=2.0, slices=2, pilot=3, states=4, peak_batch=64)
+        base = dataclasses.replace(base, steps=min(problem.steps, 20), compile=False, refine=0.0, batch=16)
+    comparison = Comparison(problem, base, config, config.out / name, tell)
+    comparison.folder.mkdir(parents=True, exist_ok=True)
+    file = comparison.folder / "compare.json"
+    result: Result = json.loads(file.read_text(encoding="utf-8")) if config.resume and file.exists() else {}
+    for part, measure in PARTS.items():
+        if part not in result:
+            tell(0.0, part)
+            result[part] = measure(comparison)
+        comparison.step_size = result["pilot"]["step_size"]
+        result["about"] = _about(comparison, name)
+        file.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    return result
+
+
+def _pilot(c: Comparison) -> Result:
+    """A short training by jfb + newton, eager, only to learn which step size suits the ascent."""
+    if c.config.step_size is not None:
+        return {"step_size": c.config.step_size, "given": True}
+    base = dataclasses.replace(c.base, compile=False)
+    pilot = Runner(c.problem, Variant("newton", "jfb", base.argmax_iterations), base, 1.0, False)
+    while pilot.progress.iteration < c.config.pilot:
+        pilot.advance(pilot.progress.seconds + 1e-9, budget=1e9)
+        c.tell(pilot.progress.iteration / c.config.pilot, "pilot, for the step size of the ascent")
+    z0 = c.problem.sample_initial_state(c.config.states, torch.Generator().manual_seed(c.config.seed))
+    samples = samples_along_flights(c.problem, pilot.progress.value, z0)
+    curvature = samples.curvature(c.problem)
+    low, high = (float(torch.quantile(curvature.double(), q)) for q in (0.001, 0.999))
+    return {"step_size": steady_step(c.problem, samples), "curvature_low": low, "curvature_high": high, "given": False}
+
+
+def _race(c: Comparison) -> Result:
+    variants = [Variant("newton", g, c.base.argmax_iterations) for g in GRADIENTS]
+    variants += [Variant("ascent", g, c.config.ascent_iterations) for g in GRADIENTS]
+    runners = [Runner(c.problem, v, c.base, c.step_size, watched=v.gradient == "jfb") for v in variants]
+    states = c.problem.sample_initial_state(8 if c.config.quick else 64, torch.Generator().manual_seed(VALIDATION_SEED))
+    race(runners, c.config.budget, c.config.slices, states, c.tell)
+    value = runners[0].progress.value
+    value.load_state_dict(runners[0].progress.best)
+    ImplicitPolicy(c.problem, value).save(c.folder, {"race": runners[0].variant.record()})
+    return {"budget_seconds": c.config.budget, "runs": [r.result() for r in runners]}
+
+
+def _saved(c: Comparison) -> Result:
+    samples = c.samples()
+    rows = []
+    for kind in KINDS[:2]:
+        for gradient in GRADIENTS:
+            found = [saved_bytes(c.problem, Variant(kind, gradient, n), samples, c.step_size) for n in c.config.counts]
+            fit = line_fit(c.config.counts, found)
+            rows.append({"kind": kind, "gradient": gradient, "bytes": found, **fit})
+    return {"samples": len(samples.t), "counts": list(c.config.counts), "rows": rows}
+
+
+def line_fit(counts: tuple[int, ...], found: list[int]) -> dict[str, float | bool]:
+    """Least squares bytes = slope n + intercept, R², and whether all are the same number."""
+    slope, intercept = np.polyfit(counts, found, 1)
+    apart = np.asarray(found) - (slope * np.asarray(counts) + intercept)
+    spread = float(np.var(found))
+    flat = len(set(found)) == 1
+    return {
+        "slope": 0.0 if flat else float(slope),
+        "intercept": float(intercept),
+        "r2": 1.0 if flat else 1 - float(np.mean(apart**2)) / spread,
+        "flat": flat,
+    }
+
+
+def _peak(c: Comparison) -> Result:
+    rows = []
+    counts = c.config.counts[::2][-3:]
+    cases = [(k, g, n) for k in KINDS[:2] for g in GRADIENTS for n in counts]
+    cases = [case for case in cases if not c.config.quick or case[0] == "ascent"][-6 if c.config.quick else 0 :]
+    short = dataclasses.replace(c.problem, steps=min(c.problem.steps, 20))  # type: ignore[type-var]
+    for index, (kind, gradient, n) in enumerate(cases):
+        variant = Variant(kind, gradient, n)
+        bytes_ = peak_bytes(short, variant.config(c.base, c.step_size), c.config.peak_batch)
+        rows.append({**variant.record(), "bytes": bytes_})
+        c.tell((index + 1) / len(cases), f"peak memory, {variant.label}, {n} iterations: {bytes_ / 1e6:.0f} MB")
+    return {"batch": c.config.peak_batch, "steps": short.steps, "rows": rows}
+
+
+def _seconds(c: Comparison) -> Result:
+    value = c.trained()
+    z0 = c.problem.sample_initial_state(c.base.batch, torch.Generator().manual_seed(c.config.seed))
+    short = dataclasses.replace(c.problem, steps=min(c.problem.steps, 20))  # type: ignore[type-var]
+    cases = [Variant(k, g, n) for k in KINDS[:2] for g in GRADIENTS for n in c.config.counts]
+    rows = []
+    for index, variant in enumerate(cases):
+        seconds = iteration_seconds(short, value, variant.config(c.base, c.step_size), z0)
+        rows.append({**variant.record(), "seconds": seconds})
+        c.tell((index + 1) / len(cases), f"time, {variant.label}, {variant.iterations} iterations: {seconds:.3f} s")
+    return {"batch": c.base.batch, "steps": short.steps, "compiled": False, "rows": rows}
+
+
+def _errors(c: Comparison) -> Result:
+    base = dataclasses.replace(c.base, adjoint_clip=None, pressure_weight=0.0, hjb_weight=0.0)
+    z0 = c.problem.sample_initial_state(c.config.states, torch.Generator().manual_seed(c.config.seed + 1)).double()
+    many = 4 if c.config.quick else 50
+    cells = [Variant(k, g, n) for k in KINDS for g in GRADIENTS for n in (3, many)]
+    ladder = [
+        Variant("ascent", "jfb", 4 if c.config.quick else 200, k) for k in ((1, 4) if c.config.quick else (4, 16, 64))
+    ]
+    first = make_value(c.problem, base).double()
+    found = {}
+    for place, value, variants in (
+        ("first weights", first, [v for v in cells if v.iterations == many]),
+        ("trained weights", c.trained().double(), cells + ladder),
+    ):
+        c.tell(0.0, f"angles to the exact gradient, {place}")
+        found[place] = gradient_errors(c.coarse, value, base, variants, z0, c.step_size)
+    return found
+
+
+def _needed(c: Comparison) -> Result:
+    samples = c.samples()
+    step = steady_step(c.problem, samples)
+    rows = iterations_needed(c.problem, samples, step, 200 if c.config.quick else 5000)
+    return {"samples": len(samples.t), "step_size": step, "rows": rows}
+
+
+def _sizes(c: Comparison) -> Result:
+    return {"problem": "CoupledControls", "batch": 32, "rows": seconds_by_size(c.config.sizes)}
+
+
+PARTS: dict[str, Callable[[Comparison], Result]] = {
+    "pilot": _pilot, "race": _race, "saved": _saved, "peak": _peak, "seconds": _seconds, "errors": _errors,
+    "needed": _needed, "sizes": _sizes,
+}  # fmt: skip
+"""Part of the results -> how it is measured, in this order."""
+
+
+def _about(c: Comparison, name: str) -> Result:
+    return {
+        "command": f"pontryagin compare-gradients {name}{' --quick' if c.config.quick else ''}",
+        "date": datetime.date.today().isoformat(), "torch": torch.__version__, "threads": torch.get_num_threads(),
+        "machine": platform.machine(), "device": "cuda" if torch.cuda.is_available() else "cpu",
+        "settings": {k: str(v) if isinstance(v, Path) else v for k, v in dataclasses.asdict(c.config).items()},
+        "compiled": c.base.compile,
+    }  # fmt: skip

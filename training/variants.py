@@ -1,0 +1,110 @@
+"""The ways to differentiate the argmax, crossed with the ways to compute it: what compare-gradients compares."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any, Literal, NamedTuple
+
+import torch
+from torch import Tensor
+
+from ..controllers.argmax import Gradient, Solution, solve_argmax
+from ..controllers.value import ValueFunction
+from ..envs.problem import Problem
+from .config import TrainConfig
+
+Kind = Literal["newton", "ascent", "anderson"]
+KINDS: tuple[Kind, ...] = ("newton", "ascent", "anderson")
+GRADIENTS: tuple[Gradient, ...] = ("jfb", "implicit", "unroll")
+MEMORY = 5
+"""Past iterates of the accelerated ascent."""
+
+
+class Variant(NamedTuple):
+    """One cell of the comparison: how u* is searched, for how long, and how it is differentiated."""
+
+    kind: Kind
+    gradient: Gradient
+    iterations: int
+    tracked: int = 1
+
+    @property
+    def label(self) -> str:
+        """``jfb-4 + ascent``: the gradient, with the tracked applications where they are not 1, and the search."""
+        return f"{self.gradient}{f'-{self.tracked}' if self.tracked > 1 else ''} + {self.kind}"
+
+    def config(self, base: TrainConfig, step_size: float, tolerance: float = 0.0, compile: bool = False) -> TrainConfig:
+        """``base`` with this way of search and differentiation; tolerance 0 runs every iteration."""
+        return dataclasses.replace(
+            base, operator="newton" if self.kind == "newton" else "ascent", step_size=step_size, gradient=self.gradient,
+            memory=MEMORY if self.kind == "anderson" else 0, argmax_iterations=self.iterations, tracked=self.tracked,
+            argmax_tolerance=tolerance, compile=compile,
+        )  # fmt: skip
+
+    def solve(
+        self, problem: Problem, t: Tensor, z: Tensor, p: Tensor, step_size: float, tolerance: float = 0.0
+    ) -> Solution:
+        """The argmax this way, every iteration run unless a tolerance is given."""
+        config = self.config(TrainConfig(), step_size)
+        return solve_argmax(
+            problem, t, z, p, operator=config.make_operator(), gradient=self.gradient,
+            max_iterations=self.iterations, tolerance=tolerance, tracked=self.tracked,
+        )  # fmt: skip
+
+    def record(self) -> dict[str, Any]:
+        """As plain data."""
+        return {"label": self.label, **self._asdict()}
+
+
+def exact_config(base: TrainConfig) -> TrainConfig:
+    """The exact derivative: implicit differentiation of an argmax that has converged."""
+    return dataclasses.replace(
+        base, operator="newton", backtracks=8, gradient="implicit", argmax_iterations=40, argmax_tolerance=1e-11,
+        compile=False,
+    )  # fmt: skip
+
+
+class Samples(NamedTuple):
+    """Where the argmax is looked at: times ``(B,)``, states and costates ``(B, n)``, converged controls ``(B, m)``."""
+
+    t: Tensor
+    z: Tensor
+    p: Tensor
+    u: Tensor
+
+    def curvature(self, problem: Problem) -> Tensor:
+        """Eigenvalues of -H_uu on the free controls, block by block, flat: what the rate of an ascent depends on."""
+        from ..controllers.hamiltonian import control_hamiltonian
+        from ..controllers.operators import held, in_blocks
+
+        h = control_hamiltonian(problem, self.t, self.z, self.p)
+        hessian = -h.hessian(self.u)
+        free = ~held(self.u, h.gradient(self.u), problem.control_bounds(self.z))
+        mask = in_blocks(free, hessian.shape[-3])
+        both = (mask.unsqueeze(-1) & mask.unsqueeze(-2)).to(hessian.dtype)
+        # Held controls decouple and get the eigenvalue nan, which is then left out.
+        apart = torch.diag_embed((~mask).to(hessian.dtype))
+        values = torch.linalg.eigvalsh(hessian * both + 1e30 * apart)
+        return values[values < 1e29]
+
+
+@torch.no_grad()
+def samples_along_flights(problem: Problem, value: ValueFunction, z0: Tensor, every: int = 8) -> Samples:
+    """Every ``every``-th (t, z, p, u*) of flights under the argmax by Newton, from ``z0``, flattened over the batch."""
+    from ..controllers.policy import ImplicitPolicy
+    from ..envs.integrate import rollout
+
+    path = rollout(problem, ImplicitPolicy(problem, value, max_iterations=20), z0)
+    rows = range(0, problem.steps, every)
+    t = torch.cat([path.t[k].expand(len(z0)) for k in rows])
+    z, u = torch.cat([path.z[k] for k in rows]), torch.cat([path.u[k] for k in rows])
+    return Samples(t, z, value.gradient(t, z)[1], u)
+
+
+def steady_step(problem: Problem, samples: Samples) -> float:
+    """α = 1/λ for λ the 99.9th percentile of the curvature of -H: the largest with which ascent is monotone there."""
+    curvature = samples.curvature(problem)
+    steep = curvature[curvature > 0]
+    if not len(steep):
+        raise ValueError("H has no curvature in u along these flights: no step size of the ascent converges there")
+    return float(1 / torch.quantile(steep.double(), 0.999))
