@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib.axes
+import matplotlib.axis
 import matplotlib.figure
+import matplotlib.ticker
 import numpy as np
 
 from .paths import INK, SOFT
@@ -66,17 +68,19 @@ def draw_race(axis: Axis, race: dict[str, Any], optimum: float | None) -> None:
     if optimum is not None:
         axis.axhline(optimum, color=INK, lw=1, ls=":", label=f"optimum {optimum:.4g}")
     axis.set(xlabel="seconds of training", ylabel="best validation cost", title="cost at equal wall time")
+    plain_ticks(axis.yaxis)
     axis.legend(frameon=False)
 
 
 def draw_angles(axis: Axis, errors: dict[str, Any]) -> None:
     """Angle between each gradient and the exact one."""
     rows = [r for r in errors["trained weights"] if r["iterations"] > 3]
-    names = [r["label"] for r in rows]
+    names = [f"{r['label']}, {r['iterations']} it." for r in rows]
     angles = [float(np.degrees(np.arccos(np.clip(r["cosine"], -1, 1)))) for r in rows]
-    axis.barh(names, angles, color=[COLOURS[r["gradient"]] for r in rows], height=0.65)
+    axis.barh(range(len(rows)), angles, color=[COLOURS[r["gradient"]] for r in rows], height=0.65, tick_label=names)
     for index, angle in enumerate(angles):
-        axis.text(angle + 1, index, f"{angle:.2g}°", va="center", fontsize=9, color=INK)
+        text = "< 0.01°" if angle < 0.01 else f"{angle:.2g}°"
+        axis.text(angle + 1, index, text, va="center", fontsize=9, color=INK)
     axis.axvline(90, color=INK, ls=":", lw=1)
     axis.invert_yaxis()
     axis.set(
@@ -147,7 +151,15 @@ def draw_needed(axis: Axis, needed: dict[str, Any]) -> None:
             label=f"{name}: median {row['median']:.0f}, 99 % {row['quantile_99']:.0f}",
         )
     axis.set_xscale("log")
+    plain_ticks(axis.xaxis)
     axis.set(
         xlabel="iterations + 1", ylabel="share converged to 1e-6", title="iterations of the search", ylim=(0, 1.03)
     )
     axis.legend(frameon=False, loc="lower right")
+
+
+def plain_ticks(axis: matplotlib.axis.Axis) -> None:
+    """1, 2, 5, 10, .. instead of powers of ten, on a logarithmic axis."""
+    axis.set_major_locator(matplotlib.ticker.LogLocator(10, subs=(1, 2, 5)))
+    axis.set_major_formatter(matplotlib.ticker.FuncFormatter(lambda x, _: f"{x:g}"))
+    axis.set_minor_formatter(matplotlib.ticker.NullFormatter())

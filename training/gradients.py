@@ -48,17 +48,21 @@ def saved_bytes(problem: Problem, variant: Variant, samples: Samples, step_size:
 
 
 def iteration_seconds(
-    problem: Problem, value: ValueFunction, config: TrainConfig, z0: Tensor, repeats: int = 3
-) -> float:
-    """Median wall time of loss and gradient over the rollout, after one call to warm up."""
-    step = make_step(problem, value, config)
-    times = []
-    for _ in range(repeats + 1):
-        begin = time.perf_counter()
-        path_loss(problem, value, step, z0, config).total.backward()
-        times.append(time.perf_counter() - begin)
+    problem: Problem, value: ValueFunction, configs: list[TrainConfig], z0: Tensor, rounds: int = 5
+) -> list[float]:
+    """Median wall time of loss and gradient over the rollout for each configuration; they take turns.
+
+    One round goes before to warm up.
+    """
+    steps = [make_step(problem, value, config) for config in configs]
+    times: list[list[float]] = [[] for _ in configs]
+    for _ in range(rounds + 1):
+        for config, step, spent in zip(configs, steps, times, strict=True):
+            begin = time.perf_counter()
+            path_loss(problem, value, step, z0, config).total.backward()
+            spent.append(time.perf_counter() - begin)
     value.zero_grad(set_to_none=True)
-    return statistics.median(times[1:])
+    return [statistics.median(spent[1:]) for spent in times]
 
 
 def peak_bytes(problem: Problem, config: TrainConfig, batch: int) -> float:
