@@ -36,7 +36,7 @@ class Cell:
         if self.verdict == "fails" and self.share is not None:
             share = f", {percent(self.share)} hold" if self.share > 0 else ""
             return self.verdict + share + (f", {percent(1 - self.applies)} n/a" if self.applies < 1 else "")
-        return self.verdict
+        return "n/a" if self.verdict == "not applicable" else self.verdict
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,8 +59,10 @@ def name(operator: Operator) -> str:
 
 
 def percent(share: float) -> str:
-    """Rounded away from 0 % and 100 %, which mean none and all."""
-    return f"{100 * share:.0f} %" if share in (0.0, 1.0) else f"{min(max(100 * share, 0.1), 99.9):.3g} %"
+    """Two digits, and never 0 % or 100 % where it is not none or all."""
+    if share in (0.0, 1.0):
+        return f"{100 * share:.0f} %"
+    return "< 1 %" if share < 0.01 else "> 99 %" if share > 0.99 else f"{100 * share:.2g} %"
 
 
 def operator_rows(found: Diagnosis) -> list[Row]:
@@ -77,8 +79,8 @@ def operator_rows(found: Diagnosis) -> list[Row]:
         ("ratio_w", "w stays near its mean over time", "‖w - C_w‖ / bound", below, _ratio_w),
         ("cosine", "-d descends: each state", "cos(d, dJ/dθ) > 0", theorem, _cosine),
         ("cosine_mean", "-d descends: mean of the states", "cos(d, dJ/dθ) > 0", theorem, _cosine_mean),
-        ("cosine_trained", "so does training: each state", "cosine > 0", "", _trained),
-        ("cosine_trained_mean", "so does training: mean", "cosine > 0", "", _trained_mean),
+        ("cosine_trained", "direction of training: each state", "cosine > 0", "", _trained),
+        ("cosine_trained_mean", "direction of training: mean", "cosine > 0", "", _trained_mean),
         ("variance", "d varies little between states", "smallest μ_2", "(10)", _variance),
     )
     return [
@@ -170,11 +172,10 @@ def _cell(x: Tensor, good: Tensor, worst: int = 1) -> Cell:
     applies = ~x.isnan()
     if not applies.any():
         return Cell(math.nan, math.nan, "not applicable")
-    values, held = x[applies].double(), float(good[applies].double().mean())
+    values, share = x[applies].double(), float(good[applies].double().mean())
     extreme = float(values.max() if worst > 0 else values.min())
-    return Cell(
-        float(values.quantile(0.5)), extreme, "holds" if share == 1 else "fails", share, float(applies.double().mean())
-    )
+    verdict: Verdict = "holds" if share == 1 else "fails"
+    return Cell(float(values.quantile(0.5)), extreme, verdict, share, float(applies.double().mean()))
 
 
 def _share(share: float) -> Cell:

@@ -101,7 +101,7 @@ def draw_box(problem: Problem, like: Tensor, seed: int) -> Tensor:
 def box_curvature(points: Points, draws: Tensor) -> Tensor:
     """Eigenvalues of -H_uu at every draw, ``(S, N, m / b, b)``; NaN where H_uu is not finite."""
     h = control_hamiltonian(points.problem, points.t, points.z, points.p)
-    curvature = -h.hessian(draws.unsqueeze(1).expand(-1, len(points.z), -1))
+    curvature = -h.hessian(_everywhere(draws, points))
     finite = curvature.isfinite().all(-1).all(-1)
     values = torch.linalg.eigvalsh(torch.where(finite[..., None, None], curvature, 0.0))
     return torch.where(finite.unsqueeze(-1), values, torch.nan)
@@ -126,7 +126,7 @@ def box_gamma(points: Points, operator: Operator, draws: Tensor) -> Tensor:
     """
     h = control_hamiltonian(points.problem, points.t, points.z, points.p)
     box, size = points.problem.control_bounds(draws), points.problem.control_block
-    u = draws.unsqueeze(1).expand(-1, len(points.z), -1)
+    u = _everywhere(draws, points)
     columns = []
     with torch.no_grad():
         for j in range(size):
@@ -146,7 +146,7 @@ def share_reached(points: Points, operator: Operator, draws: Tensor) -> float:
     count, reached = len(points.z), []
     for u0 in draws[:STARTS]:
         found = solve_argmax(
-            points.problem, points.t, points.z, points.p, operator=operator, u0=u0.expand(count, -1),
+            points.problem, points.t, points.z, points.p, operator=operator, u0=u0.repeat(count, 1),
             max_iterations=ITERATIONS, tolerance=1e-10,
         )  # fmt: skip
         apart = in_blocks(found.control - points.u, points.blocks).norm(dim=-1)
@@ -158,5 +158,10 @@ def share_beaten(points: Points, draws: Tensor) -> float:
     """Share of blocks of controls for which some draw has a higher H than u*: u* is not the global maximum there."""
     h = control_hamiltonian(points.problem, points.t, points.z, points.p)
     top = h.value(points.u)
-    others = torch.nan_to_num(h.value(draws.unsqueeze(1).expand(-1, len(points.z), -1)), nan=-torch.inf)
+    others = torch.nan_to_num(h.value(_everywhere(draws, points)), nan=-torch.inf)
     return float((others.amax(0) > top + 1e-9 * (1 + top.abs())).double().mean())
+
+
+def _everywhere(draws: Tensor, points: Points) -> Tensor:
+    """Every draw at every point, ``(S, N, m)``; real copies, for forward derivatives refuse a view by stride 0."""
+    return draws.unsqueeze(1).repeat(1, len(points.z), 1)

@@ -7,6 +7,7 @@ import math
 from pathlib import Path
 from typing import Any
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
@@ -16,9 +17,14 @@ from .diagnosis import Diagnosis
 from .plain_words import sentences
 
 COLORS = {"holds": "green", "fails": "red", "not applicable": "dim", "measured": "dim"}
-REMARK = "'holds': measured to hold at the sampled points and with these weights, not proven. n/a: λ_- <= γ λ_+ there."
-WIDTH = 130
+REMARK = (
+    "'holds': measured to hold at the sampled points and with these weights, not proven. "
+    "n/a: λ_- <= γ λ_+, or μ_2 is not given."
+)
+WIDTH = 150
 """Of the tables where there is no terminal that says."""
+TEXT = 112
+"""Of the sentences, at most."""
 
 
 def print_diagnosis(found: Diagnosis, title: str) -> None:
@@ -32,7 +38,7 @@ def print_diagnosis(found: Diagnosis, title: str) -> None:
     console.print(_table("whatever the operator", common_rows(found), [""]))
     console.print(f"{REMARK}\n", style="dim")
     for line in sentences(found):
-        console.print(f"• {line}", highlight=False)
+        console.print(f"• {line}", highlight=False, width=min(console.width, TEXT))
 
 
 def diagnosis_record(found: Diagnosis, command: str) -> dict[str, Any]:
@@ -67,12 +73,12 @@ def write_diagnosis(found: Diagnosis, command: str, out: Path) -> list[Path]:
 
 
 def _table(title: str, rows: list[Row], heads: list[str]) -> Table:
-    table = Table(title=title)
+    table = Table(title=title, box=SIMPLE_HEAD, padding=(0, 1), pad_edge=False)
     for column in ("assumption", "symbol", "slides"):
-        table.add_column(column, no_wrap=True)
+        table.add_column(column)
     for head in heads:
         table.add_column(f"{head}\nmedian, worst".strip(), justify="right", no_wrap=True)
-        table.add_column("", no_wrap=True)
+        table.add_column("")
     for row in rows:
         cells = [part for cell in row.cells for part in (_numbers(cell), _colored(cell))]
         table.add_row(row.words, row.symbol, row.source, *cells)

@@ -25,7 +25,8 @@ class OperatorDiagnosis:
         ratio_v: ``(S, B)`` ‖v - C_v‖ / (‖M w‖ (λ_- - γ λ_+)^½), below eq. 8; NaN where λ_- <= γ λ_+.
         ratio_w: ``(S, B)`` ‖w - C_w‖ / (‖M v‖ (λ_- - γ λ_+)^½).
         cosine: ``(B,)`` of the angle between d = ∫ w dt and dJ/dθ (eq. 7).
-        cosine_trained: ``(B,)`` the same for the direction of training, whose adjoint passes through JFB, too.
+        cosine_trained: ``(B,)`` the same for the direction of training, whose adjoint passes through JFB, too: what
+            autograd gives with ``gradient="jfb"``, without the clips and penalties of a recipe.
         cosine_mean, cosine_trained_mean: of the means over the states.
         variance: E‖d - E d‖² / ‖E dJ/dθ‖², the smallest μ_2 for eq. 10.
     """

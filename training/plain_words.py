@@ -8,6 +8,7 @@ import torch
 
 from ..controllers.operators import GradientAscent
 from .assumptions import name, percent
+from .contraction import ITERATIONS
 from .diagnosis import Diagnosis, OperatorDiagnosis
 
 
@@ -16,14 +17,7 @@ def sentences(found: Diagnosis) -> list[str]:
     lines = _concavity(found)
     for part in found.operators:
         lines += [f"{_capital(name(part.operator))}: {line}" for line in (*_contraction(found, part), *_descent(part))]
-    lines += _rest(found)
-    lines.append(
-        f"The slides leave μ_2 of eq. 9 and 10 open, so there is no verdict: over these {len(found.cost)} states eq. 9 "
-        f"needs μ_2 >= {found.variance:.3g}"
-        + "".join(f", eq. 10 {part.variance:.3g} with {name(part.operator)}" for part in found.operators)
-        + ". Both are large wherever the mean gradient is small, as at the end of training."
-    )
-    return lines
+    return lines + _rest(found)
 
 
 def _concavity(found: Diagnosis) -> list[str]:
@@ -36,9 +30,9 @@ def _concavity(found: Diagnosis) -> list[str]:
         lines.append(
             f"H is not strictly concave in u at {percent(1 - found.concave)} of the drawn admissible controls; for "
             f"example at t = {float(found.times[example.point // states]):.3g} of state {example.point % states}, "
-            f"{controls} = ({value}), where an eigenvalue of H_uu is {example.curvature:+.3g}. No α makes T contractive "
-            "there: before it is projected, u + α ∇_u H stretches by 1 + α times that. Assumption 1, which asks for all "
-            "u, cannot hold; what is left is contraction near u*."
+            f"{controls} = ({value}), where an eigenvalue of H_uu is {example.curvature:+.3g}. No α makes T "
+            "contractive there: before it is projected, u + α ∇_u H stretches by 1 + α times that. Assumption 1, which "
+            "asks for all u, cannot hold; what is left is contraction near u*."
         )
     least = torch.nan_to_num(found.curvature, nan=torch.inf).amin()
     if float(least) <= 0:
@@ -68,13 +62,15 @@ def _contraction(found: Diagnosis, part: OperatorDiagnosis) -> list[str]:
         return lines
     if not ascent:
         lines.append(
-            f"the full step stretches somewhere in the box (by up to {box:.3g}), so T is no contraction at every u. The "
-            f"iteration does not rely on it, for it backtracks on H: from drawn controls {reached} came to u*."
+            f"the full step stretches somewhere in the box (by up to {box:.3g}), so T is no contraction at every u. "
+            f"The iteration does not rely on it, for it backtracks on H: from drawn controls {reached} came to u*"
+            + (", the rest perhaps to another maximum." if found.convex is not None and part.reached < 1 else ".")
         )
         return lines
+    smaller = "take a smaller α, or " if found.convex is None else "or "
     line = (
         f"T does not contract over the whole box (‖∂T/∂u‖ up to {box:.3g}), which Assumption 1 asks for; from drawn "
-        f"controls {reached} came to u*. Start near u*, take a smaller α, or projected Newton."
+        f"controls {reached} came to u* in {ITERATIONS} iterations. Start near u*, {smaller}use projected Newton."
     )
     low, high = found.box_range
     if found.convex is None and low > 0 and math.isfinite(high):
@@ -100,15 +96,19 @@ def _descent(part: OperatorDiagnosis) -> list[str]:
     if (product >= 1).any():
         lines.append(
             f"κ((M Mᵀ)^-1) is not below 1/γ at {percent(float((product >= 1).double().mean()))} of the points: there "
-            f"the theorem does not promise descent. Measured, the angle between d and dJ/dθ is {angles}."
+            "the theorem does not promise descent, and the bounds below eq. 8 do not exist. Measured, the angle from "
+            f"dJ/dθ to d is {angles}."
         )
-    ratios = torch.stack([part.ratio_v, part.ratio_w]).nan_to_num(nan=0.0).amax(0)
-    if (ratios > 1).any():
-        away = percent(float((ratios > 1).double().mean()))
-        line = f"v or w changes more in time than the assumption below eq. 8 allows, at {away} of the points"
-        exact = _degrees(part.cosine, 0.0) < 0.01 and newton
-        after = "; d is dJ/dθ all the same, for γ = 0: the assumption is sufficient, not necessary." if exact else "."
-        lines.append(line + after)
+    ratios = torch.stack([part.ratio_v, part.ratio_w]).amax(0)
+    known = ratios[~ratios.isnan()]
+    if (known > 1).any():
+        away = percent(float((known > 1).double().mean()))
+        line = f"v or w changes more in time than the assumption below eq. 8 allows at {away} of the points"
+        line += f" to which it applies ({percent(len(known) / ratios.numel())})" if len(known) < ratios.numel() else ""
+        exact = newton and _degrees(part.cosine, 0.0) < 0.01
+        lines.append(
+            line + ("; d is dJ/dθ all the same, for γ = 0: it is sufficient, not necessary." if exact else ".")
+        )
     for cosine, what in ((part.cosine, "d = ∫ w dt"), (part.cosine_trained, "the direction of training")):
         wrong = int((cosine <= 0).sum())
         if wrong:
@@ -125,12 +125,21 @@ def _descent(part: OperatorDiagnosis) -> list[str]:
 
 
 def _rest(found: Diagnosis) -> list[str]:
-    if not found.held:
-        return []
-    return [
-        f"{percent(found.held)} of the controls along the paths are held by a bound: their rows of M are 0 and no "
-        "gradient passes through them; rank and κ are those of the free controls."
-    ]
+    lines = []
+    if found.held > 0:
+        lines.append(
+            f"{percent(found.held)} of the controls along the paths are held by a bound: their rows of M are 0 and no "
+            "gradient passes through them; rank and κ are those of the free controls."
+        )
+    if not math.isfinite(found.variance):
+        return [*lines, "dJ/dθ is 0: nothing here depends on the weights, or there is nothing left to learn."]
+    needs = [f"{part.variance:.3g} with {name(part.operator)}" for part in found.operators]
+    lines.append(
+        f"The slides leave μ_2 of eq. 9 and 10 open, so there is no verdict. Over these {len(found.cost)} states eq. 9 "
+        f"needs μ_2 >= {found.variance:.3g}, and eq. 10 {' and '.join(needs)}; large wherever the mean gradient is "
+        "small, as at the end of training."
+    )
+    return lines
 
 
 def _worst(x: torch.Tensor) -> float:
