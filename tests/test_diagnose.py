@@ -325,18 +325,19 @@ def test_the_command_prints_and_writes(tmp_path, capsys):
         assert word in printed
     record = json.loads((tmp_path / "diagnosis.json").read_text(encoding="utf-8"))
     assert record["command"].startswith("pontryagin diagnose quadrotor --states 2 --times 3 --seed 0")
-    assert record["operators"][1] == "Newton"
-    gamma = record["assumptions"]["gamma"]
-    assert gamma["Newton"]["verdict"] == "holds" and gamma["Newton"]["worst"] < 1e-12
-    assert 0 < gamma[record["operators"][0]]["worst"] < 1
-    assert record["assumptions"]["variance"]["Newton"]["verdict"] == "not applicable"
+    ascent, newton = record["operators"]
+    assert ascent["name"] == "GradientAscent" and 0.01 < ascent["step_size"] < 0.1
+    assert newton["name"] == "ProjectedNewton"
+    ascent, newton = record["assumptions"]["gamma"]["cells"]
+    assert newton["verdict"] == "holds" and newton["worst"] < 1e-12 and 0 < ascent["worst"] < 1
+    assert record["assumptions"]["variance"]["cells"][1]["verdict"] == "not applicable"
     assert (tmp_path / "diagnosis.png").read_bytes()[:4] == b"\x89PNG"
 
 
 def test_one_operator_and_json(capsys):
     main(["diagnose", "quadrotor", "--states", "1", "--times", "1", "--operator", "newton", "--json"])
     record = json.loads(capsys.readouterr().out)
-    assert record["operators"] == ["Newton"] and record["states"] == 1
+    assert [x["name"] for x in record["operators"]] == ["ProjectedNewton"] and record["states"] == 1
     policy = made(Weighed())
     found = diagnose(policy, states(policy.problem, 1), choices("ascent", 0.3), times=1)
     assert [part.operator for part in found.operators] == [GradientAscent(0.3)]

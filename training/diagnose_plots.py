@@ -92,7 +92,7 @@ def _kappa(axis: matplotlib.axes.Axes, found: Diagnosis) -> None:
     axis.text(0.93, 0.06, "holds: κ < 1/γ", transform=axis.transAxes, ha="right", color=INK)
     axis.set(xlabel="1/γ", ylabel="κ", xscale="log", yscale="log", xlim=(low, top), ylim=(low, top))
     axis.set_title("conditioning: κ((M Mᵀ)$^{-1}$) against 1/γ (Assumption 2)")
-    axis.legend(frameon=False, loc="upper left")
+    axis.legend(frameon=False, loc="lower right", bbox_to_anchor=(0.95, 0.1))
 
 
 def _ratios(axis: matplotlib.axes.Axes, found: Diagnosis) -> None:

@@ -42,8 +42,8 @@ def print_diagnosis(found: Diagnosis, title: str) -> None:
 
 
 def diagnosis_record(found: Diagnosis, command: str) -> dict[str, Any]:
-    """Plain data: the command, the sampled points, every row with its cells, the sentences; no NaN in it."""
-    operators = [name(part.operator) for part in found.operators]
+    """Plain data: the command, the sampled points, every row with a cell for each operator, the sentences; no NaN."""
+    operators = [{"name": type(part.operator).__name__, **vars(part.operator)} for part in found.operators]
     return {
         "command": command,
         "problem": found.problem,
@@ -55,8 +55,7 @@ def diagnosis_record(found: Diagnosis, command: str) -> dict[str, Any]:
         "box_curvature": [_plain(x) for x in found.box_range],
         "operators": operators,
         "assumptions": {
-            row.key: _described(row) | dict(zip(operators, map(_cell, row.cells), strict=True))
-            for row in operator_rows(found)
+            row.key: _described(row) | {"cells": [_cell(cell) for cell in row.cells]} for row in operator_rows(found)
         },
         "common": {row.key: _described(row) | _cell(row.cells[0]) for row in common_rows(found)},
         "sentences": sentences(found),
