@@ -6,7 +6,7 @@ import dataclasses
 import json
 import sys
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import torch
 import tyro
@@ -20,8 +20,7 @@ from ..envs.catalog import PROBLEMS, make_problem
 from ..envs.environment import frames_per_second
 from .checkpoint import History
 from .config import TrainConfig, recipe
-from .diagnose import choices, diagnose
-from .diagnose_report import diagnosis_record, print_diagnosis, write_diagnosis
+from .diagnose_command import diagnose_command
 from .evaluate import Evaluation, evaluate
 from .film import film, write_film
 from .plots import history_figure, trajectory_figure
@@ -81,45 +80,6 @@ def evaluate_command(checkpoint: PolicyPath, states: int = 128, seed: int = 0, j
     for name, value in figures.items():
         table.add_row(name, f"{value:.6g}")
     Console().print(table)
-
-
-def diagnose_command(
-    checkpoint: PolicyPath,
-    states: int = 8,
-    times: int = 12,
-    seed: int = 0,
-    operator: Literal["both", "ascent", "newton"] = "both",
-    step_size: float | Literal["auto"] = "auto",
-    out: Path | None = None,
-    json: bool = False,
-) -> None:
-    """Measure along a policy's paths what the theory of JFB assumes, and how far JFB is from the true gradient.
-
-    Args:
-        checkpoint: the policy.
-        states: how many initial states are drawn from rho_0.
-        times: how many control steps of each path are sampled.
-        seed: of the initial states and of the admissible controls at which T is tried.
-        operator: the fixed-step ascent of the slides, projected Newton, or both.
-        step_size: α of the ascent; auto is the best fixed one for the curvature at u*.
-        out: folder for diagnosis.json and diagnosis.png.
-        json: print JSON instead of the tables.
-    """
-    if states < 1:
-        raise ValueError(f"states is {states}; expected 1 or more")
-    policy = ImplicitPolicy.load(checkpoint, device="cpu")
-    z0 = policy.problem.sample_initial_state(states, torch.Generator().manual_seed(seed))
-    found = diagnose(policy, z0, choices(operator, step_size), times, seed)
-    command = f"pontryagin diagnose {checkpoint} --states {states} --times {times} --seed {seed}"
-    command += f" --operator {operator} --step-size {step_size}"
-    if json:
-        print(_json(diagnosis_record(found, command)))
-    else:
-        title = f"{type(policy.problem).__name__}: {checkpoint}, {states} states, seed {seed}"
-        print_diagnosis(found, title)
-    if out is not None:
-        for path in write_diagnosis(found, command, out):
-            print(path, file=sys.stderr if json else sys.stdout)
 
 
 def play_command(
@@ -232,8 +192,8 @@ def _read_rows(log: Path) -> list[dict[str, float]]:
         return [{k: float(v) for k, v in row.items()} for row in csv.DictReader(file)]
 
 
-def _json(figures: dict[str, Any]) -> str:
-    return json.dumps(figures, indent=2, ensure_ascii=False)
+def _json(figures: dict[str, float]) -> str:
+    return json.dumps(figures, indent=2)
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -62,12 +62,16 @@ def diagnosis_record(found: Diagnosis, command: str) -> dict[str, Any]:
     }
 
 
+def record_text(found: Diagnosis, command: str) -> str:
+    """``diagnosis_record`` as JSON."""
+    return json.dumps(diagnosis_record(found, command), indent=2, ensure_ascii=False, allow_nan=False)
+
+
 def write_diagnosis(found: Diagnosis, command: str, out: Path) -> list[Path]:
     """``diagnosis.json`` and ``diagnosis.png`` in the folder ``out``."""
     out.mkdir(parents=True, exist_ok=True)
     record = out / "diagnosis.json"
-    text = json.dumps(diagnosis_record(found, command), indent=2, ensure_ascii=False, allow_nan=False)
-    record.write_text(text + "\n", encoding="utf-8")
+    record.write_text(record_text(found, command) + "\n", encoding="utf-8")
     return [record, diagnosis_figure(found, out / "diagnosis.png")]
 
 
