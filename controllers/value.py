@@ -204,8 +204,11 @@ class ValueFunction(nn.Module):
     def _nominal_slope(self, t: Tensor | float, z: Tensor, s: Tensor) -> Tensor:
         """What the nominal costate adds to ∂phi/∂s, ``(B, n + 1)``."""
         along = (self._hats(t, z) @ self.nominal.mT).expand_as(z)
-        apart = self.knots - self._steps(t, z)
-        rise = torch.where(apart.abs() < 1, apart.sign(), 0.0) * ((len(self.knots) - 1) / TIME_SPAN)
+        # At a control step, where the table has a kink, the slope after it; at T, before it. Times are rounded.
+        step = (self._steps(t, z) + 1e-4).floor().clamp(0, len(self.knots) - 2)
+        rise = ((self.knots == step + 1).to(z.dtype) - (self.knots == step).to(z.dtype)) * (
+            (len(self.knots) - 1) / TIME_SPAN
+        )
         rising = (rise @ self.nominal.mT * s.narrow(-1, 0, z.shape[-1])).sum(-1, keepdim=True)
         return torch.cat([along, rising], -1)
 

@@ -86,6 +86,18 @@ def test_gradient_is_autograds(problem):
         torch.testing.assert_close(found, expected)
 
 
+def test_slope_in_time_at_the_control_steps_is_that_of_the_step_begun():
+    """The table has a kink there; at T there is only the step before."""
+    problem = MultiBicycle(2, steps=7)
+    value = ValueFunction(problem, 6, rank=3, seed=0, nominal=True).double()
+    torch.nn.init.normal_(value.nominal)
+    z = problem.sample_initial_state(1, torch.Generator().manual_seed(0)).double()
+    for k in range(8):
+        t, side = k * problem.time_step, (-1 if k == 7 else 1) * 1e-6
+        expected = (value(t + side, z) - value(t, z)) / side
+        torch.testing.assert_close(value.gradient(t, z)[0], expected, rtol=1e-4, atol=1e-4)
+
+
 def test_it_survives_a_checkpoint_and_goes_from_few_agents_to_many(tmp_path):
     few, many = MultiBicycle(2, steps=4), MultiBicycle(4, steps=4)
     config = TrainConfig(nominal=True, width=0, rank=0, agent_width=4)

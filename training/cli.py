@@ -1,4 +1,4 @@
-"""The command line: ``pontryagin train | evaluate | play | plot | reference | compare-gradients``."""
+"""The command line: ``pontryagin train | evaluate | diagnose | compare-gradients | play | plot | reference``."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ from .checkpoint import History
 from .compare import CompareConfig
 from .compare_cli import compare_command
 from .config import TrainConfig, recipe
+from .diagnose_command import diagnose_command
 from .evaluate import Evaluation, evaluate
 from .film import film, write_film
 from .plots import history_figure, trajectory_figure
@@ -218,6 +219,7 @@ def main(arguments: list[str] | None = None) -> None:
     commands: dict[str, Any] = {
         "train": train_with_recipe,
         "evaluate": evaluate_command,
+        "diagnose": diagnose_command,
         "play": play_command,
         "plot": plot_command,
         "reference": reference_command,

@@ -1,0 +1,57 @@
+"""The subcommand ``pontryagin diagnose``."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Literal
+
+import torch
+import tyro
+
+from ..controllers.policy import ImplicitPolicy
+from .diagnose import choices, diagnose
+from .diagnose_report import print_diagnosis, record_text, write_diagnosis
+
+
+def diagnose_command(
+    checkpoint: Annotated[
+        str,
+        tyro.conf.Positional,
+        tyro.conf.arg(metavar="CHECKPOINT", help="a folder that train wrote, or a shipped name"),
+    ],
+    states: int = 8,
+    times: int = 12,
+    seed: int = 0,
+    operator: Literal["both", "ascent", "newton"] = "both",
+    step_size: float | Literal["auto"] = "auto",
+    out: Path | None = None,
+    json: bool = False,
+) -> None:
+    """Measure along a policy's paths what the theory of JFB assumes, and how far JFB is from the true gradient.
+
+    Args:
+        checkpoint: the policy.
+        states: how many initial states are drawn from rho_0.
+        times: how many control steps of each path are sampled.
+        seed: of the initial states and of the admissible controls at which T is tried.
+        operator: the fixed-step ascent of the slides, projected Newton, or both.
+        step_size: α of the ascent; auto is the best fixed one for the curvature at u*.
+        out: folder for diagnosis.json and diagnosis.png.
+        json: print JSON instead of the tables.
+    """
+    if states < 1:
+        raise ValueError(f"states is {states}; expected 1 or more")
+    policy = ImplicitPolicy.load(checkpoint, device="cpu")
+    z0 = policy.problem.sample_initial_state(states, torch.Generator().manual_seed(seed))
+    found = diagnose(policy, z0, choices(operator, step_size), times, seed)
+    command = f"pontryagin diagnose {checkpoint} --states {states} --times {times} --seed {seed}"
+    command += f" --operator {operator} --step-size {step_size}"
+    if json:
+        print(record_text(found, command))
+    else:
+        title = f"{type(policy.problem).__name__}: {checkpoint}, {states} states, seed {seed}"
+        print_diagnosis(found, title)
+    if out is not None:
+        for path in write_diagnosis(found, command, out):
+            print(path, file=sys.stderr if json else sys.stdout)
