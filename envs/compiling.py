@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import sysconfig
+import types
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -16,10 +17,17 @@ F = TypeVar("F", bound=Callable[..., object])
 
 
 def compiled(function: F, device: torch.device) -> F:
-    """``function`` compiled as one graph of fixed shapes; as it is, with a warning, where no compiler is at hand."""
+    """``function`` compiled as one graph of fixed shapes; as it is, with a warning, where no compiler is at hand.
+
+    It gets a code object of its own: torch counts compilations by code object and refuses the ninth, so closures made
+    by one function (a step per training run) would use up each other's.
+    """
     if device.type == "cpu" and not compiler_at_hand():
         warnings.warn("no C++ compiler or no Python headers: running eagerly, several times slower", stacklevel=2)
         return function
+    if isinstance(function, types.FunctionType):
+        code, defaults, cells = function.__code__.replace(), function.__defaults__, function.__closure__
+        function = cast(F, types.FunctionType(code, function.__globals__, function.__name__, defaults, cells))
     return cast(F, torch.compile(function, fullgraph=True, dynamic=False))
 
 

@@ -9,10 +9,11 @@ import torch
 from pontryagin import CoupledControls, DoubleIntegrator, ImplicitPolicy, MultiBicycle, Quadrotor, TrainConfig, recipe
 from pontryagin.training import compare
 from pontryagin.training.cli import main
-from pontryagin.training.compare import CompareConfig, compare_gradients, line_fit
+from pontryagin.training.compare import CompareConfig, compare_gradients
 from pontryagin.training.gradients import (
     gradient_errors,
     iterations_needed,
+    line_fit,
     peak_bytes,
     saved_bytes,
     seconds_by_size,

@@ -1,6 +1,7 @@
 """Rules that keep the door to the GPU open, tested without one."""
 
 import ast
+import functools
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 import pontryagin
 from pontryagin import GradientAscent, ProjectedNewton, Quadrotor, ValueFunction, rollout, solve_argmax
+from pontryagin.envs import compiling
 from pontryagin.envs.boundary import transition
 
 ROOT = Path(pontryagin.__file__).resolve().parent
@@ -85,6 +87,21 @@ def test_the_step_compiles_whole(pendulum, operator):
     torch.testing.assert_close(compiled, step(t, z))
     compiled.sum().backward()
     assert value.opening.grad.isfinite().all()
+
+
+def test_many_steps_compile_in_one_process(monkeypatch):
+    """torch gives up on the ninth compilation of one code object; each of our steps has its own."""
+    monkeypatch.setattr(torch, "compile", functools.partial(torch.compile, backend="eager"))
+    monkeypatch.setattr(compiling, "compiler_at_hand", lambda: True)
+
+    def make(k):
+        def step(x: torch.Tensor) -> torch.Tensor:
+            return x * k
+
+        return compiling.compiled(step, torch.device("cpu"))
+
+    for k in range(12):
+        assert make(k)(torch.ones(2)).tolist() == [k, k]
 
 
 ORDER = {"envs": 0, "controllers": 1, "training": 2}

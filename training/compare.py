@@ -2,22 +2,31 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import datetime
+import functools
 import json
 import platform
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
 from ..controllers.policy import ImplicitPolicy
 from ..controllers.value import ValueFunction
 from ..envs.problem import Problem
 from .config import TrainConfig
-from .gradients import gradient_errors, iteration_seconds, iterations_needed, peak_bytes, saved_bytes, seconds_by_size
+from .gradients import (
+    gradient_errors,
+    iteration_seconds,
+    iterations_needed,
+    line_fit,
+    peak_bytes,
+    saved_bytes,
+    seconds_by_size,
+)
 from .race import Runner, Tell, race
 from .train import VALIDATION_SEED, make_value
 from .variants import GRADIENTS, KINDS, Samples, Variant, samples_along_flights, steady_step
@@ -82,6 +91,11 @@ class Comparison:
     tell: Tell
     step_size: float = 1.0
 
+    @functools.cached_property
+    def first(self) -> ValueFunction:
+        """The first weights, made once: a nominal start is an optimal control problem of its own."""
+        return make_value(self.problem, self.base)
+
     @property
     def coarse(self) -> Problem:
         """The problem with the control steps of a training rollout."""
@@ -135,7 +149,7 @@ def _pilot(c: Comparison) -> Result:
     if c.config.step_size is not None:
         return {"step_size": c.config.step_size, "given": True}
     base = dataclasses.replace(c.base, compile=False)
-    pilot = Runner(c.problem, Variant("newton", "jfb", base.argmax_iterations), base, 1.0, False)
+    pilot = Runner(c.problem, Variant("newton", "jfb", base.argmax_iterations), base, 1.0, False, c.first)
     while pilot.progress.iteration < c.config.pilot:
         pilot.advance(pilot.progress.seconds + 1e-9, budget=1e9)
         c.tell(pilot.progress.iteration / c.config.pilot, "pilot, for the step size of the ascent")
@@ -149,7 +163,7 @@ def _pilot(c: Comparison) -> Result:
 def _race(c: Comparison) -> Result:
     variants = [Variant("newton", g, c.base.argmax_iterations) for g in GRADIENTS]
     variants += [Variant("ascent", g, c.config.ascent_iterations) for g in GRADIENTS]
-    runners = [Runner(c.problem, v, c.base, c.step_size, watched=v.gradient == "jfb") for v in variants]
+    runners = [Runner(c.problem, v, c.base, c.step_size, watched=v.gradient == "jfb", first=c.first) for v in variants]
     states = c.problem.sample_initial_state(8 if c.config.quick else 64, torch.Generator().manual_seed(VALIDATION_SEED))
     race(runners, c.config.budget, c.config.slices, states, c.tell)
     value = runners[0].progress.value
@@ -167,20 +181,6 @@ def _saved(c: Comparison) -> Result:
             fit = line_fit(c.config.counts, found)
             rows.append({"kind": kind, "gradient": gradient, "bytes": found, **fit})
     return {"samples": len(samples.t), "counts": list(c.config.counts), "rows": rows}
-
-
-def line_fit(counts: tuple[int, ...], found: list[int]) -> dict[str, float | bool]:
-    """Least squares bytes = slope n + intercept, R², and whether all are the same number."""
-    slope, intercept = np.polyfit(counts, found, 1)
-    apart = np.asarray(found) - (slope * np.asarray(counts) + intercept)
-    spread = float(np.var(found))
-    flat = len(set(found)) == 1
-    return {
-        "slope": 0.0 if flat else float(slope),
-        "intercept": float(intercept),
-        "r2": 1.0 if flat else 1 - float(np.mean(apart**2)) / spread,
-        "flat": flat,
-    }
 
 
 def _peak(c: Comparison) -> Result:
@@ -216,10 +216,9 @@ def _errors(c: Comparison) -> Result:
     ladder = [
         Variant("ascent", "jfb", 4 if c.config.quick else 200, k) for k in ((1, 4) if c.config.quick else (4, 16, 64))
     ]
-    first = make_value(c.problem, base).double()
     found = {}
     for place, value, variants in (
-        ("first weights", first, [v for v in cells if v.iterations == many]),
+        ("first weights", copy.deepcopy(c.first).double(), [v for v in cells if v.iterations == many]),
         ("trained weights", c.trained().double(), cells + ladder),
     ):
         c.tell(0.0, f"angles to the exact gradient, {place}")

@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -45,6 +46,20 @@ def saved_bytes(problem: Problem, variant: Variant, samples: Samples, step_size:
         solution = variant.solve(problem, samples.t, z, p, step_size)
     del solution
     return sum(storage.nbytes() for storage in storages.values())
+
+
+def line_fit(counts: tuple[int, ...], found: list[int]) -> dict[str, float | bool]:
+    """Least squares bytes = slope n + intercept, R², and whether all are the same number."""
+    slope, intercept = np.polyfit(counts, found, 1)
+    apart = np.asarray(found) - (slope * np.asarray(counts) + intercept)
+    spread = float(np.var(found))
+    flat = len(set(found)) == 1
+    return {
+        "slope": 0.0 if flat else float(slope),
+        "intercept": float(intercept),
+        "r2": 1.0 if flat else 1 - float(np.mean(apart**2)) / spread,
+        "flat": flat,
+    }
 
 
 def iteration_seconds(

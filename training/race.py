@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import math
 import time
@@ -12,6 +13,7 @@ import torch
 from torch import Tensor
 
 from ..controllers.policy import ImplicitPolicy
+from ..controllers.value import ValueFunction
 from ..envs.integrate import rollout
 from ..envs.problem import Problem
 from .config import TrainConfig
@@ -26,13 +28,19 @@ WATCH = 25
 
 
 class Runner:
-    """One training run that is advanced in slices of its own time; looking at it does not count."""
+    """One training run that is advanced in slices of its own time; looking at it does not count.
 
-    def __init__(self, problem: Problem, variant: Variant, base: TrainConfig, step_size: float, watched: bool) -> None:
+    It begins with a copy of ``first`` where that is given, so that what made it costly is done once.
+    """
+
+    def __init__(
+        self, problem: Problem, variant: Variant, base: TrainConfig, step_size: float, watched: bool,
+        first: ValueFunction | None = None,
+    ) -> None:  # fmt: skip
         self.variant, self.problem, self.watched = variant, problem, watched
         self.config = variant.config(base, step_size, base.argmax_tolerance, base.compile)
         self.coarse = problem if base.steps is None else dataclasses.replace(problem, steps=base.steps)  # type: ignore[type-var]
-        self.progress = begin(problem, self.config, torch.device("cpu"))
+        self.progress = begin(problem, self.config, torch.device("cpu"), copy.deepcopy(first))
         self.step = make_step(problem, self.progress.value, self.config)
         self.exact = exact_config(self.config)
         self.exact_step = make_step(problem, self.progress.value, self.exact)

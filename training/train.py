@@ -69,8 +69,9 @@ def make_value(problem: Problem, config: TrainConfig) -> ValueFunction:
     return value
 
 
-def begin(problem: Problem, config: TrainConfig, device: torch.device) -> Progress:
-    value = make_value(problem, config).to(device)
+def begin(problem: Problem, config: TrainConfig, device: torch.device, value: ValueFunction | None = None) -> Progress:
+    """A run that has not begun; with ``value``, where it is already made."""
+    value = (make_value(problem, config) if value is None else value).to(device)
     optimizer = torch.optim.Adam(value.parameters(), lr=config.learning_rate, betas=config.betas)
     best = {k: v.clone() for k, v in value.state_dict().items()}
     return Progress(value, optimizer, torch.Generator().manual_seed(config.seed), History(), best)
