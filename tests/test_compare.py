@@ -9,7 +9,8 @@ import torch
 from pontryagin import CoupledControls, DoubleIntegrator, ImplicitPolicy, MultiBicycle, Quadrotor, TrainConfig, recipe
 from pontryagin.training import compare
 from pontryagin.training.cli import main
-from pontryagin.training.compare import CompareConfig, compare_gradients
+from pontryagin.training.compare import compare_gradients
+from pontryagin.training.compare_config import CompareConfig
 from pontryagin.training.gradients import (
     gradient_errors,
     iterations_needed,

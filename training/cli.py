@@ -19,8 +19,8 @@ from ..controllers.reference_store import FOLDER, find_reference, save_reference
 from ..envs.catalog import PROBLEMS, make_problem
 from ..envs.environment import frames_per_second
 from .checkpoint import History
-from .compare import CompareConfig
 from .compare_cli import compare_command
+from .compare_config import CompareConfig
 from .config import TrainConfig, recipe
 from .diagnose_command import diagnose_command
 from .evaluate import Evaluation, evaluate

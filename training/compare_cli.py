@@ -9,7 +9,8 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from ..envs.catalog import make_problem
-from .compare import PARTS, CompareConfig, Result, compare_gradients
+from .compare import PARTS, Result, compare_gradients
+from .compare_config import CompareConfig
 from .config import recipe
 
 
