@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from ..controllers.policy import ImplicitPolicy
 from ..controllers.value import ValueFunction
@@ -60,6 +61,11 @@ class Comparison:
         """The best weights of jfb + newton in the race."""
         return ImplicitPolicy.load(self.folder, device="cpu", problem=self.problem).value
 
+    def validation(self) -> Tensor:
+        """States on which costs are compared; never trained on."""
+        generator = torch.Generator().manual_seed(VALIDATION_SEED)
+        return self.problem.sample_initial_state(8 if self.config.quick else 64, generator)
+
     def samples(self) -> Samples:
         """Times, states and costates along the flights of the trained policy."""
         z0 = self.problem.sample_initial_state(self.config.states, torch.Generator().manual_seed(self.config.seed + 1))
@@ -83,7 +89,7 @@ def compare_gradients(
     """
     base = dataclasses.replace(base, seed=config.seed, out=None, resume=False, minutes=None)
     if config.quick:
-        config = dataclasses.replace(config, budget=1.5, slices=2, pilot=3, states=4, peak_batch=512)
+        config = dataclasses.replace(config, budget=1.5, slices=2, states=4, peak_batch=512)
         base = dataclasses.replace(base, steps=min(problem.steps, 20), compile=False, refine=0.0, batch=16)
     comparison = Comparison(problem, base, config, config.out / name, tell)
     comparison.folder.mkdir(parents=True, exist_ok=True)
@@ -100,14 +106,13 @@ def compare_gradients(
 
 
 def _pilot(c: Comparison) -> Result:
-    """A short training by jfb + newton, eager, only to learn which step size suits the ascent."""
+    """A training by jfb + newton only to learn which step size suits the ascent where training leads."""
     if c.config.step_size is not None:
         return {"step_size": c.config.step_size, "given": True}
-    base = dataclasses.replace(c.base, compile=False)
-    pilot = Runner(c.problem, Variant("newton", "jfb", base.argmax_iterations), base, 1.0, False, c.first)
-    while pilot.progress.iteration < c.config.pilot:
-        pilot.advance(pilot.progress.seconds + 1e-9, budget=1e9)
-        c.tell(pilot.progress.iteration / c.config.pilot, "pilot, for the step size of the ascent")
+    pilot = Runner(c.problem, Variant("newton", "jfb", c.base.argmax_iterations), c.base, 1.0, False, c.first)
+    states = c.validation()
+    race([pilot], c.config.budget, c.config.slices, states, lambda share, line: c.tell(share, f"pilot: {line}"))
+    pilot.progress.value.load_state_dict(pilot.progress.best)
     z0 = c.problem.sample_initial_state(c.config.states, torch.Generator().manual_seed(c.config.seed))
     samples = samples_along_flights(c.problem, pilot.progress.value, z0)
     curvature = samples.curvature(c.problem)
@@ -119,8 +124,7 @@ def _race(c: Comparison) -> Result:
     variants = [Variant("newton", g, c.base.argmax_iterations) for g in GRADIENTS]
     variants += [Variant("ascent", g, c.config.ascent_iterations) for g in GRADIENTS]
     runners = [Runner(c.problem, v, c.base, c.step_size, watched=v.gradient == "jfb", first=c.first) for v in variants]
-    states = c.problem.sample_initial_state(8 if c.config.quick else 64, torch.Generator().manual_seed(VALIDATION_SEED))
-    race(runners, c.config.budget, c.config.slices, states, c.tell)
+    race(runners, c.config.budget, c.config.slices, c.validation(), c.tell)
     value = runners[0].progress.value
     value.load_state_dict(runners[0].progress.best)
     ImplicitPolicy(c.problem, value).save(c.folder, {"race": runners[0].variant.record()})
@@ -140,7 +144,7 @@ def _saved(c: Comparison) -> Result:
 
 def _peak(c: Comparison) -> Result:
     rows = []
-    counts = c.config.counts[::2][-3:]
+    counts = (c.config.counts[0], c.config.counts[-1])
     cases = [(k, g, n) for k in KINDS[:2] for g in GRADIENTS for n in counts]
     cases = [("ascent", g, counts[-1]) for g in GRADIENTS] if c.config.quick else cases
     short = dataclasses.replace(c.problem, steps=min(c.problem.steps, 20))  # type: ignore[type-var]

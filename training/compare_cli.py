@@ -26,7 +26,7 @@ def compare_command(problem: str, config: CompareConfig) -> None:
     """
     made = make_problem(problem)
     name = problem.replace(":", ".")
-    console = Console()
+    console = Console(width=max(Console().width, 110))
     bar = Progress(
         TextColumn("{task.fields[part]}"), BarColumn(24), TextColumn("{task.percentage:>3.0f}%"),
         TextColumn("{task.fields[line]}"), TimeElapsedColumn(), console=console, disable=not console.is_terminal,

@@ -16,10 +16,8 @@ class CompareConfig:
     """Turns in which the race advances; a validation after each."""
     step_size: float | None = None
     """α of the ascent; unless given, 1/λ, λ the 99.9th percentile of the curvature of -H in u along the flights of a
-    pilot: a policy after ``pilot`` iterations of training."""
-    pilot: int = 40
-    """Iterations of the pilot."""
-    ascent_iterations: int = 10
+    pilot: a policy trained by jfb + newton as long as any in the race will be."""
+    ascent_iterations: int = 20
     """Applications of T of the ascent in the race."""
     states: int = 8
     """Initial states of the gradients whose angles are measured."""
@@ -35,7 +33,7 @@ class CompareConfig:
     """A folder per problem is made in it, for compare.json and the figures."""
 
     def __post_init__(self) -> None:
-        for name in ("budget", "slices", "pilot", "ascent_iterations", "states", "peak_batch"):
+        for name in ("budget", "slices", "ascent_iterations", "states", "peak_batch"):
             if not getattr(self, name) > 0:
                 raise ValueError(f"CompareConfig.{name} is {getattr(self, name)!r}; expected a positive number")
         if self.step_size is not None and not self.step_size > 0:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import concurrent.futures
 import math
+import os
 import statistics
 import sys
 import time
@@ -24,6 +25,8 @@ from .loss import make_step, path_loss
 from .race import cosine, loss_gradient
 from .variants import KINDS, Samples, Variant, exact_config
 
+PROMPT = {"MALLOC_MMAP_THRESHOLD_": "65536", "MALLOC_TRIM_THRESHOLD_": "65536"}
+"""Makes glibc give memory back at once, so that the peak is what was alive, not what was once."""
 RESET, STATUS = Path("/proc/self/clear_refs"), Path("/proc/self/status")
 
 
@@ -86,8 +89,17 @@ def peak_bytes(problem: Problem, config: TrainConfig, batch: int) -> float:
     On a GPU: the allocator's ``max_memory_allocated`` instead.
     """
     context = torch.multiprocessing.get_context("spawn")
-    with concurrent.futures.ProcessPoolExecutor(1, mp_context=context) as pool:
-        return pool.submit(_peak, problem, config, batch).result()
+    kept = {name: os.environ.get(name) for name in PROMPT}
+    os.environ.update(PROMPT)
+    try:
+        with concurrent.futures.ProcessPoolExecutor(1, mp_context=context) as pool:
+            return pool.submit(_peak, problem, config, batch).result()
+    finally:
+        for name, value in kept.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
 
 
 def _peak(problem: Problem, config: TrainConfig, batch: int) -> float:

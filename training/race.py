@@ -6,6 +6,7 @@ import copy
 import dataclasses
 import math
 import time
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -56,7 +57,9 @@ class Runner:
             look = self.watched and self.progress.iteration % WATCH == 0
             true = self._exact_gradient(course, share) if look else None
             before = time.perf_counter()
-            iterate(course, self.config, self.progress, self.step, share, torch.device("cpu"))
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", UserWarning)  # skipped steps are counted
+                iterate(course, self.config, self.progress, self.step, share, torch.device("cpu"))
             if self.warm:  # the first call compiles, and is not counted
                 self.progress.seconds += time.perf_counter() - before
             self.warm = True
@@ -108,7 +111,8 @@ def race(runners: list[Runner], budget: float, slices: int, states: Tensor, tell
     for runner in runners:
         runner.validate(states)
     for turn in range(slices):
-        for index, runner in enumerate(runners):
+        order = runners if turn % 2 == 0 else runners[::-1]
+        for index, runner in enumerate(order):
             runner.advance(budget * (turn + 1) / slices, budget)
             cost = runner.validate(states)
             share = (turn * len(runners) + index + 1) / (slices * len(runners))
