@@ -163,7 +163,7 @@ def test_the_quick_command_on_the_quadrotor(tmp_path, capsys):
     assert set(compare.PARTS) | {"about"} == set(result)
     assert result["about"]["command"] == "pontryagin compare-gradients quadrotor --quick"
     runs = {r["label"]: r for r in result["race"]["runs"]}
-    assert len(runs) == 6 and all(r["iterations_done"] > 2 for r in runs.values())
+    assert len(runs) == 7 and all(r["iterations_done"] > 2 for r in runs.values())
     assert {"descent_share", "cosine_median"} <= set(runs["jfb + ascent"])
     for panel in ("overview", "memory", "race", "angles", "time", "dimension", "iterations"):
         assert (tmp_path / "quadrotor" / f"{panel}.png").stat().st_size > 10_000

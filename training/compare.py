@@ -123,6 +123,7 @@ def _pilot(c: Comparison) -> Result:
 def _race(c: Comparison) -> Result:
     variants = [Variant("newton", g, c.base.argmax_iterations) for g in GRADIENTS]
     variants += [Variant("ascent", g, c.config.ascent_iterations) for g in GRADIENTS]
+    variants.append(Variant("ascent", "jfb", c.config.ascent_iterations, tracked=8))
     runners = [Runner(c.problem, v, c.base, c.step_size, watched=v.gradient == "jfb", first=c.first) for v in variants]
     race(runners, c.config.budget, c.config.slices, c.validation(), c.tell)
     value = runners[0].progress.value

@@ -20,11 +20,11 @@ DASHES = {"newton": "-", "ascent": "--", "anderson": ":"}
 Axis = matplotlib.axes.Axes
 
 
-def compare_figures(result: dict[str, Any], name: str, folder: Path, optimum: float | None = None) -> list[Path]:
+def compare_figures(result: dict[str, Any], name: str, folder: Path) -> list[Path]:
     """``overview.png`` with all panels, and each panel as a file of its own."""
     panels: dict[str, Callable[[Axis], None]] = {
         "memory": lambda axis: draw_memory(axis, result["saved"]),
-        "race": lambda axis: draw_race(axis, result["race"], optimum),
+        "race": lambda axis: draw_race(axis, result["race"]),
         "angles": lambda axis: draw_angles(axis, result["errors"]),
         "time": lambda axis: draw_seconds(axis, result["seconds"]),
         "dimension": lambda axis: draw_sizes(axis, result["sizes"]),
@@ -58,15 +58,13 @@ def draw_memory(axis: Axis, saved: dict[str, Any]) -> None:
     axis.legend(frameon=False)
 
 
-def draw_race(axis: Axis, race: dict[str, Any], optimum: float | None) -> None:
+def draw_race(axis: Axis, race: dict[str, Any]) -> None:
     """Best validation cost so far against the wall time of training."""
     for row in race["runs"]:
         curve = [p for p in row["curve"] if np.isfinite(p["cost"])]
         best = np.minimum.accumulate([p["cost"] for p in curve])
         line = axis.semilogy([p["seconds"] for p in curve], best, label=f"{row['label']}: {row['best_cost']:.4g}")[0]
-        line.set(color=COLOURS[row["gradient"]], ls=DASHES[row["kind"]])
-    if optimum is not None:
-        axis.axhline(optimum, color=INK, lw=1, ls=":", label=f"optimum {optimum:.4g}")
+        line.set(color=COLOURS[row["gradient"]] if row["tracked"] == 1 else "#7c3aed", ls=DASHES[row["kind"]])
     axis.set(xlabel="seconds of training", ylabel="best validation cost", title="cost at equal wall time")
     plain_ticks(axis.yaxis)
     axis.legend(frameon=False)
