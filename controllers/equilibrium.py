@@ -9,7 +9,7 @@ from typing import TypeAlias
 import torch
 from torch import Tensor
 
-from ..envs.problem import Problem, vector
+from ..envs.problem import Problem
 from .argmax import solve_argmax
 from .operators import STEP_LENGTHS, ProjectedNewton
 
@@ -81,9 +81,7 @@ def find_equilibrium(problem: Problem, target: Point | None = None) -> tuple[Ten
         return problem.dynamics(time, z + y[:, :free] @ flat.mT, y[:, free:])
 
     start = torch.cat([torch.zeros(free, dtype=torch.float64), rest])
-    found = _minimise(
-        lambda y: 0.5 * rate(y).square().sum(-1), start, torch.cat([-far, low]), torch.cat([far, high])
-    )
+    found = _minimise(lambda y: 0.5 * rate(y).square().sum(-1), start, torch.cat([-far, low]), torch.cat([far, high]))
     left, first = float(rate(found[None]).norm()), float(rate(start[None]).norm())
     if not left <= SMALL * (1 + first):
         where = "the state that minimises its terminal cost" if target is None else "the target"

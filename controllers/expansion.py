@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -39,6 +40,12 @@ class Gains(NamedTuple):
     regularised: int
 
 
+def along(function: Callable[..., Any], point: tuple[Tensor, ...], away: tuple[Tensor, ...]) -> tuple[Any, Any]:
+    """``function`` at a point and its derivative in the direction ``away``."""
+    result = torch.func.jvp(function, point, away)
+    return result[0], result[1]
+
+
 def expand(problem: Problem, t: Tensor, z: Tensor, u: Tensor, p: Tensor, dt: float) -> Expansion:
     """The Runge-Kutta step (F, c) of ``rollout`` to second order, exactly: by forward- over reverse-mode.
 
@@ -62,7 +69,7 @@ def expand(problem: Problem, t: Tensor, z: Tensor, u: Tensor, p: Tensor, dt: flo
 
     y = torch.cat([z, u], -1)
     seeds = torch.eye(y.shape[1], dtype=y.dtype, device=y.device)
-    columns = [torch.func.jvp(slopes, (y,), (seed.expand_as(y),)) for seed in seeds]
+    columns = [along(slopes, (y,), (seed.expand_as(y),)) for seed in seeds]
     hessian = torch.stack([column for _, (column, _) in columns], -1)
     jacobian = torch.stack([column for _, (_, column) in columns], -1)
     return Expansion(jacobian.detach(), columns[0][0][0].detach(), 0.5 * (hessian + hessian.mT).detach())
@@ -94,7 +101,9 @@ def riccati(steps: Expansion, drift: Tensor, slope: Tensor, curvature: Tensor, f
         free: ``(K, m)`` bool, the controls that may move.
     """
     n = len(slope)
-    feedforward, feedback, regularised = [], [], 0
+    feedforward: list[Tensor] = []
+    feedback: list[Tensor] = []
+    regularised = 0
     for jacobian, gradient, hessian, moves, away in reversed(list(zip(*steps, free, drift, strict=True))):
         q, big = gradient + jacobian.mT @ (slope + curvature @ away), hessian + jacobian.mT @ curvature @ jacobian
         right = torch.cat([q[n:, None], big[n:, :n]], -1) * moves[:, None]

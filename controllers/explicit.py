@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from ..envs.problem import Problem
+from .expansion import along
 from .hamiltonian import control_hamiltonian, hamiltonian
 from .value import ValueFunction
 
@@ -18,7 +19,7 @@ TOLERANCE = 1e-8
 class ExplicitPolicy(nn.Module):
     """u(t, z) = clip(-R^-1 (f_uᵀ p + L_u|_{u=0})), p = ∇_z phi(t, z): ``ImplicitPolicy`` without a search.
 
-    It is argmax_u H where H = -p·f - L = -½ uᵀ R u - (f_uᵀ p + L_u|_{u=0})·u + .. is quadratic in u, which holds if f is
+    It is argmax_u H where H = -p·f - L = -½ uᵀ R u - (f_uᵀ p + L_u|_{u=0})·u + .. is quadratic in u, as where f is
     affine and L quadratic in u. Clipping gives the maximum on the box only if R is diagonal: then each control has a
     parabola of its own. R and f_u may depend on t and z.
 
@@ -43,7 +44,7 @@ class ExplicitPolicy(nn.Module):
         low, high = self.problem.control_bounds(z)
         zero = torch.zeros_like(z[:, :1]).expand(-1, len(low))
         # R is diagonal, so its row sums, one derivative of ∇_u H along (1, .., 1), are all of it
-        slope, rows = torch.func.jvp(h.gradient, (zero,), (torch.ones_like(zero),))
+        slope, rows = along(h.gradient, (zero,), (torch.ones_like(zero),))
         return (slope / -rows).clamp(low, high)
 
 
@@ -67,11 +68,13 @@ def _check_closed_form(problem: Problem) -> None:
     if not (diagonal > 0).all():
         raise ValueError(f"L of {name} has no maximum of H in some control (R has diagonal {diagonal[0].tolist()})")
     if ((reference - torch.diag_embed(diagonal)).abs() > TOLERANCE * size).any():
-        raise ValueError(f"L_uu of {name} is not diagonal, so clipping is not its maximum on the box: use ImplicitPolicy")
+        raise ValueError(
+            f"L_uu of {name} is not diagonal, so clipping is not its maximum on the box: use ImplicitPolicy"
+        )
 
 
 def _curvature(problem: Problem, t: Tensor, z: Tensor, p: Tensor, u: Tensor) -> Tensor:
     """All of H_uu, ``(B, m, m)``, whatever ``problem.control_block`` says."""
     slope = torch.func.grad(lambda v: hamiltonian(problem, t, z, p, v).sum())
     seeds = torch.eye(u.shape[1], dtype=u.dtype)
-    return torch.stack([torch.func.jvp(slope, (u,), (seed.expand_as(u),))[1] for seed in seeds], -1)
+    return torch.stack([along(slope, (u,), (seed.expand_as(u),))[1] for seed in seeds], -1)

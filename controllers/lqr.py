@@ -8,7 +8,7 @@ from torch import Tensor
 from ..envs.integrate import advance
 from ..envs.problem import Problem
 from .equilibrium import Point, find_equilibrium, given
-from .expansion import expand, expand_end, riccati
+from .expansion import along, expand, expand_end, riccati
 from .reference import ReferenceTrajectory
 
 ACTIVE = 1e-6
@@ -32,30 +32,28 @@ class Tangent(Problem):
 
     def dynamics(self, t: Tensor, z: Tensor, u: Tensor) -> Tensor:
         """f̄ + f_z (z - z̄) + f_u (u - ū)."""
-        at, along = self._from(z, u)
-        value, slope = torch.func.jvp(lambda x, v: self.inner.dynamics(t, x, v), at, along)
+        at, away = self._from(z, u)
+        value, slope = along(lambda x, v: self.inner.dynamics(t, x, v), at, away)
         return value + slope
 
     def running_cost(self, t: Tensor, z: Tensor, u: Tensor) -> Tensor:
         """L̄ + L_y dy + ½ dyᵀ L_yy dy, y = (z, u)."""
-        at, along = self._from(z, u)
+        at, away = self._from(z, u)
 
         def first(x: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
-            values: tuple[Tensor, Tensor] = torch.func.jvp(lambda a, b: self.inner.running_cost(t, a, b), (x, v), along)
-            return values
+            return along(lambda a, b: self.inner.running_cost(t, a, b), (x, v), away)
 
-        (value, slope), (_, curvature) = torch.func.jvp(first, at, along)
+        (value, slope), (_, curvature) = along(first, at, away)
         return value + slope + 0.5 * curvature
 
     def terminal_cost(self, z: Tensor) -> Tensor:
         """Ḡ + G_z dz + ½ dzᵀ G_zz dz."""
-        at, along = self.z.to(z).expand_as(z).clone(), z - self.z.to(z)
+        at, away = self.z.to(z).expand_as(z).clone(), z - self.z.to(z)
 
         def first(x: Tensor) -> tuple[Tensor, Tensor]:
-            values: tuple[Tensor, Tensor] = torch.func.jvp(self.inner.terminal_cost, (x,), (along,))
-            return values
+            return along(self.inner.terminal_cost, (x,), (away,))
 
-        (value, slope), (_, curvature) = torch.func.jvp(first, (at,), (along,))
+        (value, slope), (_, curvature) = along(first, (at,), (away,))
         return value + slope + 0.5 * curvature
 
     def sample_initial_state(self, batch: int, generator: torch.Generator | None = None) -> Tensor:
@@ -101,7 +99,8 @@ class LinearQuadraticRegulator(_Affine):
         control: ū ``(m,)``; the one that holds z̄ unless given. If given, z̄ need not be an equilibrium.
 
     Attributes:
-        target, control: z̄ and ū. feedback: K, ``(K, m, n)``. regularised: steps at which Q_uu was not positive definite.
+        target, control: z̄ and ū. feedback: K, ``(K, m, n)``.
+        regularised: steps at which Q_uu was not positive definite.
 
     Raises:
         ValueError: on a bad point; where there is no equilibrium, with the rate |f| that is left.
@@ -148,7 +147,7 @@ class TimeVaryingLQR(_Affine):
         expected = (count + 1, 1, problem.state_dim), (count, 1, problem.control_dim)
         if (reference.z.shape, reference.u.shape) != expected:
             raise ValueError(
-                f"the reference has z {tuple(reference.z.shape)} and u {tuple(reference.u.shape)}, from {batch} states; "
+                f"the reference has z {tuple(reference.z.shape)}, u {tuple(reference.u.shape)}, from {batch} states; "
                 f"expected {expected[0]} and {expected[1]}, from one"
             )
         if not reference.converged.all():
