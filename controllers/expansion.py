@@ -16,7 +16,7 @@ FLOOR = 1e-8
 
 
 class Expansion(NamedTuple):
-    """F and ℓ = c + p·F about B points, in y = (z, u), d = n + m.
+    """A vector F to first and a scalar ℓ to second order about B points y, of a step: y = (z, u), ℓ = c + p·F.
 
     Attributes:
         jacobian: ``(B, n, d)`` F_y.
@@ -46,10 +46,30 @@ def along(function: Callable[..., Any], point: tuple[Tensor, ...], away: tuple[T
     return result[0], result[1]
 
 
-def expand(problem: Problem, t: Tensor, z: Tensor, u: Tensor, p: Tensor, dt: float) -> Expansion:
-    """The Runge-Kutta step (F, c) of ``rollout`` to second order, exactly: by forward- over reverse-mode.
+def second_order(function: Callable[[Tensor], tuple[Tensor, Tensor]], y: Tensor) -> tuple[Tensor, Expansion]:
+    """F and, to second order, ℓ of ``function``: y ``(B, d)`` -> ℓ ``(B,)``, F ``(B, n)``, sample by sample.
 
-    One sweep for each column, all points at once.
+    Forward- over reverse-mode: one sweep for each column, all samples at once.
+    """
+
+    def slopes(x: Tensor) -> tuple[Tensor, Tensor]:
+        def total(v: Tensor) -> tuple[Tensor, Tensor]:
+            scalar, vector = function(v)
+            return scalar.sum(), vector
+
+        gradient: tuple[Tensor, Tensor] = torch.func.grad(total, has_aux=True)(x)
+        return gradient
+
+    seeds = torch.eye(y.shape[1], dtype=y.dtype, device=y.device)
+    columns = [along(slopes, (y,), (seed.expand_as(y),)) for seed in seeds]
+    gradient, value = columns[0][0]
+    hessian = torch.stack([column for _, (column, _) in columns], -1)
+    jacobian = torch.stack([column for _, (_, column) in columns], -1)
+    return value.detach(), Expansion(jacobian.detach(), gradient.detach(), 0.5 * (hessian + hessian.mT).detach())
+
+
+def expand(problem: Problem, t: Tensor, z: Tensor, u: Tensor, p: Tensor, dt: float) -> Expansion:
+    """The Runge-Kutta step (F, c) of ``rollout`` to second order, exactly.
 
     Args:
         t: ``(B,)`` times at which the steps begin.
@@ -61,18 +81,9 @@ def expand(problem: Problem, t: Tensor, z: Tensor, u: Tensor, p: Tensor, dt: flo
 
     def lagrangian(y: Tensor) -> tuple[Tensor, Tensor]:
         after, cost = advance(problem, t, y[:, :n], y[:, n:], dt)
-        return (cost + (p * after).sum(-1)).sum(), after
+        return cost + (p * after).sum(-1), after
 
-    def slopes(y: Tensor) -> tuple[Tensor, Tensor]:
-        gradient: tuple[Tensor, Tensor] = torch.func.grad(lagrangian, has_aux=True)(y)
-        return gradient
-
-    y = torch.cat([z, u], -1)
-    seeds = torch.eye(y.shape[1], dtype=y.dtype, device=y.device)
-    columns = [along(slopes, (y,), (seed.expand_as(y),)) for seed in seeds]
-    hessian = torch.stack([column for _, (column, _) in columns], -1)
-    jacobian = torch.stack([column for _, (_, column) in columns], -1)
-    return Expansion(jacobian.detach(), columns[0][0][0].detach(), 0.5 * (hessian + hessian.mT).detach())
+    return second_order(lagrangian, torch.cat([z, u], -1))[1]
 
 
 def expand_end(problem: Problem, z: Tensor) -> tuple[Tensor, Tensor]:

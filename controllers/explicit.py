@@ -42,7 +42,7 @@ class ExplicitPolicy(nn.Module):
         _, p = self.value.gradient(t, z)
         h = control_hamiltonian(self.problem, t, z, p)
         low, high = self.problem.control_bounds(z)
-        zero = torch.zeros_like(z[:, :1]).expand(-1, len(low))
+        zero = z.new_zeros(len(z), len(low))
         # R is diagonal, so its row sums, one derivative of ∇_u H along (1, .., 1), are all of it
         slope, rows = along(h.gradient, (zero,), (torch.ones_like(zero),))
         return (slope / -rows).clamp(low, high)
@@ -66,7 +66,7 @@ def _check_closed_form(problem: Problem) -> None:
     assert reference is not None
     diagonal = reference.diagonal(dim1=-2, dim2=-1)
     if not (diagonal > 0).all():
-        raise ValueError(f"L of {name} has no maximum of H in some control (R has diagonal {diagonal[0].tolist()})")
+        raise ValueError(f"L of {name} gives an R that is not positive (its diagonal is {diagonal[0].tolist()})")
     if ((reference - torch.diag_embed(diagonal)).abs() > TOLERANCE * size).any():
         raise ValueError(
             f"L_uu of {name} is not diagonal, so clipping is not its maximum on the box: use ImplicitPolicy"

@@ -8,61 +8,52 @@ from torch import Tensor
 from ..envs.integrate import advance
 from ..envs.problem import Problem
 from .equilibrium import Point, find_equilibrium, given
-from .expansion import along, expand, expand_end, riccati
+from .expansion import expand, expand_end, riccati, second_order
 from .reference import ReferenceTrajectory
 
 ACTIVE = 1e-6
 """Distance from a bound, relative to the range of the control, at which the optimum counts as being on it."""
 
 
-class Tangent(Problem):
-    """``problem`` about a point (z̄, ū): f to first order, L and G to second. Bounds and initial states are the same.
+class _Tangent(Problem):
+    """``problem`` about a point (z̄, ū), f to first order and L to second, at the times that a Runge-Kutta step visits.
 
-    Raises:
-        ValueError: if ``z`` or ``u`` has a wrong shape or is not finite.
+    f̄ + f_y dy and L̄ + L_y dy + ½ dyᵀ L_yy dy with y = (z, u), from tables at every half control step (L̄ left out).
     """
 
-    def __init__(self, problem: Problem, z: Point, u: Point) -> None:
-        self.inner = problem
-        self.z, self.u = given("z", z, problem.state_dim), given("u", u, problem.control_dim)
+    def __init__(self, problem: Problem, z: Tensor, u: Tensor) -> None:
+        self.inner, self.point = problem, torch.cat([z, u])
         self.state_dim, self.control_dim = problem.state_dim, problem.control_dim
         self.horizon, self.steps = problem.horizon, problem.steps
-        self.control_low, self.control_high = problem.control_low, problem.control_high
+        times = torch.arange(2 * self.steps + 1).double() * (self.time_step / 2)
+        n, y = self.state_dim, self.point.repeat(len(times), 1)
+        self.rate, self.table = second_order(
+            lambda y: (
+                problem.running_cost(times, y[:, :n], y[:, n:]),
+                problem.dynamics(times, y[:, :n], y[:, n:]),
+            ),
+            y,
+        )
         super().__post_init__()
 
     def dynamics(self, t: Tensor, z: Tensor, u: Tensor) -> Tensor:
-        """f̄ + f_z (z - z̄) + f_u (u - ū)."""
-        at, away = self._from(z, u)
-        value, slope = along(lambda x, v: self.inner.dynamics(t, x, v), at, away)
-        return value + slope
+        k, dy = self._at(t, z, u)
+        return self.rate[k] + (self.table.jacobian[k] @ dy).squeeze(-1)
 
     def running_cost(self, t: Tensor, z: Tensor, u: Tensor) -> Tensor:
-        """L̄ + L_y dy + ½ dyᵀ L_yy dy, y = (z, u)."""
-        at, away = self._from(z, u)
-
-        def first(x: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
-            return along(lambda a, b: self.inner.running_cost(t, a, b), (x, v), away)
-
-        (value, slope), (_, curvature) = along(first, at, away)
-        return value + slope + 0.5 * curvature
+        k, dy = self._at(t, z, u)
+        slope = self.table.gradient[k].unsqueeze(-1) + 0.5 * self.table.hessian[k] @ dy
+        return (dy * slope).sum((-2, -1))
 
     def terminal_cost(self, z: Tensor) -> Tensor:
-        """Ḡ + G_z dz + ½ dzᵀ G_zz dz."""
-        at, away = self.z.to(z).expand_as(z).clone(), z - self.z.to(z)
-
-        def first(x: Tensor) -> tuple[Tensor, Tensor]:
-            return along(self.inner.terminal_cost, (x,), (away,))
-
-        (value, slope), (_, curvature) = along(first, (at,), (away,))
-        return value + slope + 0.5 * curvature
+        return self.inner.terminal_cost(z)
 
     def sample_initial_state(self, batch: int, generator: torch.Generator | None = None) -> Tensor:
         return self.inner.sample_initial_state(batch, generator)
 
-    def _from(self, z: Tensor, u: Tensor) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
-        # clones: forward-mode derivatives do not take expanded tensors
-        at = self.z.to(z).expand_as(z).clone(), self.u.to(u).expand_as(u).clone()
-        return at, (z - at[0], u - at[1])
+    def _at(self, t: Tensor, z: Tensor, u: Tensor) -> tuple[Tensor, Tensor]:
+        """Rows of the tables, ``(B,)``, and dy, ``(B, n + m, 1)``."""
+        return (t * (2 / self.time_step)).round().long(), (torch.cat([z, u], -1) - self.point).unsqueeze(-1)
 
 
 class _Affine:
@@ -86,7 +77,7 @@ class _Affine:
 
 
 class LinearQuadraticRegulator(_Affine):
-    """The optimal feedback of the problem's ``Tangent`` at a target, clipped to the bounds:
+    """The optimal feedback of f to first, L and G to second order about a target, clipped to the bounds:
 
         u(t_k, z) = clip(ū + k_k + K_k (z - z̄)),   (k, K) by the discrete Riccati recursion from G_zz at T,
 
@@ -114,11 +105,11 @@ class LinearQuadraticRegulator(_Affine):
         else:
             z, u = given("target", target, problem.state_dim), given("control", control, problem.control_dim)
         count = problem.steps
-        tangent = Tangent(problem, z, u)
+        tangent = _Tangent(problem, z, u)
         at, held, times = z.expand(count, -1), u.expand(count, -1), torch.arange(count).double() * problem.time_step
         steps = expand(tangent, times, at, held, torch.zeros_like(at), problem.time_step)
         drift = advance(tangent, times, at, held, problem.time_step)[0] - at
-        gains = riccati(steps, drift, *expand_end(tangent, z), torch.ones_like(held, dtype=torch.bool))
+        gains = riccati(steps, drift, *expand_end(problem, z), torch.ones_like(held, dtype=torch.bool))
         self.target, self.control, self.regularised = z, u, gains.regularised
         super().__init__(problem, at, held + gains.feedforward, gains.feedback)
 
