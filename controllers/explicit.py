@@ -52,6 +52,7 @@ def _check_closed_form(problem: Problem) -> None:
     """Compare H_uu, by ``torch.func`` in float64, at random (t, z) for two random p and two random u."""
     generator = torch.Generator().manual_seed(0)
     z = problem.sample_initial_state(SAMPLES, generator).double()
+    z = z + 0.3 * torch.randn(z.shape, generator=generator, dtype=z.dtype)  # what starts at rest may move later
     t = problem.horizon * torch.rand(SAMPLES, generator=generator, dtype=z.dtype)
     low, high = problem.control_bounds(z)
     reference, name = None, type(problem).__name__
@@ -61,11 +62,11 @@ def _check_closed_form(problem: Problem) -> None:
         r = -_curvature(problem, t, z, p, torch.lerp(low.clamp_min(-3), high.clamp_max(3), u).clamp(low, high))
         reference = r if reference is None else reference
         size = reference.abs().amax((-2, -1), keepdim=True)
-        if not ((r - reference).abs() <= TOLERANCE * size).all():
+        if ((r - reference).abs() > TOLERANCE * size).any():  # outside the domain of L nothing is compared
             raise ValueError(f"H of {name} is not quadratic in u (H_uu changes with u or p): use ImplicitPolicy")
     assert reference is not None
     diagonal = reference.diagonal(dim1=-2, dim2=-1)
-    if not (diagonal > 0).all():
+    if not (diagonal > 0).any() or (diagonal <= 0).any():
         raise ValueError(f"L of {name} gives an R that is not positive (its diagonal is {diagonal[0].tolist()})")
     if ((reference - torch.diag_embed(diagonal)).abs() > TOLERANCE * size).any():
         raise ValueError(

@@ -309,6 +309,14 @@ def test_explicit_with_a_state_in_its_weights_and_bounds():
             {"dynamics": lambda s, t, z, u: z + u**3, "running_cost": lambda s, t, z, u: (u * u).sum(-1)},
             "not quadratic",
         ),
+        (
+            {
+                "dynamics": lambda s, t, z, u: z * torch.tan(u),  # affine where it starts, at rest
+                "running_cost": lambda s, t, z, u: (u * u).sum(-1),
+                "sample_initial_state": lambda s, batch, generator=None: torch.zeros(batch, 2),
+            },
+            "not quadratic",
+        ),
         ({"running_cost": lambda s, t, z, u: (u * u).sum(-1) + u[..., 0] * u[..., 1]}, "not diagonal"),
         ({"running_cost": lambda s, t, z, u: u[..., 0] ** 2 - u[..., 1] ** 2}, "not positive"),
         ({"running_cost": lambda s, t, z, u: u[..., 0] ** 2 + u[..., 1]}, "not positive"),
