@@ -1,8 +1,13 @@
 """Feedback controllers derived from the model: u* = argmax_u H(t, z, ∇phi_theta(t, z), u), trained by JFB."""
 
+from pontryagin.controllers.adapter import ControllerPolicy
 from pontryagin.controllers.argmax import Solution, solve_argmax
+from pontryagin.controllers.direct import DirectPolicy
+from pontryagin.controllers.explicit import ExplicitPolicy
 from pontryagin.controllers.hamiltonian import hamiltonian
 from pontryagin.controllers.implicit import Implicit
+from pontryagin.controllers.lqr import LinearQuadraticRegulator, TimeVaryingLQR
+from pontryagin.controllers.mpc import RecedingHorizon
 from pontryagin.controllers.operators import GradientAscent, ProjectedNewton
 from pontryagin.controllers.policy import ImplicitPolicy
 from pontryagin.controllers.reference import solve_reference
@@ -21,26 +26,33 @@ from pontryagin.envs.sb3 import as_sb3
 from pontryagin.envs.vector import OptimalControlVectorEnv
 from pontryagin.training.checkpoint import History
 from pontryagin.training.config import TrainConfig, recipe
+from pontryagin.training.direct import train_direct
 from pontryagin.training.evaluate import Evaluation, evaluate
 from pontryagin.training.train import train
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "ControllerPolicy",
     "CoupledControls",
+    "DirectPolicy",
     "DoubleIntegrator",
     "Evaluation",
+    "ExplicitPolicy",
     "GradientAscent",
     "History",
     "Implicit",
     "ImplicitPolicy",
+    "LinearQuadraticRegulator",
     "MultiBicycle",
     "OptimalControlEnv",
     "OptimalControlVectorEnv",
     "Problem",
     "ProjectedNewton",
     "Quadrotor",
+    "RecedingHorizon",
     "Solution",
+    "TimeVaryingLQR",
     "TrainConfig",
     "Trajectory",
     "ValueFunction",
@@ -54,6 +66,7 @@ __all__ = [
     "solve_argmax",
     "solve_reference",
     "train",
+    "train_direct",
 ]
 
 register_environments()

@@ -46,10 +46,11 @@ Hessian: TypeAlias = Literal["exact", "limited-memory"]
 
 
 class Search(NamedTuple):
-    """How IPOPT searches."""
+    """How IPOPT searches; ``warm``: from a point and multipliers near an optimum, which it otherwise pushes away."""
 
     max_iterations: int
     hessian: Hessian
+    warm: bool = False
 
 
 class _Optimum(NamedTuple):
@@ -146,7 +147,7 @@ def _solve_all(problem: Problem, steps: int, search: Search, z0: np.ndarray, gue
     """``(B, n)`` states, ``(B, starts, K, m + n)`` guesses; one NLP serves them all."""
     if not len(z0):
         return []
-    solver = _shooting(problem, steps, search)
+    solver = shooting(problem, steps, search)
     return [min((_solve(problem, solver, z, w) for w in ws), key=_rank) for z, ws in zip(z0, guesses, strict=True)]
 
 
@@ -154,7 +155,7 @@ def _rank(optimum: _Optimum) -> tuple[bool, float]:
     return optimum.status != "Solve_Succeeded", optimum.cost if math.isfinite(optimum.cost) else math.inf
 
 
-def _shooting(problem: Problem, steps: int, search: Search) -> Any:
+def shooting(problem: Problem, steps: int, search: Search) -> Any:
     """The NLP in w = (u_0, z_1, u_1, z_2, ..), with z_0 its parameter, as a ``casadi.nlpsol``."""
     ca = import_casadi()
     f, cost, terminal = trace(problem)
@@ -185,6 +186,10 @@ def _shooting(problem: Problem, steps: int, search: Search) -> Any:
         "ipopt.tol": 1e-10,  # at the default 1e-8 active bounds leave 3e-7 of the cost
         "ipopt.acceptable_iter": 0,
     }
+    if search.warm:  # the barrier begins where the last solve left it; pushes this small keep active bounds active
+        pushes = ("bound_push", "bound_frac", "slack_bound_push", "slack_bound_frac", "mult_bound_push")
+        options |= {f"ipopt.warm_start_{push}": 1e-9 for push in pushes}
+        options |= {"ipopt.warm_start_init_point": "yes", "ipopt.mu_init": 1e-6, "ipopt.tol": 1e-8}
     return ca.nlpsol("shooting", "ipopt", nlp, options)
 
 

@@ -1,0 +1,77 @@
+"""Any controller u(t, z) in the shape of a Stable-Baselines3 policy."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from ..envs.integrate import Controller
+from ..envs.problem import Problem
+
+
+class ControllerPolicy:
+    """``predict`` for a controller: observations (z, t) in, actions in [-1, 1] out; also the controller itself.
+
+    action = 2 (u(t, z) - low) / (high - low) - 1
+
+    Args:
+        problem: what is controlled.
+        controller: any callable (t, z) -> u. What it remembers, it remembers by row of the batch.
+        dtype, device: of the tensors it is given; those of its first parameter where it is an ``nn.Module`` with any.
+    """
+
+    def __init__(
+        self,
+        problem: Problem,
+        controller: Controller,
+        dtype: torch.dtype = torch.float32,
+        device: torch.device | str = "cpu",
+    ) -> None:
+        if not callable(controller):
+            raise ValueError(f"controller is a {type(controller).__name__}; expected a callable (t, z) -> u")
+        self.problem, self.controller = problem, controller
+        self.dtype, self.device = dtype, torch.device(device)
+        weight = next(controller.parameters(), None) if isinstance(controller, nn.Module) else None
+        if weight is not None:
+            self.dtype, self.device = weight.dtype, weight.device
+
+    def __call__(self, t: Tensor, z: Tensor) -> Tensor:
+        """u(t, z), ``(B, m)``."""
+        return self.controller(t, z)
+
+    def predict(
+        self,
+        observation: np.ndarray | dict[str, np.ndarray],
+        state: tuple[np.ndarray, ...] | None = None,
+        episode_start: np.ndarray | None = None,
+        deterministic: bool = True,
+    ) -> tuple[np.ndarray, tuple[np.ndarray, ...] | None]:
+        """Stable-Baselines3's ``predict``: actions in [-1, 1] for observations (z, t).
+
+        Args:
+            observation: ``(n + 1,)`` or ``(B, n + 1)``.
+            state: returned as it came; a controller has none that is passed around.
+            episode_start, deterministic: accepted for the interface; an episode begins at t = 0.
+
+        Returns:
+            actions, ``(m,)`` or ``(B, m)`` float32, and ``state``.
+
+        Raises:
+            ValueError: on a wrong shape, or values that are not finite (naming the first bad sample).
+        """
+        array = np.asarray(observation, dtype=np.float32)
+        width, m = self.problem.state_dim + 1, self.problem.control_dim
+        if array.shape[-1:] != (width,) or array.ndim not in (1, 2):
+            name = type(self.problem).__name__
+            raise ValueError(f"observation has shape {array.shape}; {name} gives ({width},) or (B, {width})")
+        rows = array.reshape(-1, width)
+        if not np.isfinite(rows).all():
+            bad = int(np.argwhere(~np.isfinite(rows))[0][0])
+            raise ValueError(f"observation is not finite; the first bad sample has index {bad}")
+        with torch.no_grad():
+            batch = torch.from_numpy(rows).to(self.device, self.dtype)
+            u = self.controller(batch[:, -1], batch[:, :-1])
+            low, high = self.problem.control_bounds(u)
+            action = (2 * (u - low) / (high - low) - 1).clamp(-1.0, 1.0)
+        return action.cpu().numpy().astype(np.float32).reshape(*array.shape[:-1], m), state

@@ -1,0 +1,112 @@
+"""The direct alternative to a value function: a network whose output is the control."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ..envs.catalog import class_name
+from ..envs.problem import Problem, problem_parameters, vector
+from .agents import TIME_SPAN
+from .policy import _recorded_problem
+from .storage import read_store, write_store
+
+EDGE = 0.8
+"""How far towards a bound, as a share of half the range, the first controls may lie."""
+
+
+class DirectPolicy(nn.Module):
+    """u = π(t, z) = mid + reach · tanh(N(s) / reach),   s = (z / state_scale, 4 t/T),   [low, high] = mid ± reach.
+
+    N is a network with layers of tanh, in units of control, so that wide bounds do not make it nervous: far from them
+    du/dN = 1. It begins near the admissible control nearest to zero. Bounds are approached and never reached.
+
+    Args:
+        problem: what is controlled.
+        width: units of each layer.
+        depth: layers after the opening one.
+        seed: of the initial weights; drawn on the CPU from a generator of its own.
+
+    Raises:
+        ValueError: on a size that makes no sense.
+    """
+
+    def __init__(self, problem: Problem, width: int = 64, depth: int = 1, seed: int | None = None) -> None:
+        super().__init__()
+        if width < 1 or depth < 0:
+            raise ValueError(f"width={width}, depth={depth}; expected width >= 1 and depth >= 0")
+        self.problem = problem
+        self.config = {"width": width, "depth": depth}
+        inputs, outputs = problem.state_dim + 1, problem.control_dim
+        generator = torch.Generator().manual_seed(torch.seed() if seed is None else seed)
+        sizes = [inputs] + [width] * (depth + 1) + [outputs]
+        self.weights = nn.ParameterList()
+        self.biases = nn.ParameterList()
+        for columns, rows in zip(sizes, sizes[1:], strict=False):  # Glorot
+            weight = torch.randn(rows, columns, generator=generator) * math.sqrt(2 / (rows + columns))
+            self.weights.append(nn.Parameter(weight))
+            self.biases.append(nn.Parameter(torch.zeros(rows)))
+        scale = torch.cat([vector(problem.state_scale, problem.state_dim, torch.empty(())), torch.ones(1)])
+        scale[-1] = problem.horizon / TIME_SPAN
+        low, high = problem.control_bounds(scale)
+        for name, table in {"scale": scale, "middle": 0.5 * (low + high), "reach": 0.5 * (high - low)}.items():
+            self.register_buffer(name, table)
+        self.scale: Tensor
+        self.middle: Tensor
+        self.reach: Tensor
+        with torch.no_grad():
+            rest = (torch.zeros_like(low).clamp(low, high) - self.middle) / self.reach
+            self.biases[-1].copy_(self.reach * torch.atanh(rest.clamp(-EDGE, EDGE)))
+            self.weights[-1].mul_(0.1)
+
+    def forward(self, t: Tensor | float, z: Tensor) -> Tensor:
+        """π(t, z), ``(B, m)``; t is ``()`` or ``(B,)``: a controller for ``rollout``; differentiable."""
+        time = torch.as_tensor(t, dtype=z.dtype, device=z.device).expand(len(z)).unsqueeze(-1)
+        a = torch.cat([z, time], -1) / self.scale
+        *hidden, last = zip(self.weights, self.biases, strict=True)
+        for weight, bias in hidden:
+            a = torch.tanh(nn.functional.linear(a, weight, bias))
+        low, high = self.problem.control_bounds(z)
+        u = self.middle + self.reach * torch.tanh(nn.functional.linear(a, *last) / self.reach)
+        return u.clamp(low, high)  # rounding
+
+    def save(self, path: str | Path, notes: dict[str, Any] | None = None) -> Path:
+        """Write ``path/policy.json`` and its weights, atomically; ``notes`` are plain data (command, figures)."""
+        import pontryagin
+
+        record = {
+            "kind": "DirectPolicy",
+            "versions": {"pontryagin": pontryagin.__version__, "torch": torch.__version__},
+            "problem": {"class": class_name(type(self.problem)), "parameters": problem_parameters(self.problem)},
+            "network": self.config,
+            "notes": notes or {},
+        }
+        write_store(path, "policy", dict(self.state_dict()), record)
+        return Path(path)
+
+    @classmethod
+    def load(cls, path: str | Path, device: str = "auto", problem: Problem | None = None) -> DirectPolicy:
+        """A policy from a folder that ``save`` wrote.
+
+        Args:
+            path: the folder.
+            device: ``"auto"`` is CUDA where there is one.
+            problem: needed for a problem of your own whose class has not been imported yet.
+
+        Raises:
+            ValueError: if nothing is there, or it is cut short, edited, of another kind or for another problem.
+        """
+        tensors, record = read_store(path, "policy")
+        if record.get("kind") != "DirectPolicy":
+            raise ValueError(f"{path} holds a {record.get('kind')!r}; expected a DirectPolicy")
+        problem = _recorded_problem(record["problem"], problem, Path(path))
+        policy = cls(problem, **record["network"], seed=0)
+        try:
+            policy.load_state_dict(tensors)
+        except RuntimeError as error:
+            raise ValueError(f"{path} does not fit {type(problem).__name__}: {error}") from None
+        return policy.to(("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device)
