@@ -209,6 +209,6 @@ def _about(c: Comparison, name: str) -> Result:
         "command": f"pontryagin compare-gradients {name}{' --quick' if c.config.quick else ''}",
         "date": datetime.date.today().isoformat(), "torch": torch.__version__, "threads": torch.get_num_threads(),
         "machine": platform.machine(), "device": "cuda" if torch.cuda.is_available() else "cpu",
-        "settings": {k: str(v) if isinstance(v, Path) else v for k, v in dataclasses.asdict(c.config).items()},
+        "settings": {k: v for k, v in dataclasses.asdict(c.config).items() if k not in ("out", "resume")},
         "compiled": c.base.compile,
     }  # fmt: skip

@@ -77,7 +77,7 @@ def draw_angles(axis: Axis, errors: dict[str, Any]) -> None:
     angles = [float(np.degrees(np.arccos(np.clip(r["cosine"], -1, 1)))) for r in rows]
     axis.barh(range(len(rows)), angles, color=[COLOURS[r["gradient"]] for r in rows], height=0.65, tick_label=names)
     for index, angle in enumerate(angles):
-        text = "< 0.01°" if angle < 0.01 else f"{angle:.2g}°"
+        text = "< 0.01°" if angle < 0.01 else f"{angle:.0f}°" if angle >= 10 else f"{angle:.2g}°"
         axis.text(angle + 1, index, text, va="center", fontsize=9, color=INK)
     axis.axvline(90, color=INK, ls=":", lw=1)
     axis.invert_yaxis()
@@ -124,7 +124,11 @@ def draw_sizes(axis: Axis, sizes: dict[str, Any]) -> None:
         ylabel="milliseconds",
         title="time of one argmax with its derivative (CoupledControls)",
     )
-    axis.legend(frameon=False)
+    plain_ticks(axis.xaxis)
+    plain_ticks(axis.yaxis, (1, 2, 5))
+    low, high = axis.get_ylim()
+    axis.set_ylim(low, high * 20)
+    axis.legend(frameon=False, loc="upper left", ncols=2)
 
 
 def draw_needed(axis: Axis, needed: dict[str, Any]) -> None:
@@ -150,14 +154,12 @@ def draw_needed(axis: Axis, needed: dict[str, Any]) -> None:
         )
     axis.set_xscale("log")
     plain_ticks(axis.xaxis)
-    axis.set(
-        xlabel="iterations + 1", ylabel="share converged to 1e-6", title="iterations of the search", ylim=(0, 1.03)
-    )
-    axis.legend(frameon=False, loc="lower right")
+    axis.set(xlabel="iterations + 1", ylabel="share converged to 1e-6", title="iterations of the search", ylim=(0, 1.4))
+    axis.legend(frameon=False, loc="upper left")
 
 
-def plain_ticks(axis: matplotlib.axis.Axis) -> None:
-    """1, 2, 5, 10, .. instead of powers of ten, on a logarithmic axis."""
-    axis.set_major_locator(matplotlib.ticker.LogLocator(10, subs=(1, 2, 5)))
+def plain_ticks(axis: matplotlib.axis.Axis, steps: tuple[int, ...] = (1, 2, 5)) -> None:
+    """Numbers instead of powers of ten, on a logarithmic axis."""
+    axis.set_major_locator(matplotlib.ticker.LogLocator(10, subs=steps))
     axis.set_major_formatter(matplotlib.ticker.FuncFormatter(lambda x, _: f"{x:g}"))
     axis.set_minor_formatter(matplotlib.ticker.NullFormatter())
