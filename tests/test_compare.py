@@ -145,8 +145,9 @@ def test_parts_that_are_there_are_kept(tmp_path, monkeypatch):
     assert stored == first and calls == ["pilot", "race"]
     again = compare_gradients(DoubleIntegrator(), TrainConfig(), dataclasses.replace(config, resume=True), "di")
     assert again["race"] == first["race"] and calls == ["pilot", "race"]
-    compare_gradients(DoubleIntegrator(), TrainConfig(), config, "di")
+    other = compare_gradients(DoubleIntegrator(), TrainConfig(), dataclasses.replace(config, budget=3.0), "di")
     assert calls == ["pilot", "race"] * 2
+    assert other["about"]["command"] == "pontryagin compare-gradients di --budget 3.0"
 
 
 @pytest.mark.parametrize("change", [{"budget": 0}, {"slices": 0}, {"states": -1}, {"step_size": 0.0}])

@@ -87,6 +87,7 @@ def compare_gradients(
     Raises:
         ValueError: if a setting makes no sense, or H has no curvature along the flights and no step size is given.
     """
+    asked = config
     base = dataclasses.replace(base, seed=config.seed, out=None, resume=False, minutes=None)
     if config.quick:
         config = dataclasses.replace(config, budget=1.5, slices=2, states=4, peak_batch=512)
@@ -100,7 +101,7 @@ def compare_gradients(
             tell(0.0, part)
             result[part] = measure(comparison)
         comparison.step_size = result["pilot"]["step_size"]
-        result["about"] = _about(comparison, name)
+        result["about"] = _about(comparison, name, asked)
         file.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
     return result
 
@@ -204,9 +205,16 @@ PARTS: dict[str, Callable[[Comparison], Result]] = {
 """Part of the results -> how it is measured, in this order."""
 
 
-def _about(c: Comparison, name: str) -> Result:
+def _about(c: Comparison, name: str, asked: CompareConfig) -> Result:
+    own = {f.name: getattr(asked, f.name) for f in dataclasses.fields(asked) if f.name not in ("out", "resume")}
+    usual = {f.name: f.default for f in dataclasses.fields(asked)}
+    flags = "".join(
+        f" --{key.replace('_', '-')}" + ("" if value is True else f" {value}")
+        for key, value in own.items()
+        if value != usual[key]
+    )
     return {
-        "command": f"pontryagin compare-gradients {name}{' --quick' if c.config.quick else ''}",
+        "command": f"pontryagin compare-gradients {name}{flags}",
         "date": datetime.date.today().isoformat(), "torch": torch.__version__, "threads": torch.get_num_threads(),
         "machine": platform.machine(), "device": "cuda" if torch.cuda.is_available() else "cpu",
         "settings": {k: v for k, v in dataclasses.asdict(c.config).items() if k not in ("out", "resume")},
