@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..controllers.anchor import AnchoredValue
 from ..controllers.storage import read_store, write_store
 from ..controllers.value import ValueFunction
 from ..envs.catalog import class_name
@@ -44,7 +45,7 @@ class Progress:
     ``rollbacks`` the returns to the best weights, and ``pace`` is what they have left of the learning rate.
     """
 
-    value: ValueFunction
+    value: ValueFunction | AnchoredValue
     optimizer: torch.optim.Adam
     generator: torch.Generator
     history: History

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias, get_args
 
 from ..controllers.operators import GradientAscent, Operator, ProjectedNewton
+
+Anchor: TypeAlias = Literal["none", "nominal", "multi"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,6 +45,11 @@ class TrainConfig:
     """Begin with the costate of the open-loop optimum from the mean initial state (IPOPT), networks at 0."""
     nominal_share: float = 1.0
     """Share of ``Problem.gentle_bounds`` that this optimum may use; what rides at their edge can fall over it."""
+    anchor: Anchor = "none"
+    """Begin with the second-order expansion of the true value function about the open-loop optimum from the mean
+    initial state (``"nominal"``), or about those from ``anchors`` random initial states (``"multi"``)."""
+    anchors: int = 96
+    """How many optima ``anchor="multi"`` takes; each costs the time of IPOPT, and of a table."""
     begin_from: str | None = None
     """A policy, shipped or in a folder, whose weights are the first; it may be one for fewer of the same agents."""
     learning_rate: float = 1e-2
@@ -115,7 +122,7 @@ class TrainConfig:
             "backtracks",
             "terminal_start",
         )
-        positive += ("argmax_iterations", "validation_states", "validate_every", "agent_rank")
+        positive += ("argmax_iterations", "validation_states", "validate_every", "agent_rank", "anchors")
         for name in positive:
             if not getattr(self, name) > 0:
                 raise ValueError(f"TrainConfig.{name} is {getattr(self, name)!r}; expected a positive number")
@@ -138,6 +145,10 @@ class TrainConfig:
             raise ValueError(f"TrainConfig.refine is {self.refine!r}; expected a share in [0, 1]")
         if not 0 <= self.warmup < 1:
             raise ValueError(f"TrainConfig.warmup is {self.warmup!r}; expected a share in [0, 1)")
+        if self.anchor not in get_args(Anchor):
+            raise ValueError(f"TrainConfig.anchor is {self.anchor!r}; expected one of {get_args(Anchor)}")
+        if self.anchor != "none" and self.nominal:
+            raise ValueError("TrainConfig.anchor and nominal are two ways to begin; expected one of them")
         if self.resume and self.out is None:
             raise ValueError("TrainConfig.resume needs out, the folder that holds the checkpoint")
 

@@ -8,6 +8,7 @@ from typing import NamedTuple, TypeAlias
 import torch
 from torch import Tensor
 
+from ..controllers.anchor import AnchoredValue
 from ..controllers.argmax import solve_argmax
 from ..controllers.hamiltonian import control_hamiltonian, hamiltonian
 from ..controllers.operators import held
@@ -39,7 +40,7 @@ class Loss(NamedTuple):
     residual: Tensor
 
 
-def make_step(problem: Problem, value: ValueFunction, config: TrainConfig) -> StepFunction:
+def make_step(problem: Problem, value: ValueFunction | AnchoredValue, config: TrainConfig) -> StepFunction:
     """One step of the rollout under u*(t, z): argmax, RK4 and cost, compiled if the configuration says so.
 
     dt is a tensor, so that one compilation serves every number of steps.
@@ -102,7 +103,7 @@ class AdjointClip:
 
 def path_loss(
     problem: Problem,
-    value: ValueFunction,
+    value: ValueFunction | AnchoredValue,
     step: StepFunction,
     z0: Tensor,
     config: TrainConfig,

@@ -5,9 +5,12 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from ..controllers.anchor import AnchoredValue
 from ..controllers.hamiltonian import control_hamiltonian
 from ..controllers.operators import held
-from ..controllers.reference import solve_reference
+from ..controllers.reference import ReferenceTrajectory, solve_reference
+from ..controllers.sweep import expand
+from ..controllers.value import ValueFunction
 from ..envs.problem import Bound, Problem, vector
 
 SEED = 6_007
@@ -37,6 +40,35 @@ class Within(Problem):
         return self.inner.sample_initial_state(batch, generator)
 
 
+def nominal_path(problem: Problem, share: float = 1.0, starts: int = 4) -> ReferenceTrajectory:
+    """The optimum from the mean of rho_0, sought within ``share`` of ``problem.gentle_bounds``.
+
+    Raises:
+        ValueError: if IPOPT found none.
+    """
+    mean = problem.sample_initial_state(1024, torch.Generator().manual_seed(SEED)).double().mean(0, keepdim=True)
+    return optima(problem, mean, share, starts)
+
+
+def optima(problem: Problem, z0: Tensor, share: float = 1.0, starts: int = 1) -> ReferenceTrajectory:
+    """The optima from ``z0`` within ``share`` of ``problem.gentle_bounds``.
+
+    Raises:
+        ValueError: if IPOPT found none from one of the states.
+    """
+    path = solve_reference(gentle(problem, share), z0.double(), starts=starts, seed=SEED)
+    if not path.converged.all():
+        bad = int((~path.converged).nonzero()[0])
+        raise ValueError(f"no open-loop optimum from the state {z0[bad].tolist()}: {path.status[bad]}")
+    return path
+
+
+def gentle(problem: Problem, share: float) -> Within:
+    """``problem`` within ``share`` of its gentle bounds."""
+    low, high = (share * vector(b, problem.control_dim, torch.zeros(0).double()) for b in problem.gentle_bounds)
+    return Within(problem, low, high)
+
+
 def nominal_costate(problem: Problem, share: float = 1.0, starts: int = 4) -> Tensor:
     """p̄(t_k) along the optimum from the mean of rho_0, ``(K + 1, n)``, such that argmax_u H(t_k, z̄_k, p̄_k, u) is ū_k.
 
@@ -48,11 +80,7 @@ def nominal_costate(problem: Problem, share: float = 1.0, starts: int = 4) -> Te
     Raises:
         ValueError: if IPOPT found no optimum.
     """
-    mean = problem.sample_initial_state(1024, torch.Generator().manual_seed(SEED)).double().mean(0, keepdim=True)
-    low, high = (share * vector(bound, problem.control_dim, mean) for bound in problem.gentle_bounds)
-    path = solve_reference(Within(problem, low, high), mean, starts=starts, seed=SEED)
-    if not path.converged.all():
-        raise ValueError(f"no open-loop optimum from the mean initial state: {path.status[0]}")
+    path = nominal_path(problem, share, starts)
     z, u, p = path.z[:-1, 0], path.u[:, 0], path.costate[:, 0].clone()
     t = path.t[:-1]
 
@@ -68,3 +96,16 @@ def nominal_costate(problem: Problem, share: float = 1.0, starts: int = 4) -> Te
     residual = torch.where(fixed, 0.0, residual)
     p[:-1] -= (torch.linalg.pinv(jacobian) @ residual.unsqueeze(-1)).squeeze(-1)
     return p
+
+
+def anchored(problem: Problem, value: ValueFunction, count: int = 1, share: float = 1.0) -> AnchoredValue:
+    """``value`` on top of the expansions about optima: from the mean of rho_0, or from ``count`` > 1 draws of it.
+
+    Raises:
+        ValueError: if IPOPT found no optimum from one of them.
+    """
+    if count == 1:
+        path = nominal_path(problem, share)
+    else:
+        path = optima(problem, problem.sample_initial_state(count, torch.Generator().manual_seed(SEED)), share)
+    return AnchoredValue(problem, expand(gentle(problem, share), path), value)

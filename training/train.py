@@ -11,6 +11,7 @@ import warnings
 import torch
 from torch import Tensor
 
+from ..controllers.anchor import AnchoredValue
 from ..controllers.policy import ImplicitPolicy
 from ..controllers.value import ValueFunction
 from ..envs.integrate import rollout
@@ -18,7 +19,7 @@ from ..envs.problem import Problem, check_state
 from .checkpoint import History, Progress, plain_config, read_checkpoint, write_checkpoint
 from .config import TrainConfig
 from .loss import Loss, StepFunction, make_step, path_loss
-from .nominal import nominal_costate
+from .nominal import anchored, nominal_costate
 from .report import Report
 
 VALIDATION_SEED = 7_919
@@ -56,7 +57,7 @@ def train(problem: Problem, config: TrainConfig | None = None) -> tuple[Implicit
     return policy, progress.history
 
 
-def make_value(problem: Problem, config: TrainConfig) -> ValueFunction:
+def make_value(problem: Problem, config: TrainConfig) -> ValueFunction | AnchoredValue:
     """phi as the configuration describes it, with its first weights."""
     value = ValueFunction(
         problem, config.width, config.depth, config.rank, config.seed,
@@ -65,8 +66,15 @@ def make_value(problem: Problem, config: TrainConfig) -> ValueFunction:
     if config.nominal and config.begin_from is None:
         value.start_at(nominal_costate(problem, config.nominal_share).to(value.scale))
     if config.begin_from is not None:
-        value.adopt(ImplicitPolicy.load(config.begin_from, device="cpu").value)
-    return value
+        teacher = ImplicitPolicy.load(config.begin_from, device="cpu").value
+        if isinstance(teacher, AnchoredValue):
+            raise ValueError(
+                f"{config.begin_from} is anchored: its network alone says little; expected one that is not"
+            )
+        value.adopt(teacher)
+    if config.anchor == "none":
+        return value
+    return anchored(problem, value, config.anchors if config.anchor == "multi" else 1, config.nominal_share)
 
 
 def _begin(problem: Problem, config: TrainConfig, device: torch.device) -> Progress:
@@ -179,7 +187,7 @@ def _share(progress: Progress, config: TrainConfig) -> float:
     return by_count if config.minutes is None else max(by_count, progress.seconds / (60 * config.minutes))
 
 
-def _policy(problem: Problem, value: ValueFunction, config: TrainConfig) -> ImplicitPolicy:
+def _policy(problem: Problem, value: ValueFunction | AnchoredValue, config: TrainConfig) -> ImplicitPolicy:
     """The policy to fly: with projected Newton the solver is unhurried there, whatever training could afford."""
     if config.operator == "newton":
         return ImplicitPolicy(problem, value, tolerance=config.argmax_tolerance, starts=config.starts)
