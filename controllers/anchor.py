@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Literal, TypeAlias, get_args
 
 import torch
@@ -64,18 +65,19 @@ class AnchoredValue(nn.Module):
         self.exact = blend == "value"
         value.silence()
         self.network = value
-        parts = (expansion.value.unsqueeze(-1), expansion.state, expansion.costate, expansion.curvature.flatten(-2))
-        self.register_buffer("table", torch.cat(parts, -1).to(value.scale).flatten(1))
-        self.table: Tensor
-        self.register_buffer("metric", _metric(expansion.state, value.scale[:-1]).flatten(1) / reach**2)
-        self.metric: Tensor
+        for name, part in _tables(expansion, value.scale[:-1].double(), reach).items():
+            self.register_buffer(name, part.to(value.scale))
+        self.center: Tensor
+        self.whitening: Tensor
+        self.places: Tensor
+        self.terms: Tensor
 
     @classmethod
     def blank(cls, problem: Problem, config: dict[str, Any]) -> AnchoredValue:
         """What ``config`` describes, with zeros for tables: to be filled by ``load_state_dict``."""
         n, rows = problem.state_dim, (problem.steps + 1, int(config["anchors"]))
-        flat = torch.zeros(*rows, n)
-        nothing = Expansion(torch.zeros(rows), flat, flat, torch.zeros(*rows, n, n))
+        flat = torch.zeros(*rows, n, dtype=torch.float64)
+        nothing = Expansion(flat.sum(-1), flat, flat, flat.unsqueeze(-1) * flat.unsqueeze(-2))
         network = ValueFunction(problem, **config["network"], seed=0)
         return cls(problem, nothing, network, float(config["reach"]), config["blend"])
 
@@ -86,72 +88,99 @@ class AnchoredValue(nn.Module):
 
     def forward(self, t: Tensor | float, z: Tensor) -> Tensor:
         """phi(t, z), ``(B,)``; t is ``()`` or ``(B,)``."""
-        rows, _ = self._at(self.table, t, z)
-        value, state, costate, curvature = self._split(rows)
-        apart = z.unsqueeze(-2) - state
-        energy = value + (apart * (costate + 0.5 * _times(apart, curvature))).sum(-1)
-        if self.count > 1:
-            energy = energy * self._weights(apart, self._at(self.metric, t, z)[0])[0]
-        return energy.sum(-1) + self.network(t, z)
+        row, share = self._row(t, z)
+        apart = z - self._at(self.center, row, share)[0]
+        weights = self._weights(apart, row, share)[0]
+        energy = _product(_monomials(apart), self._at(self.terms, row, share)[0].mT)
+        return (weights * energy).sum(-1) + self.network(t, z)
 
     def gradient(self, t: Tensor | float, z: Tensor) -> tuple[Tensor, Tensor]:
         """``(∂_t phi, ∇_z phi)``, ``(B,)`` and ``(B, n)``; see ``blend``."""
         slope_t, p = self.network.gradient(t, z)
-        rows, rates = self._at(self.table, t, z)
-        value, state, costate, curvature = self._split(rows)
-        value_t, state_t, costate_t, curvature_t = self._split(rates)
-        apart = z.unsqueeze(-2) - state  # (B, N, n)
-        pull = _times(apart, curvature)
-        slope = costate + pull
-        rising = value_t - (slope * state_t).sum(-1)
-        rising = rising + (apart * (costate_t + 0.5 * _times(apart, curvature_t))).sum(-1)
-        if self.count > 1:
-            metric, metric_t = self._at(self.metric, t, z)
-            weights, away, base = self._weights(apart, metric)
-            slope, rising = slope * weights.unsqueeze(-1), rising * weights
-            if self.exact:
-                energy = value + (apart * (costate + 0.5 * pull)).sum(-1)
-                excess = weights * (energy - (weights * energy).sum(-1, keepdim=True))  # ∂phi/∂ each exponent
-                fading = -0.5 * (apart @ metric_t.unflatten(-1, (self.size, -1)) * apart).sum(-1) / base
-                slope = slope + away * excess.unsqueeze(-1)
-                rising = rising + (fading - (away * state_t).sum(-1)) * excess
-        return slope_t + rising.sum(-1), p + slope.sum(-2)
+        row, share = self._row(t, z)
+        center, center_t = self._at(self.center, row, share)
+        terms, terms_t = self._at(self.terms, row, share)
+        apart = z - center
+        monomials = _monomials(apart)
+        weights, pull, rise = self._weights(apart, row, share)
+        _, linear, curvature = _product(weights, terms).split([1, self.size, self.size**2], -1)
+        slope = linear + (curvature.unflatten(-1, (self.size, -1)) @ apart.unsqueeze(-1)).squeeze(-1)
+        rising = (_product(weights, terms_t) * monomials).sum(-1)
+        if self.exact and self.count > 1:
+            energy = _product(monomials, terms.mT)
+            excess = weights * (energy - (weights * energy).sum(-1, keepdim=True))  # ∂phi/∂ log w_i
+            slope, rising = slope + pull(excess), rising + (rise() * excess).sum(-1)
+        return slope_t + rising - (slope * center_t).sum(-1), p + slope
 
-    def _weights(self, apart: Tensor, metric: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """w ``(B, N)``, the gradient of log w in z up to a constant of i, ``(B, N, n)``, and the base w^(-1/6)."""
-        away = -(apart @ metric.unflatten(-1, (self.size, -1)))
-        base = 1 - (0.5 / TAIL) * (apart * away).sum(-1)
-        return torch.softmax(-TAIL * torch.log(base), -1), away / base.unsqueeze(-1), base
+    def _weights(
+        self, apart: Tensor, row: Tensor, share: Tensor
+    ) -> tuple[Tensor, Callable[[Tensor], Tensor], Callable[[], Tensor]]:
+        """w ``(B, N)``; x -> Σ_i x_i ∂ log w_i / ∂d for Σ x_i = 0; and ∂ log w_i / ∂t at d held, up to a constant of i.
 
-    def _at(self, table: Tensor, t: Tensor | float, z: Tensor) -> tuple[Tensor, Tensor]:
-        """The rows of a table at t, and their derivative in t, ``(1, ..)`` or ``(B, ..)``."""
-        last = table.shape[0] - 1
-        steps = torch.as_tensor(t, dtype=z.dtype, device=z.device).reshape(-1) * (last / self.horizon)
-        begin = steps.detach().floor().clamp(0, last - 1)
-        row = begin.long()
+        With y = W d, log w_i = -6 log(1 + |y - y_i|² / 12) up to a constant of i.
+        """
+        whitening, whitening_t = self._at(self.whitening, row, share)
+        places, places_t = self._at(self.places, row, share)
+        y = _product(apart, whitening.mT)
+        square = (y * y).sum(-1, keepdim=True) - 2 * _product(y, places.mT) + (places * places).sum(-1)
+        base = 1 + square.clamp_min(0) / (2 * TAIL)
+        weights = torch.softmax(-TAIL * torch.log(base), -1)
+
+        def pull(x: Tensor) -> Tensor:
+            x = x / base
+            return _product(_product(x, places) - x.sum(-1, keepdim=True) * y, whitening)
+
+        def rise() -> Tensor:
+            y_t = _product(apart, whitening_t.mT)
+            both = (y * y_t).sum(-1, keepdim=True) + (places * places_t).sum(-1)
+            return -(both - _product(y_t, places.mT) - _product(y, places_t.mT)) / base
+
+        return weights, pull, rise
+
+    def _row(self, t: Tensor | float, z: Tensor) -> tuple[Tensor, Tensor]:
+        """The control step that t is in, and the share of it that is over, ``(1,)`` or ``(B,)``."""
+        steps = torch.as_tensor(t, dtype=z.dtype, device=z.device).reshape(-1) * self._pace
+        begin = steps.detach().floor().clamp(0, self.center.shape[0] - 2)
+        return begin.long(), steps - begin
+
+    def _at(self, table: Tensor, row: Tensor, share: Tensor) -> tuple[Tensor, Tensor]:
+        """The entries of a table and their derivative in t, each with a first axis of 1 or B."""
         low = table.index_select(0, row)
         rise = table.index_select(0, row + 1) - low
-        return low + (steps - begin).unsqueeze(-1) * rise, rise * (last / self.horizon)
+        return low + share.reshape(-1, *[1] * (table.ndim - 1)) * rise, rise * self._pace
 
-    def _split(self, rows: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """V ``(.., N)``, z and p ``(.., N, n)``, P ``(.., N, n, n)``."""
-        n = self.size
-        value, state, costate, curvature = rows.unflatten(-1, (self.count, -1)).split([1, n, n, n * n], -1)
-        return value.squeeze(-1), state, costate, curvature.unflatten(-1, (n, n))
-
-
-def _times(x: Tensor, matrix: Tensor) -> Tensor:
-    """``(B, N, n)`` times ``(1 or B, N, n, n)``, symmetric."""
-    if matrix.shape[0] == 1:  # one product by optimum, not one by state
-        return (x.movedim(1, 0) @ matrix.squeeze(0)).movedim(0, 1)
-    return (x.unsqueeze(-2) @ matrix).squeeze(-2)
+    @property
+    def _pace(self) -> float:
+        """Control steps in a unit of time."""
+        return (self.center.shape[0] - 1) / self.horizon
 
 
-def _metric(state: Tensor, scale: Tensor) -> Tensor:
-    """``(K + 1, n, n)`` inverse of the covariance of ``(K + 1, N, n)`` states, to which (0.05 scale)² is added."""
-    apart = state - state.mean(1, keepdim=True)
-    spread = apart.mT @ apart / max(1, state.shape[1] - 1) + torch.diag((FLOOR * scale.to(state)) ** 2)
-    return torch.linalg.inv(spread).to(scale)
+def _product(x: Tensor, matrix: Tensor) -> Tensor:
+    """``(B, a)`` times ``(1 or B, a, b)``."""
+    return x @ matrix.squeeze(0) if matrix.shape[0] == 1 else (x.unsqueeze(-2) @ matrix).squeeze(-2)
+
+
+def _monomials(d: Tensor) -> Tensor:
+    """(1, d, ½ d dᵀ), ``(B, 1 + n + n²)``: what multiplies the terms of an expansion."""
+    return torch.cat(
+        [torch.ones_like(d.narrow(-1, 0, 1)), d, 0.5 * (d.unsqueeze(-1) * d.unsqueeze(-2)).flatten(-2)], -1
+    )
+
+
+def _tables(expansion: Expansion, scale: Tensor, reach: float) -> dict[str, Tensor]:
+    """The expansions as polynomials in d = z - c(t), c the mean of the z_i: a batch of states is then a few products.
+
+    ``center (K + 1, n)``; ``whitening (K + 1, n, n)``, W with Wᵀ W = M / reach²; ``places (K + 1, N, n)``, W (z_i - c);
+    ``terms (K + 1, N, 1 + n + n²)``.
+    """
+    center = expansion.state.mean(1)
+    e, p, curvature = expansion.state - center.unsqueeze(1), expansion.costate, expansion.curvature
+    spread = e.mT @ e / max(1, e.shape[1] - 1) + torch.diag((FLOOR * scale) ** 2)
+    whitening = torch.linalg.inv(torch.linalg.cholesky(spread)) / reach
+    bent = (curvature @ e.unsqueeze(-1)).squeeze(-1)
+    constant = expansion.value - (p * e).sum(-1) + 0.5 * (e * bent).sum(-1)
+    terms = torch.cat([constant.unsqueeze(-1), p - bent, curvature.flatten(-2)], -1)
+    return {"center": center, "whitening": whitening, "places": e @ whitening.mT, "terms": terms}
 
 
 def restore_value(problem: Problem, config: dict[str, Any]) -> ValueFunction | AnchoredValue:
