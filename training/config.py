@@ -6,6 +6,7 @@ import dataclasses
 from pathlib import Path
 from typing import Any, Literal, TypeAlias, get_args
 
+from ..controllers.anchor import Blend
 from ..controllers.operators import GradientAscent, Operator, ProjectedNewton
 
 Anchor: TypeAlias = Literal["none", "nominal", "multi"]
@@ -50,6 +51,8 @@ class TrainConfig:
     initial state (``"nominal"``), or about those from ``anchors`` random initial states (``"multi"``)."""
     anchors: int = 96
     """How many optima ``anchor="multi"`` takes; each costs the time of IPOPT, and of a table."""
+    blend: Blend = "costate"
+    """How several expansions become one feedback law: by their costates, or by their values; see ``AnchoredValue``."""
     begin_from: str | None = None
     """A policy, shipped or in a folder, whose weights are the first; it may be one for fewer of the same agents."""
     learning_rate: float = 1e-2
@@ -147,6 +150,8 @@ class TrainConfig:
             raise ValueError(f"TrainConfig.warmup is {self.warmup!r}; expected a share in [0, 1)")
         if self.anchor not in get_args(Anchor):
             raise ValueError(f"TrainConfig.anchor is {self.anchor!r}; expected one of {get_args(Anchor)}")
+        if self.blend not in get_args(Blend):
+            raise ValueError(f"TrainConfig.blend is {self.blend!r}; expected one of {get_args(Blend)}")
         if self.anchor != "none" and self.nominal:
             raise ValueError("TrainConfig.anchor and nominal are two ways to begin; expected one of them")
         if self.resume and self.out is None:

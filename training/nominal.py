@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ..controllers.anchor import AnchoredValue
+from ..controllers.anchor import AnchoredValue, Blend
 from ..controllers.hamiltonian import control_hamiltonian
 from ..controllers.operators import held
 from ..controllers.reference import ReferenceTrajectory, solve_reference
@@ -98,7 +98,9 @@ def nominal_costate(problem: Problem, share: float = 1.0, starts: int = 4) -> Te
     return p
 
 
-def anchored(problem: Problem, value: ValueFunction, count: int = 1, share: float = 1.0) -> AnchoredValue:
+def anchored(
+    problem: Problem, value: ValueFunction, count: int = 1, share: float = 1.0, blend: Blend = "costate"
+) -> AnchoredValue:
     """``value`` on top of the expansions about optima: from the mean of rho_0, or from ``count`` > 1 draws of it.
 
     Raises:
@@ -108,4 +110,4 @@ def anchored(problem: Problem, value: ValueFunction, count: int = 1, share: floa
         path = nominal_path(problem, share)
     else:
         path = optima(problem, problem.sample_initial_state(count, torch.Generator().manual_seed(SEED)), share)
-    return AnchoredValue(problem, expand(gentle(problem, share), path), value)
+    return AnchoredValue(problem, expand(gentle(problem, share), path), value, blend=blend)

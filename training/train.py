@@ -74,7 +74,8 @@ def make_value(problem: Problem, config: TrainConfig) -> ValueFunction | Anchore
         value.adopt(teacher)
     if config.anchor == "none":
         return value
-    return anchored(problem, value, config.anchors if config.anchor == "multi" else 1, config.nominal_share)
+    count = config.anchors if config.anchor == "multi" else 1
+    return anchored(problem, value, count, config.nominal_share, config.blend)
 
 
 def _begin(problem: Problem, config: TrainConfig, device: torch.device) -> Progress:
