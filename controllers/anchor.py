@@ -48,7 +48,7 @@ class AnchoredValue(nn.Module):
         problem: Problem,
         expansion: Expansion,
         value: ValueFunction,
-        reach: float = 0.5,
+        reach: float = 0.3,
         blend: Blend = "costate",
     ) -> None:
         super().__init__()

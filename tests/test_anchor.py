@@ -19,6 +19,7 @@ from pontryagin import (
 )
 from pontryagin.controllers.anchor import AnchoredValue
 from pontryagin.controllers.sweep import Expansion, expand
+from pontryagin.training import nominal
 from pontryagin.training.train import make_value
 
 pytest.importorskip("casadi")
@@ -188,6 +189,23 @@ def small_config():
     return {"anchors": 3, "reach": 0.5, "blend": "value", "network": {"width": 6, "depth": 1, "rank": 3}}
 
 
+def test_states_without_an_optimum_are_left_out(monkeypatch):
+    problem = Offset(steps=4)
+
+    def failing(problem, z0, **options):
+        found = solve_reference(problem, z0, **options)
+        keep = torch.arange(len(z0)) % 2 == 1
+        return dataclasses.replace(found, converged=keep if len(z0) > 1 else ~found.converged)
+
+    monkeypatch.setattr(nominal, "solve_reference", failing)
+    z0 = problem.sample_initial_state(5, torch.Generator().manual_seed(0))
+    kept = nominal.optima(problem, z0)
+    assert torch.equal(kept.z[0], z0[1::2].double()) and kept.converged.all() and len(kept.status) == 2
+    assert kept.cost.shape == (2,) and kept.costate.shape == (5, 2, 2)
+    with pytest.raises(ValueError, match="no open-loop optimum"):
+        nominal.anchored(problem, ValueFunction(problem, 4))
+
+
 @pytest.mark.parametrize("anchor", ["nominal", "multi"])
 def test_training_starts_from_the_anchor_and_improves_on_it(anchor, tmp_path):
     problem = Offset(steps=6)
@@ -196,6 +214,7 @@ def test_training_starts_from_the_anchor_and_improves_on_it(anchor, tmp_path):
     value = make_value(problem, config)
     assert isinstance(value, AnchoredValue) and value.count == (1 if anchor == "nominal" else 3)
     policy, history = train(problem, config)
+    assert history.rows[0]["iteration"] == 0 and history.best["validation_cost"] <= history.rows[0]["validation_cost"]
     z0 = problem.sample_initial_state(4, torch.Generator().manual_seed(0))
     with torch.no_grad():
         torch.testing.assert_close(
@@ -223,5 +242,7 @@ def test_what_makes_no_sense_is_refused(flown):
         small(problem, invented(problem, 2), blend="both")
     with pytest.raises(ValueError, match="anchor"):
         TrainConfig(anchor="some")
+    with pytest.raises(ValueError, match="steps must be None"):
+        TrainConfig(anchor="multi", steps=5)
     with pytest.raises(ValueError, match="two ways to begin"):
         TrainConfig(anchor="nominal", nominal=True)

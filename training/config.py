@@ -49,7 +49,7 @@ class TrainConfig:
     anchor: Anchor = "none"
     """Begin with the second-order expansion of the true value function about the open-loop optimum from the mean
     initial state (``"nominal"``), or about those from ``anchors`` random initial states (``"multi"``)."""
-    anchors: int = 96
+    anchors: int = 256
     """How many optima ``anchor="multi"`` takes; each costs the time of IPOPT, and of a table."""
     blend: Blend = "costate"
     """How several expansions become one feedback law: by their costates, or by their values; see ``AnchoredValue``."""
@@ -152,6 +152,10 @@ class TrainConfig:
             raise ValueError(f"TrainConfig.anchor is {self.anchor!r}; expected one of {get_args(Anchor)}")
         if self.blend not in get_args(Blend):
             raise ValueError(f"TrainConfig.blend is {self.blend!r}; expected one of {get_args(Blend)}")
+        if self.anchor != "none" and self.steps is not None:
+            raise ValueError(
+                "TrainConfig.steps must be None with an anchor, whose feedback is that of the problem's steps"
+            )
         if self.anchor != "none" and self.nominal:
             raise ValueError("TrainConfig.anchor and nominal are two ways to begin; expected one of them")
         if self.resume and self.out is None:

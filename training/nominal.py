@@ -13,6 +13,8 @@ from ..controllers.sweep import expand
 from ..controllers.value import ValueFunction
 from ..envs.problem import Bound, Problem, vector
 
+SPREAD = 1.3
+"""The states of ``anchored`` are this much further from their mean than rho_0 draws them: its tails lie within."""
 SEED = 6_007
 """The states whose mean is taken come from a generator of their own, apart from training and evaluation."""
 
@@ -51,16 +53,21 @@ def nominal_path(problem: Problem, share: float = 1.0, starts: int = 4) -> Refer
 
 
 def optima(problem: Problem, z0: Tensor, share: float = 1.0, starts: int = 1) -> ReferenceTrajectory:
-    """The optima from ``z0`` within ``share`` of ``problem.gentle_bounds``.
+    """The optima from those of ``z0`` from which IPOPT finds one, within ``share`` of ``problem.gentle_bounds``.
 
     Raises:
-        ValueError: if IPOPT found none from one of the states.
+        ValueError: if there is none.
     """
     path = solve_reference(gentle(problem, share), z0.double(), starts=starts, seed=SEED)
-    if not path.converged.all():
-        bad = int((~path.converged).nonzero()[0])
-        raise ValueError(f"no open-loop optimum from the state {z0[bad].tolist()}: {path.status[bad]}")
-    return path
+    if path.converged.all():
+        return path
+    kept = path.converged.nonzero().ravel()
+    if not len(kept):
+        raise ValueError(
+            f"no open-loop optimum from the state {z0[0].tolist()}, the first of {len(z0)}: {path.status[0]}"
+        )
+    by_state = {k: v.index_select(v.ndim // 2, kept) for k, v in vars(path).items() if k not in ("t", "status")}
+    return ReferenceTrajectory(t=path.t, status=tuple(path.status[i] for i in kept.tolist()), **by_state)
 
 
 def gentle(problem: Problem, share: float) -> Within:
@@ -103,11 +110,14 @@ def anchored(
 ) -> AnchoredValue:
     """``value`` on top of the expansions about optima: from the mean of rho_0, or from ``count`` > 1 draws of it.
 
+    Draws from which IPOPT finds no optimum are left out.
+
     Raises:
-        ValueError: if IPOPT found no optimum from one of them.
+        ValueError: if IPOPT found no optimum at all.
     """
     if count == 1:
         path = nominal_path(problem, share)
     else:
-        path = optima(problem, problem.sample_initial_state(count, torch.Generator().manual_seed(SEED)), share)
+        z0 = problem.sample_initial_state(count, torch.Generator().manual_seed(SEED)).double()
+        path = optima(problem, torch.lerp(z0.mean(0), z0, SPREAD), share)
     return AnchoredValue(problem, expand(gentle(problem, share), path), value, blend=blend)

@@ -48,6 +48,8 @@ def train(problem: Problem, config: TrainConfig | None = None) -> tuple[Implicit
         if config.resume:
             read_checkpoint(config.out, problem, config, progress)
         (config.out / "config.json").write_text(json.dumps(plain_config(config), indent=2) + "\n", encoding="utf-8")
+    if config.anchor != "none" and not progress.iteration:
+        _validate_start(problem, config, progress, validation)
     _descend(problem, config, progress, validation)
     progress.value.load_state_dict(progress.best)
     policy = _policy(problem, progress.value, config)
@@ -128,6 +130,13 @@ def _iterate(
         warnings.warn(f"iteration {progress.iteration}: the gradient is not finite; step skipped", stacklevel=2)
     progress.iteration += 1
     return loss, size
+
+
+@torch.no_grad()
+def _validate_start(problem: Problem, config: TrainConfig, progress: Progress, validation: Tensor) -> None:
+    """A row for the first weights, which may be good already: a run returns nothing worse."""
+    step = make_step(problem, progress.value, dataclasses.replace(config, compile=False))
+    _validate(problem, config, progress, path_loss(problem, progress.value, step, validation, config), 0.0, validation)
 
 
 @torch.no_grad()
