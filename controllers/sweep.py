@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import logging
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import torch
 from torch import Tensor
@@ -21,7 +21,7 @@ RELUCTANCE = 30.0
 
 With ∞ (the bound stays active whatever the state) the curvature of V along that control grows far beyond what the
 control, once it leaves the bound, would let it be; with 0 (no bound) the feedback counts on moves that are not
-allowed. Measured on the quadrotor, 128 states: between 20 and 100 the flights cost least.
+allowed. Measured on the quadrotor about one optimum, 128 states: between 20 and 40 the flights cost least.
 """
 
 
@@ -43,18 +43,30 @@ class Expansion:
     regularised: int = 0
 
 
+Bounds: TypeAlias = tuple[Tensor, Tensor]
+
+
 class _Model(NamedTuple):
-    """Each step to second order about the optimum: the gradient in u of the stage Lagrangian
-    ℓ_k(z, u) = c_k + p_{k+1}·F_k, its Hessian in (z, u), the Jacobian of F_k, and the controls that a bound holds.
+    """Each step to second order about the optimum, with the stage Lagrangian ℓ_k(z, u) = c_k + p_{k+1}·F_k.
+
+    Attributes:
+        slope: ∇_u ℓ_k.
+        hessian: of ℓ_k in (z, u).
+        jacobian: of F_k in (z, u).
+        fixed: the controls that a bound of the reference holds.
+        pressed: those that a bound of the problem holds.
     """
 
     slope: Tensor
     hessian: Tensor
     jacobian: Tensor
     fixed: Tensor
+    pressed: Tensor
 
 
-def expand(problem: Problem, reference: ReferenceTrajectory, reluctance: float = RELUCTANCE) -> Expansion:
+def expand(
+    problem: Problem, reference: ReferenceTrajectory, reluctance: float = RELUCTANCE, *, within: Bounds | None = None
+) -> Expansion:
     """The second-order expansion of the value function about each optimum of ``reference``.
 
     Backwards from P_K = ∇²G, with ℓ_k and F_k = the step of ``envs.integrate.advance`` under a held control:
@@ -66,6 +78,13 @@ def expand(problem: Problem, reference: ReferenceTrajectory, reluctance: float =
     optimal held control u_k + K_k (z - z_k) to first order: the control is held over a step, and answers to the mean
     costate of the step and not to that of its beginning. A bound that is active in the mean over a step is so in H.
 
+    Args:
+        problem: what the policy will fly.
+        reference: the optima.
+        reluctance: see above.
+        within: the bounds of the reference, if tighter than the problem's. A control at one of those resists leaving
+            it, and is what argmax_u H gives, although no bound of the problem's holds it there.
+
     Raises:
         ValueError: if an optimum has not converged, or does not fit the problem.
     """
@@ -74,7 +93,7 @@ def expand(problem: Problem, reference: ReferenceTrajectory, reluctance: float =
     z, u, p = reference.z.double(), reference.u.double(), reference.costate.double()
     flat = z[:-1].flatten(0, 1), u.flatten(0, 1)
     t = reference.t[:-1].double().repeat_interleave(z.shape[1])
-    model = _model(problem, t, *flat, p[1:].flatten(0, 1))
+    model = _model(problem, t, *flat, p[1:].flatten(0, 1), within or problem.control_bounds(flat[1]))
     ends = columns(torch.func.grad(lambda x: problem.terminal_cost(x).sum()), z[-1])
     curvature, gains, forces, regularised = _sweep(
         ends, _Model(*(x.unflatten(0, (steps, -1)) for x in model)), reluctance
@@ -106,7 +125,7 @@ def _check(problem: Problem, reference: ReferenceTrajectory, reluctance: float) 
         raise ValueError(f"reluctance is {reluctance!r}; expected a number >= 0")
 
 
-def _model(problem: Problem, t: Tensor, z: Tensor, u: Tensor, p_next: Tensor) -> _Model:
+def _model(problem: Problem, t: Tensor, z: Tensor, u: Tensor, p_next: Tensor, bounds: Bounds) -> _Model:
     n, m = z.shape[-1], u.shape[-1]
 
     def step(x: Tensor) -> tuple[Tensor, Tensor]:
@@ -119,11 +138,15 @@ def _model(problem: Problem, t: Tensor, z: Tensor, u: Tensor, p_next: Tensor) ->
     x = torch.cat([z, u], -1)
     gradient = torch.func.grad(lagrangian)
     slope = gradient(x).narrow(-1, n, m)
-    low, high = problem.control_bounds(u)
+    fixed, pressed = (_held(u, slope, box) for box in (bounds, problem.control_bounds(u)))
+    return _Model(slope, columns(gradient, x), columns(lambda v: step(v)[0], x), fixed, pressed)
+
+
+def _held(u: Tensor, slope: Tensor, box: Bounds) -> Tensor:
+    low, high = box
     near = 1e-6 * (high - low)  # an interior-point method leaves a control beside its bound
     beside = torch.where(u <= low + near, low, torch.where(u >= high - near, high, u))
-    fixed = held(beside, -slope, (low, high))
-    return _Model(slope, columns(gradient, x), columns(lambda v: step(v)[0], x), fixed)
+    return held(beside, -slope, box)
 
 
 def columns(function: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
@@ -170,11 +193,12 @@ def _played(
         return -control_hamiltonian(problem, t, states, costates).gradient(controls)
 
     by_p = columns(stationarity, torch.cat([z, u, p], -1))[..., n + m :]
-    wanted = model.slope / problem.time_step - stationarity(torch.cat([z, u, p], -1))
+    wanted = torch.where(model.pressed, model.slope / problem.time_step, 0.0) - stationarity(torch.cat([z, u, p], -1))
     p = p + (torch.linalg.pinv(by_p) @ wanted.unsqueeze(-1)).squeeze(-1)
     by_z, by_u, _ = columns(stationarity, torch.cat([z, u, p], -1)).split([n, m, n], -1)
-    free = (~model.fixed).unsqueeze(-1)
+    free = (~model.pressed).unsqueeze(-1)
     left = torch.where(free, by_p, 0.0)
+    forces = torch.where(model.fixed.unsqueeze(-1), 0.0, forces)
     right = torch.where(free, forces - by_z - by_u @ gains - by_p @ curvature, 0.0)
     inverse = torch.linalg.pinv(left)  # left ΔP = right has the solution inverse right + (1 - inverse left) (..)ᵀ
     half = inverse @ right

@@ -120,4 +120,5 @@ def anchored(
     else:
         z0 = problem.sample_initial_state(count, torch.Generator().manual_seed(SEED)).double()
         path = optima(problem, torch.lerp(z0.mean(0), z0, SPREAD), share)
-    return AnchoredValue(problem, expand(gentle(problem, share), path), value, blend=blend)
+    within = gentle(problem, share).control_bounds(path.u)
+    return AnchoredValue(problem, expand(problem, path, within=within), value, blend=blend)
