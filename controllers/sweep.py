@@ -46,6 +46,15 @@ class Expansion:
 Bounds: TypeAlias = tuple[Tensor, Tensor]
 
 
+def joined(first: Expansion, second: Expansion) -> Expansion:
+    """The expansions about the optima of both."""
+    value, state, costate, curvature = (
+        torch.cat([getattr(first, name), getattr(second, name)], 1)
+        for name in ("value", "state", "costate", "curvature")
+    )
+    return Expansion(value, state, costate, curvature, first.regularised + second.regularised)
+
+
 class _Model(NamedTuple):
     """Each step to second order about the optimum, with the stage Lagrangian ℓ_k(z, u) = c_k + p_{k+1}·F_k.
 

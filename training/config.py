@@ -51,6 +51,8 @@ class TrainConfig:
     initial state (``"nominal"``), or about those from ``anchors`` random initial states (``"multi"``)."""
     anchors: int = 256
     """How many optima ``anchor="multi"`` takes; each costs the time of IPOPT, and of a table."""
+    anchor_rounds: int = 1
+    """How often ``anchors`` / 5 further optima are added where the policy so far flies worst."""
     blend: Blend = "costate"
     """How several expansions become one feedback law: by their costates, or by their values; see ``AnchoredValue``."""
     begin_from: str | None = None
@@ -134,7 +136,15 @@ class TrainConfig:
             if value is not None and not value > 0:
                 raise ValueError(f"TrainConfig.{name} is {value!r}; expected a positive number or None")
         nonnegative: tuple[str, ...] = ("hjb_weight", "pressure_weight", "terminal_value_weight")
-        nonnegative += ("terminal_gradient_weight", "width", "rank", "depth", "agent_width", "argmax_tolerance")
+        nonnegative += (
+            "terminal_gradient_weight",
+            "width",
+            "rank",
+            "depth",
+            "agent_width",
+            "argmax_tolerance",
+            "anchor_rounds",
+        )
         for name in nonnegative:
             if not getattr(self, name) >= 0:
                 raise ValueError(f"TrainConfig.{name} is {getattr(self, name)!r}; expected a number >= 0")

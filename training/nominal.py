@@ -5,16 +5,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ..controllers.anchor import AnchoredValue, Blend
 from ..controllers.hamiltonian import control_hamiltonian
 from ..controllers.operators import held
 from ..controllers.reference import ReferenceTrajectory, solve_reference
-from ..controllers.sweep import expand
-from ..controllers.value import ValueFunction
 from ..envs.problem import Bound, Problem, vector
 
-SPREAD = 1.3
-"""The states of ``anchored`` are this much further from their mean than rho_0 draws them: its tails lie within."""
 SEED = 6_007
 """The states whose mean is taken come from a generator of their own, apart from training and evaluation."""
 
@@ -103,22 +98,3 @@ def nominal_costate(problem: Problem, share: float = 1.0, starts: int = 4) -> Te
     residual = torch.where(fixed, 0.0, residual)
     p[:-1] -= (torch.linalg.pinv(jacobian) @ residual.unsqueeze(-1)).squeeze(-1)
     return p
-
-
-def anchored(
-    problem: Problem, value: ValueFunction, count: int = 1, share: float = 1.0, blend: Blend = "costate"
-) -> AnchoredValue:
-    """``value`` on top of the expansions about optima: from the mean of rho_0, or from ``count`` > 1 draws of it.
-
-    Draws from which IPOPT finds no optimum are left out.
-
-    Raises:
-        ValueError: if IPOPT found no optimum at all.
-    """
-    if count == 1:
-        path = nominal_path(problem, share)
-    else:
-        z0 = problem.sample_initial_state(count, torch.Generator().manual_seed(SEED)).double()
-        path = optima(problem, torch.lerp(z0.mean(0), z0, SPREAD), share)
-    within = gentle(problem, share).control_bounds(path.u)
-    return AnchoredValue(problem, expand(problem, path, within=within), value, blend=blend)

@@ -16,10 +16,11 @@ from ..controllers.policy import ImplicitPolicy
 from ..controllers.value import ValueFunction
 from ..envs.integrate import rollout
 from ..envs.problem import Problem, check_state
+from .anchoring import anchored
 from .checkpoint import History, Progress, plain_config, read_checkpoint, write_checkpoint
 from .config import TrainConfig
 from .loss import Loss, StepFunction, make_step, path_loss
-from .nominal import anchored, nominal_costate
+from .nominal import nominal_costate
 from .report import Report
 
 VALIDATION_SEED = 7_919
@@ -77,7 +78,7 @@ def make_value(problem: Problem, config: TrainConfig) -> ValueFunction | Anchore
     if config.anchor == "none":
         return value
     count = config.anchors if config.anchor == "multi" else 1
-    return anchored(problem, value, count, config.nominal_share, config.blend)
+    return anchored(problem, value, count, config.nominal_share, config.blend, config.anchor_rounds)
 
 
 def _begin(problem: Problem, config: TrainConfig, device: torch.device) -> Progress:
