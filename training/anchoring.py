@@ -33,8 +33,9 @@ def anchored(
     """``value`` on top of the expansions about optima: from the mean of rho_0, or from ``count`` > 1 draws of it.
 
     Each round flies the policy so far from 2048 fresh draws and adds the optima from the count / 5 of them whose
-    flights cost most above the phi(0, z0) that the optima found so far promise, relative to it. On the quadrotor that
-    excess, measured, is the true gap to within a tenth, and no optimum has to be solved for to see it. Draws from
+    flights cost most above the phi(0, z0) that the optima found so far promise, relative to it. That excess
+    estimates the true gap without an optimum to compare with: on the quadrotor 21 % for 20 %, 5.2 % for 5.0 %, and
+    from half too high to right below that, measured. Draws from
     which IPOPT finds no optimum are left out.
 
     Args:
