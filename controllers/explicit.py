@@ -6,8 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from ..envs.problem import Problem
-from .expansion import along
 from .hamiltonian import control_hamiltonian, hamiltonian
+from .step_model import along
 from .value import ValueFunction
 
 SAMPLES = 16

@@ -8,8 +8,8 @@ from torch import Tensor
 from ..envs.integrate import advance
 from ..envs.problem import Problem
 from .equilibrium import Point, find_equilibrium, given
-from .expansion import expand, expand_end, riccati, second_order
 from .reference import ReferenceTrajectory
+from .step_model import expand_end, riccati, second_order, step_model
 
 ACTIVE = 1e-6
 """Distance from a bound, relative to the range of the control, at which the optimum counts as being on it."""
@@ -107,7 +107,7 @@ class LinearQuadraticRegulator(_Affine):
         count = problem.steps
         tangent = _Tangent(problem, z, u)
         at, held, times = z.expand(count, -1), u.expand(count, -1), torch.arange(count).double() * problem.time_step
-        steps = expand(tangent, times, at, held, torch.zeros_like(at), problem.time_step)
+        steps = step_model(tangent, times, at, held, torch.zeros_like(at), problem.time_step)
         drift = advance(tangent, times, at, held, problem.time_step)[0] - at
         gains = riccati(steps, drift, *expand_end(problem, z), torch.ones_like(held, dtype=torch.bool))
         self.target, self.control, self.regularised = z, u, gains.regularised
@@ -145,7 +145,7 @@ class TimeVaryingLQR(_Affine):
             raise ValueError(f"the reference did not converge ({reference.status[0]}); expected an optimum")
         z, u, p = (x[:, 0].double().cpu() for x in (reference.z, reference.u, reference.costate))
         dt = problem.horizon / count
-        steps = expand(problem, torch.arange(count).double() * dt, z[:-1], u, p[1:], dt)
+        steps = step_model(problem, torch.arange(count).double() * dt, z[:-1], u, p[1:], dt)
         pull = steps.gradient[:, problem.state_dim :]
         low, high = problem.control_bounds(u)
         near = ACTIVE * (high - low)

@@ -11,11 +11,11 @@ from torch import Tensor, nn
 
 from ..envs.catalog import class_name, problem_class
 from ..envs.problem import Problem, problem_parameters
+from .anchor import Value, restore_value
 from .argmax import Solution, Starts, solve_argmax
 from .hamiltonian import control_hamiltonian
 from .operators import GradientAscent, Operator, ProjectedNewton
 from .storage import read_store, write_store
-from .value import ValueFunction
 
 SHIPPED = Path(__file__).resolve().parent.parent / "checkpoints"
 
@@ -32,7 +32,7 @@ class ImplicitPolicy(nn.Module):
     def __init__(
         self,
         problem: Problem,
-        value: ValueFunction,
+        value: Value,
         operator: Operator | None = None,
         max_iterations: int = 10,
         tolerance: float = 1e-6,
@@ -145,7 +145,7 @@ class ImplicitPolicy(nn.Module):
         if record.get("kind") != "ImplicitPolicy":
             raise ValueError(f"{folder} holds a {record.get('kind')!r}; expected an ImplicitPolicy")
         problem = _recorded_problem(record["problem"], problem, folder)
-        value = ValueFunction(problem, **record["value"], seed=0)
+        value = restore_value(problem, record["value"])
         try:
             value.load_state_dict(tensors)
         except RuntimeError as error:

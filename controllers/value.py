@@ -221,10 +221,15 @@ class ValueFunction(nn.Module):
         times = torch.arange(len(p)) * (self.horizon / (len(p) - 1))
         states = torch.zeros_like(p)
         self.nominal.copy_((p / self._per_unit(times.to(p), states).narrow(-1, 0, p.shape[-1])).mT)
+        self.silence(0.1)
+
+    @torch.no_grad()
+    def silence(self, share: float = 1e-3) -> None:
+        """Set the output of the networks to 0, and the rows of their quadratic terms to ``share`` of what they were."""
         for part in (self, self.agents):
             if part is not None:
                 part.output.zero_()
-                part.quadratic.mul_(0.1)
+                part.quadratic.mul_(share)
 
     def _per_unit(self, t: Tensor | float, z: Tensor) -> Tensor:
         """The factor from (z, t) to s: 1 / state_scale, and at the start 1 / start_scale."""

@@ -19,10 +19,10 @@ from pontryagin import (
 )
 from pontryagin.controllers.direct import DirectPolicy
 from pontryagin.controllers.equilibrium import find_equilibrium
-from pontryagin.controllers.expansion import Expansion, expand, expand_end, riccati
 from pontryagin.controllers.explicit import ExplicitPolicy
 from pontryagin.controllers.lqr import LinearQuadraticRegulator, TimeVaryingLQR
 from pontryagin.controllers.mpc import RecedingHorizon
+from pontryagin.controllers.step_model import StepModel, expand_end, riccati, step_model
 from pontryagin.envs.integrate import advance
 
 pytest.importorskip("casadi")
@@ -88,7 +88,7 @@ def test_expansion_is_autograds(pendulum):
     generator = torch.Generator().manual_seed(0)
     z, u, p = (torch.randn(3, 2, generator=generator, dtype=torch.float64) for _ in range(3))
     t = torch.tensor([0.0, 0.3, 0.6], dtype=torch.float64)
-    found = expand(pendulum, t, z, u, p, 0.2)
+    found = step_model(pendulum, t, z, u, p, 0.2)
     for b in range(3):
 
         def step(y, b=b):
@@ -112,7 +112,7 @@ def test_regularisation_is_counted_and_keeps_the_gain_finite():
     def gains(h, s=1.0):
         hessian = torch.zeros(1, 2, 2, dtype=torch.float64)
         hessian[0, 1, 1] = h
-        steps = Expansion(torch.ones(1, 1, 2, dtype=torch.float64), torch.zeros(1, 2, dtype=torch.float64), hessian)
+        steps = StepModel(torch.ones(1, 1, 2, dtype=torch.float64), torch.zeros(1, 2, dtype=torch.float64), hessian)
         return riccati(steps, 0 * one, 0 * one[0], s * one, one.bool())
 
     good, bad, flat = gains(1.0), gains(-3.0), gains(-1.0)

@@ -10,8 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..controllers.anchor import Value
 from ..controllers.storage import read_store, write_store
-from ..controllers.value import ValueFunction
 from ..envs.catalog import class_name
 from ..envs.problem import Problem, problem_parameters
 from .config import TrainConfig
@@ -44,7 +44,7 @@ class Progress:
     ``rollbacks`` the returns to the best weights, and ``pace`` is what they have left of the learning rate.
     """
 
-    value: ValueFunction
+    value: Value
     optimizer: torch.optim.Adam
     generator: torch.Generator
     history: History

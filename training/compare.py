@@ -15,8 +15,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..controllers.anchor import Value
 from ..controllers.policy import ImplicitPolicy
-from ..controllers.value import ValueFunction
 from ..envs.problem import Problem
 from .compare_config import CompareConfig
 from .config import TrainConfig
@@ -48,7 +48,7 @@ class Comparison:
     step_size: float = 1.0
 
     @functools.cached_property
-    def first(self) -> ValueFunction:
+    def first(self) -> Value:
         """The first weights, made once: a nominal start is an optimal control problem of its own."""
         return make_value(self.problem, self.base)
 
@@ -57,7 +57,7 @@ class Comparison:
         """The problem with the control steps of a training rollout."""
         return self.problem if self.base.steps is None else dataclasses.replace(self.problem, steps=self.base.steps)  # type: ignore[type-var]
 
-    def trained(self) -> ValueFunction:
+    def trained(self) -> Value:
         """The best weights of jfb + newton in the race."""
         return ImplicitPolicy.load(self.folder, device="cpu", problem=self.problem).value
 

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias, get_args
 
+from ..controllers.anchor import Blend
 from ..controllers.operators import GradientAscent, Operator, ProjectedNewton
+
+Anchor: TypeAlias = Literal["none", "nominal", "multi"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,6 +46,15 @@ class TrainConfig:
     """Begin with the costate of the open-loop optimum from the mean initial state (IPOPT), networks at 0."""
     nominal_share: float = 1.0
     """Share of ``Problem.gentle_bounds`` that this optimum may use; what rides at their edge can fall over it."""
+    anchor: Anchor = "none"
+    """Begin with the second-order expansion of the true value function about the open-loop optimum from the mean
+    initial state (``"nominal"``), or about those from ``anchors`` random initial states (``"multi"``)."""
+    anchors: int = 256
+    """How many optima ``anchor="multi"`` takes; each costs the time of IPOPT, and of a table."""
+    anchor_rounds: int = 1
+    """How often ``anchors`` / 5 further optima are added where the policy so far flies worst."""
+    blend: Blend = "costate"
+    """How several expansions become one feedback law: by their costates, or by their values; see ``AnchoredValue``."""
     begin_from: str | None = None
     """A policy, shipped or in a folder, whose weights are the first; it may be one for fewer of the same agents."""
     learning_rate: float = 1e-2
@@ -119,7 +131,7 @@ class TrainConfig:
             "backtracks",
             "terminal_start",
         )
-        positive += ("tracked", "argmax_iterations", "validation_states", "validate_every", "agent_rank")
+        positive += ("tracked", "argmax_iterations", "validation_states", "validate_every", "agent_rank", "anchors")
         for name in positive:
             if not getattr(self, name) > 0:
                 raise ValueError(f"TrainConfig.{name} is {getattr(self, name)!r}; expected a positive number")
@@ -136,6 +148,7 @@ class TrainConfig:
             "agent_width",
             "argmax_tolerance",
             "memory",
+            "anchor_rounds",
         )
         for name in nonnegative:
             if not getattr(self, name) >= 0:
@@ -150,6 +163,16 @@ class TrainConfig:
             raise ValueError(f"TrainConfig.refine is {self.refine!r}; expected a share in [0, 1]")
         if not 0 <= self.warmup < 1:
             raise ValueError(f"TrainConfig.warmup is {self.warmup!r}; expected a share in [0, 1)")
+        if self.anchor not in get_args(Anchor):
+            raise ValueError(f"TrainConfig.anchor is {self.anchor!r}; expected one of {get_args(Anchor)}")
+        if self.blend not in get_args(Blend):
+            raise ValueError(f"TrainConfig.blend is {self.blend!r}; expected one of {get_args(Blend)}")
+        if self.anchor != "none" and self.steps is not None:
+            raise ValueError(
+                "TrainConfig.steps must be None with an anchor, whose feedback is that of the problem's steps"
+            )
+        if self.anchor != "none" and self.nominal:
+            raise ValueError("TrainConfig.anchor and nominal are two ways to begin; expected one of them")
         if self.resume and self.out is None:
             raise ValueError("TrainConfig.resume needs out, the folder that holds the checkpoint")
 

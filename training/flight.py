@@ -9,11 +9,11 @@ import math
 import torch
 from torch import Tensor
 
+from ..controllers.anchor import Value
 from ..controllers.argmax import Gradient, solve_argmax
 from ..controllers.hamiltonian import control_hamiltonian, hamiltonian
 from ..controllers.operators import Operator, ProjectedNewton, held
 from ..controllers.policy import ImplicitPolicy
-from ..controllers.value import ValueFunction
 from ..envs.integrate import advance
 from ..envs.problem import Problem, check_finite, check_state
 
@@ -45,7 +45,7 @@ class Flight:
     """
 
     problem: Problem
-    value: ValueFunction
+    value: Value
     weights: list[Tensor]
     t: Tensor
     z: Tensor
@@ -92,7 +92,7 @@ def fly(policy: ImplicitPolicy, z0: Tensor) -> Flight:
     return Flight(problem, value, weights, times, states, p, u, slope, free, residual, top, hjb, z, cost)
 
 
-def _weights(problem: Problem, value: ValueFunction, t: Tensor, z: Tensor, u: Tensor) -> list[Tensor]:
+def _weights(problem: Problem, value: Value, t: Tensor, z: Tensor, u: Tensor) -> list[Tensor]:
     """The parameters that ∇_u H depends on; a constant in phi, say, is none of them."""
     given = [weight.requires_grad_() for weight in value.parameters() if weight.numel()]
     slope = control_hamiltonian(problem, t[:1], z[0, :1], value.gradient(t[:1], z[0, :1])[1]).gradient(u[0, :1])

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..controllers.anchor import Value
 from ..controllers.implicit import Implicit, LinearSolve
 from ..controllers.operators import GradientAscent, ProjectedNewton
 from ..controllers.value import ValueFunction
@@ -66,7 +67,7 @@ def line_fit(counts: tuple[int, ...], found: list[int]) -> dict[str, float | boo
 
 
 def iteration_seconds(
-    problem: Problem, value: ValueFunction, configs: list[TrainConfig], z0: Tensor, rounds: int = 5
+    problem: Problem, value: Value, configs: list[TrainConfig], z0: Tensor, rounds: int = 5
 ) -> list[float]:
     """Median wall time of loss and gradient over the rollout for each configuration; they take turns.
 
@@ -132,7 +133,7 @@ def _resident_peak() -> float:
 
 
 def gradient_errors(
-    problem: Problem, value: ValueFunction, base: TrainConfig, variants: list[Variant], z0: Tensor, step_size: float
+    problem: Problem, value: Value, base: TrainConfig, variants: list[Variant], z0: Tensor, step_size: float
 ) -> list[dict[str, Any]]:
     """Cosine and relative error of each variant's dJ/dθ against the exact one, in the dtype of ``z0`` (use float64)."""
     exact = exact_config(base)

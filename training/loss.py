@@ -8,11 +8,11 @@ from typing import NamedTuple, TypeAlias
 import torch
 from torch import Tensor
 
+from ..controllers.anchor import Value
 from ..controllers.argmax import solve_argmax
 from ..controllers.hamiltonian import control_hamiltonian, hamiltonian
 from ..controllers.implicit import Implicit
 from ..controllers.operators import held
-from ..controllers.value import ValueFunction
 from ..envs.compiling import compiled
 from ..envs.integrate import advance
 from ..envs.problem import Problem
@@ -40,7 +40,7 @@ class Loss(NamedTuple):
     residual: Tensor
 
 
-def make_step(problem: Problem, value: ValueFunction, config: TrainConfig) -> StepFunction:
+def make_step(problem: Problem, value: Value, config: TrainConfig) -> StepFunction:
     """One step of the rollout under u*(t, z): argmax, RK4 and cost, compiled if the configuration says so.
 
     dt is a tensor, so that one compilation serves every number of steps.
@@ -108,7 +108,7 @@ class AdjointClip:
 
 def path_loss(
     problem: Problem,
-    value: ValueFunction,
+    value: Value,
     step: StepFunction,
     z0: Tensor,
     config: TrainConfig,

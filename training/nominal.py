@@ -7,7 +7,7 @@ from torch import Tensor
 
 from ..controllers.hamiltonian import control_hamiltonian
 from ..controllers.operators import held
-from ..controllers.reference import solve_reference
+from ..controllers.reference import ReferenceTrajectory, solve_reference
 from ..envs.problem import Bound, Problem, vector
 
 SEED = 6_007
@@ -37,6 +37,40 @@ class Within(Problem):
         return self.inner.sample_initial_state(batch, generator)
 
 
+def nominal_path(problem: Problem, share: float = 1.0, starts: int = 4) -> ReferenceTrajectory:
+    """The optimum from the mean of rho_0, sought within ``share`` of ``problem.gentle_bounds``.
+
+    Raises:
+        ValueError: if IPOPT found none.
+    """
+    mean = problem.sample_initial_state(1024, torch.Generator().manual_seed(SEED)).double().mean(0, keepdim=True)
+    return optima(problem, mean, share, starts)
+
+
+def optima(problem: Problem, z0: Tensor, share: float = 1.0, starts: int = 1) -> ReferenceTrajectory:
+    """The optima from those of ``z0`` from which IPOPT finds one, within ``share`` of ``problem.gentle_bounds``.
+
+    Raises:
+        ValueError: if there is none.
+    """
+    path = solve_reference(gentle(problem, share), z0.double(), starts=starts, seed=SEED)
+    if path.converged.all():
+        return path
+    kept = path.converged.nonzero().ravel()
+    if not len(kept):
+        raise ValueError(
+            f"no open-loop optimum from the state {z0[0].tolist()}, the first of {len(z0)}: {path.status[0]}"
+        )
+    by_state = {k: v.index_select(v.ndim // 2, kept) for k, v in vars(path).items() if k not in ("t", "status")}
+    return ReferenceTrajectory(t=path.t, status=tuple(path.status[i] for i in kept.tolist()), **by_state)
+
+
+def gentle(problem: Problem, share: float) -> Within:
+    """``problem`` within ``share`` of its gentle bounds."""
+    low, high = (share * vector(b, problem.control_dim, torch.zeros(0).double()) for b in problem.gentle_bounds)
+    return Within(problem, low, high)
+
+
 def nominal_costate(problem: Problem, share: float = 1.0, starts: int = 4) -> Tensor:
     """p̄(t_k) along the optimum from the mean of rho_0, ``(K + 1, n)``, such that argmax_u H(t_k, z̄_k, p̄_k, u) is ū_k.
 
@@ -48,11 +82,7 @@ def nominal_costate(problem: Problem, share: float = 1.0, starts: int = 4) -> Te
     Raises:
         ValueError: if IPOPT found no optimum.
     """
-    mean = problem.sample_initial_state(1024, torch.Generator().manual_seed(SEED)).double().mean(0, keepdim=True)
-    low, high = (share * vector(bound, problem.control_dim, mean) for bound in problem.gentle_bounds)
-    path = solve_reference(Within(problem, low, high), mean, starts=starts, seed=SEED)
-    if not path.converged.all():
-        raise ValueError(f"no open-loop optimum from the mean initial state: {path.status[0]}")
+    path = nominal_path(problem, share, starts)
     z, u, p = path.z[:-1, 0], path.u[:, 0], path.costate[:, 0].clone()
     t = path.t[:-1]
 

@@ -13,8 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..controllers.anchor import Value
 from ..controllers.policy import ImplicitPolicy
-from ..controllers.value import ValueFunction
 from ..envs.integrate import rollout
 from ..envs.problem import Problem
 from .config import TrainConfig
@@ -36,7 +36,7 @@ class Runner:
 
     def __init__(
         self, problem: Problem, variant: Variant, base: TrainConfig, step_size: float, watched: bool,
-        first: ValueFunction | None = None,
+        first: Value | None = None,
     ) -> None:  # fmt: skip
         self.variant, self.problem, self.watched = variant, problem, watched
         self.config = variant.config(base, step_size, base.argmax_tolerance, base.compile)
@@ -120,11 +120,11 @@ def race(runners: list[Runner], budget: float, slices: int, states: Tensor, tell
 
 
 def loss_gradient(
-    problem: Problem, value: torch.nn.Module, step: StepFunction, config: TrainConfig, z0: Tensor, weight: float = 1.0
+    problem: Problem, value: Value, step: StepFunction, config: TrainConfig, z0: Tensor, weight: float = 1.0
 ) -> Tensor:
     """d/dθ of the mean loss, flat; the weights' own ``grad`` is left alone."""
     weights = list(value.parameters())
-    total = path_loss(problem, value, step, z0, config, weight).total  # type: ignore[arg-type]
+    total = path_loss(problem, value, step, z0, config, weight).total
     parts = torch.autograd.grad(total, weights, allow_unused=True)
     return torch.cat(
         [torch.zeros_like(w).ravel() if g is None else g.ravel() for w, g in zip(weights, parts, strict=True)]

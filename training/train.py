@@ -11,10 +11,12 @@ import warnings
 import torch
 from torch import Tensor
 
+from ..controllers.anchor import AnchoredValue, Value
 from ..controllers.policy import ImplicitPolicy
 from ..controllers.value import ValueFunction
 from ..envs.integrate import rollout
 from ..envs.problem import Problem, check_state
+from .anchoring import anchored
 from .checkpoint import History, Progress, plain_config, read_checkpoint, write_checkpoint
 from .config import TrainConfig
 from .loss import Loss, StepFunction, make_step, path_loss
@@ -47,6 +49,8 @@ def train(problem: Problem, config: TrainConfig | None = None) -> tuple[Implicit
         if config.resume:
             read_checkpoint(config.out, problem, config, progress)
         (config.out / "config.json").write_text(json.dumps(plain_config(config), indent=2) + "\n", encoding="utf-8")
+    if config.anchor != "none" and not progress.iteration:
+        _validate_start(problem, config, progress, validation)
     _descend(problem, config, progress, validation)
     progress.value.load_state_dict(progress.best)
     policy = make_policy(problem, progress.value, config)
@@ -56,7 +60,7 @@ def train(problem: Problem, config: TrainConfig | None = None) -> tuple[Implicit
     return policy, progress.history
 
 
-def make_value(problem: Problem, config: TrainConfig) -> ValueFunction:
+def make_value(problem: Problem, config: TrainConfig) -> Value:
     """phi as the configuration describes it, with its first weights."""
     value = ValueFunction(
         problem, config.width, config.depth, config.rank, config.seed,
@@ -65,11 +69,19 @@ def make_value(problem: Problem, config: TrainConfig) -> ValueFunction:
     if config.nominal and config.begin_from is None:
         value.start_at(nominal_costate(problem, config.nominal_share).to(value.scale))
     if config.begin_from is not None:
-        value.adopt(ImplicitPolicy.load(config.begin_from, device="cpu").value)
-    return value
+        teacher = ImplicitPolicy.load(config.begin_from, device="cpu").value
+        if isinstance(teacher, AnchoredValue):
+            raise ValueError(
+                f"{config.begin_from} is anchored: its network alone says little; expected one that is not"
+            )
+        value.adopt(teacher)
+    if config.anchor == "none":
+        return value
+    count = config.anchors if config.anchor == "multi" else 1
+    return anchored(problem, value, count, config.nominal_share, config.blend, config.anchor_rounds)
 
 
-def begin(problem: Problem, config: TrainConfig, device: torch.device, value: ValueFunction | None = None) -> Progress:
+def begin(problem: Problem, config: TrainConfig, device: torch.device, value: Value | None = None) -> Progress:
     """A run that has not begun; with ``value``, where it is already made."""
     value = (make_value(problem, config) if value is None else value).to(device)
     optimizer = torch.optim.Adam(value.parameters(), lr=config.learning_rate, betas=config.betas)
@@ -120,6 +132,13 @@ def iterate(
         warnings.warn(f"iteration {progress.iteration}: the gradient is not finite; step skipped", stacklevel=2)
     progress.iteration += 1
     return loss, size
+
+
+@torch.no_grad()
+def _validate_start(problem: Problem, config: TrainConfig, progress: Progress, validation: Tensor) -> None:
+    """A row for the first weights, which may be good already: a run returns nothing worse."""
+    step = make_step(problem, progress.value, dataclasses.replace(config, compile=False))
+    _validate(problem, config, progress, path_loss(problem, progress.value, step, validation, config), 0.0, validation)
 
 
 @torch.no_grad()
@@ -180,7 +199,7 @@ def _share(progress: Progress, config: TrainConfig) -> float:
     return by_count if config.minutes is None else max(by_count, progress.seconds / (60 * config.minutes))
 
 
-def make_policy(problem: Problem, value: ValueFunction, config: TrainConfig) -> ImplicitPolicy:
+def make_policy(problem: Problem, value: Value, config: TrainConfig) -> ImplicitPolicy:
     """The policy to fly: with projected Newton the solver is unhurried there, whatever training could afford."""
     if config.operator == "newton":
         return ImplicitPolicy(problem, value, tolerance=config.argmax_tolerance, starts=config.starts)

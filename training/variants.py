@@ -8,8 +8,8 @@ from typing import Any, Literal, NamedTuple
 import torch
 from torch import Tensor
 
+from ..controllers.anchor import Value
 from ..controllers.argmax import Gradient, Solution, solve_argmax
-from ..controllers.value import ValueFunction
 from ..envs.problem import Problem
 from .config import TrainConfig
 
@@ -89,7 +89,7 @@ class Samples(NamedTuple):
 
 
 @torch.no_grad()
-def samples_along_flights(problem: Problem, value: ValueFunction, z0: Tensor, every: int = 8) -> Samples:
+def samples_along_flights(problem: Problem, value: Value, z0: Tensor, every: int = 8) -> Samples:
     """Every ``every``-th (t, z, p, u*) of flights under the argmax by Newton, from ``z0``, flattened over the batch."""
     from ..controllers.policy import ImplicitPolicy
     from ..envs.integrate import rollout

@@ -15,7 +15,7 @@ FLOOR = 1e-8
 """Least eigenvalue of a regularised Q_uu, relative to the largest."""
 
 
-class Expansion(NamedTuple):
+class StepModel(NamedTuple):
     """A vector F to first and a scalar ℓ to second order about B points y, of a step: y = (z, u), ℓ = c + p·F.
 
     Attributes:
@@ -46,7 +46,7 @@ def along(function: Callable[..., Any], point: tuple[Tensor, ...], away: tuple[T
     return result[0], result[1]
 
 
-def second_order(function: Callable[[Tensor], tuple[Tensor, Tensor]], y: Tensor) -> tuple[Tensor, Expansion]:
+def second_order(function: Callable[[Tensor], tuple[Tensor, Tensor]], y: Tensor) -> tuple[Tensor, StepModel]:
     """F and, to second order, ℓ of ``function``: y ``(B, d)`` -> ℓ ``(B,)``, F ``(B, n)``, sample by sample.
 
     Forward- over reverse-mode: one sweep for each column, all samples at once.
@@ -65,10 +65,10 @@ def second_order(function: Callable[[Tensor], tuple[Tensor, Tensor]], y: Tensor)
     gradient, value = columns[0][0]
     hessian = torch.stack([column for _, (column, _) in columns], -1)
     jacobian = torch.stack([column for _, (_, column) in columns], -1)
-    return value.detach(), Expansion(jacobian.detach(), gradient.detach(), 0.5 * (hessian + hessian.mT).detach())
+    return value.detach(), StepModel(jacobian.detach(), gradient.detach(), 0.5 * (hessian + hessian.mT).detach())
 
 
-def expand(problem: Problem, t: Tensor, z: Tensor, u: Tensor, p: Tensor, dt: float) -> Expansion:
+def step_model(problem: Problem, t: Tensor, z: Tensor, u: Tensor, p: Tensor, dt: float) -> StepModel:
     """The Runge-Kutta step (F, c) of ``rollout`` to second order, exactly.
 
     Args:
@@ -95,7 +95,7 @@ def expand_end(problem: Problem, z: Tensor) -> tuple[Tensor, Tensor]:
     return torch.func.grad(terminal)(z).detach(), torch.func.hessian(terminal)(z).detach()
 
 
-def riccati(steps: Expansion, drift: Tensor, slope: Tensor, curvature: Tensor, free: Tensor) -> Gains:
+def riccati(steps: StepModel, drift: Tensor, slope: Tensor, curvature: Tensor, free: Tensor) -> Gains:
     """The optimal feedback of the linear-quadratic problem that the expansions describe, backwards from T:
 
         V(dz) = ½ dzᵀ S dz + sᵀ dz,   Q = ℓ_yy + F_yᵀ S F_y,   q = ℓ_y + F_yᵀ (s + S drift),
