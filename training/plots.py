@@ -57,7 +57,7 @@ def _path_figure(problem: Problem, result: Evaluation, paths: PlanePaths) -> mat
     plane, side = figure.add_subfigure(halves[0]), figure.add_subfigure(halves[1])
     axis = plane.subplots()
     time = draw_paths(axis, paths)
-    axis.set_title("paths from one initial state", loc="left")
+    axis.set_title("paths from one initial state", loc="left", pad=24)  # the legend is below, also of narrow planes
     axes = side.subplots(rows, 2, squeeze=False).ravel()
     for kind in range(kinds):
         draw_control(axes[kind], problem, paths, result.trajectory, kind)
