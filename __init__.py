@@ -1,7 +1,9 @@
 """Feedback controllers derived from the model: u* = argmax_u H(t, z, ∇phi_theta(t, z), u), trained by JFB."""
 
 from pontryagin.controllers.adapter import ControllerPolicy
+from pontryagin.controllers.anchor import AnchoredValue
 from pontryagin.controllers.argmax import Solution, solve_argmax
+from pontryagin.controllers.certificates import Certificate, certify
 from pontryagin.controllers.direct import DirectPolicy
 from pontryagin.controllers.explicit import ExplicitPolicy
 from pontryagin.controllers.hamiltonian import hamiltonian
@@ -33,6 +35,8 @@ from pontryagin.training.train import train
 __version__ = "0.1.0"
 
 __all__ = [
+    "AnchoredValue",
+    "Certificate",
     "ControllerPolicy",
     "CoupledControls",
     "DirectPolicy",
@@ -58,6 +62,7 @@ __all__ = [
     "ValueFunction",
     "as_parallel",
     "as_sb3",
+    "certify",
     "evaluate",
     "hamiltonian",
     "make_problem",

@@ -48,6 +48,15 @@ class Certificate:
         """The largest residual but for ``hjb``, ``(B,)``."""
         return torch.stack([self.stationarity, self.transversality, self.adjoint, self.dynamics]).amax(0)
 
+    def summary(self) -> dict[str, float]:
+        """The residuals over the states as plain numbers: median and worst."""
+        figures: dict[str, float] = {}
+        for name in ("stationarity", "transversality", "adjoint", "dynamics", "active", "hjb"):
+            residual = getattr(self, name)
+            if residual is not None:
+                figures[f"{name}_median"], figures[f"{name}_worst"] = float(residual.median()), float(residual.max())
+        return figures
+
 
 def certify(problem: Problem, path: Trajectory, gradient: ValueGradient | None = None) -> Certificate:
     """Pontryagin's conditions along ``path``: necessary for an optimum, and sufficient only in a convex problem.

@@ -1,12 +1,14 @@
 """Pontryagin's conditions as numbers: tiny at an optimum, and not elsewhere."""
 
 import dataclasses
+import json
 
 import pytest
 import torch
 
 from pontryagin import DoubleIntegrator, Quadrotor, ValueFunction, rollout, solve_reference
 from pontryagin.controllers.certificates import certify, open_loop_costate
+from pontryagin.training.cli import main
 
 pytest.importorskip("casadi")
 
@@ -82,3 +84,10 @@ def test_what_does_not_fit_is_refused(flown):
         broken = best.u.clone()
         broken[3, 1] = torch.nan
         certify(problem, dataclasses.replace(best, u=broken))
+
+
+def test_the_command_prints_the_certificate(capsys):
+    main(["evaluate", "quadrotor", "--states", "4", "--certificate", "--json"])
+    figures = json.loads(capsys.readouterr().out)
+    assert figures["transversality_worst"] < 1e-12 and figures["adjoint_worst"] < 1e-12  # by construction
+    assert 0 < figures["stationarity_median"] <= figures["stationarity_worst"] and figures["hjb_median"] > 0

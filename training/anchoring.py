@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import logging
-
 import torch
+from rich.console import Console
 from torch import Tensor
 
 from ..controllers.anchor import AnchoredValue, Blend
@@ -52,13 +51,15 @@ def anchored(
     if count == 1:
         expansion = _expansion(problem, nominal_path(problem, share), share)
         return AnchoredValue(problem, expansion, value, blend=blend)
+    console = Console()
+    console.print(f"anchors: solving for {count} optima, then {rounds} rounds of {max(1, count // 5)}", highlight=False)
     generator = torch.Generator().manual_seed(SEED)
     z0 = problem.sample_initial_state(count, generator).double()
     expansion = _expansion(problem, optima(problem, torch.lerp(z0.mean(0), z0, SPREAD), share), share)
     for _ in range(rounds):
         draws = problem.sample_initial_state(CANDIDATES, generator)
         worst = _excess(problem, AnchoredValue(problem, expansion, value, blend=blend), draws).topk(max(1, count // 5))
-        logging.getLogger(__name__).info("the worst flights cost %s of phi above it", worst.values[:3].tolist())
+        console.print(f"anchors: {expansion.state.shape[1]} optima; the worst flight costs {worst.values[0]:.2%} more")
         added = optima(problem, draws[worst.indices], share)
         expansion = joined(expansion, _expansion(problem, added, share))
     return AnchoredValue(problem, expansion, value, blend=blend)

@@ -13,11 +13,13 @@ import tyro
 from rich.console import Console
 from rich.table import Table
 
+from ..controllers.certificates import certify
 from ..controllers.policy import ImplicitPolicy
 from ..controllers.reference import Hessian, solve_reference
 from ..controllers.reference_store import FOLDER, find_reference, save_reference
 from ..envs.catalog import PROBLEMS, make_problem
 from ..envs.environment import frames_per_second
+from ..envs.integrate import rollout
 from .checkpoint import History
 from .compare_cli import compare_command
 from .compare_config import CompareConfig
@@ -60,7 +62,9 @@ def train_command(problem: ProblemName, config: tyro.conf.OmitArgPrefixes[TrainC
     _plots(policy, history, 16, config.out)
 
 
-def evaluate_command(checkpoint: PolicyPath, states: int = 128, seed: int = 0, json: bool = False) -> None:
+def evaluate_command(
+    checkpoint: PolicyPath, states: int = 128, seed: int = 0, certificate: bool = False, json: bool = False
+) -> None:
     """Fly a policy from seeded initial states and print what it costs.
 
     The gap to the optimum is printed too, where ``pontryagin reference`` has stored it for these states.
@@ -69,10 +73,16 @@ def evaluate_command(checkpoint: PolicyPath, states: int = 128, seed: int = 0, j
         checkpoint: the policy.
         states: how many initial states are drawn from rho_0.
         seed: of the draw.
+        certificate: print the residuals of Pontryagin's conditions along the flights, too, in float64.
         json: print JSON instead of a table.
     """
     policy = ImplicitPolicy.load(checkpoint, device="cpu")
     figures = measure(policy, states, seed).summary()
+    if certificate:
+        policy, z0 = policy.double(), policy.problem.sample_initial_state(states, torch.Generator().manual_seed(seed))
+        with torch.no_grad():
+            path = rollout(policy.problem, policy, z0.double())
+        figures |= certify(policy.problem, path, policy.value.gradient).summary()
     if json:
         print(_json(figures))
         return
