@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from ..envs.catalog import class_name, problem_class
 from ..envs.problem import Problem, problem_parameters
-from .anchor import Value, restore_value
+from .anchor import Value, restore_value, restored_tensors, stored_tensors
 from .argmax import Solution, Starts, solve_argmax
 from .hamiltonian import control_hamiltonian
 from .operators import GradientAscent, Operator, ProjectedNewton
@@ -120,7 +120,7 @@ class ImplicitPolicy(nn.Module):
             },
             "notes": notes or {},
         }  # fmt: skip
-        write_store(path, "policy", dict(self.value.state_dict()), record)
+        write_store(path, "policy", stored_tensors(self.value), record)
         return Path(path)
 
     @classmethod
@@ -147,7 +147,7 @@ class ImplicitPolicy(nn.Module):
         problem = _recorded_problem(record["problem"], problem, folder)
         value = restore_value(problem, record["value"])
         try:
-            value.load_state_dict(tensors)
+            value.load_state_dict(restored_tensors(value, tensors))
         except RuntimeError as error:
             raise ValueError(f"{folder} does not fit {type(problem).__name__}: {error}") from None
         argmax = dict(record["argmax"])

@@ -10,6 +10,8 @@ BRIEF = {
     "quickstart": lambda out: {"minutes": 0.05, "out": out, "compile": False},
     "fly_quadrotor": lambda out: {"episodes": 1, "out": out / "film.gif"},
     "ride_bicycles": lambda out: {"episodes": 1, "out": out / "bicycles.gif"},
+    "new_problem": lambda out: {"minutes": 0.03, "states": 2, "out": out, "compile": False},
+    "classical": lambda out: {"states": 2, "mpc_states": 1, "out": out},
     "speed": lambda out: {"envs": 64, "runs": 2, "training": False},
 }
 
@@ -31,7 +33,12 @@ def test_demo(name, tmp_path, capsys):
 
 @pytest.mark.parametrize(
     ("name", "states", "gap", "miss"),
-    [("quadrotor", 128, 0.03, 0.1), ("bicycle5", 128, 0.10, 0.1), ("bicycle100", 4, 0.15, 0.2)],
+    [
+        ("quadrotor", 128, 0.03, 0.1),
+        ("quadrotor_anchored", 128, 0.005, 0.03),
+        ("bicycle5", 128, 0.10, 0.1),
+        ("bicycle100", 4, 0.15, 0.2),
+    ],
 )
 def test_shipped_policies_are_near_the_optimum(name, states, gap, miss):
     """The checkpoints in the package against the stored optima of their own problems."""

@@ -1,0 +1,64 @@
+"""Classical controllers beside the implicit ones, on the same initial states, against the open-loop optimum.
+
+Writes a table and a figure of the gaps to results/classical/.
+"""
+
+import json
+from pathlib import Path
+
+import matplotlib.figure
+import torch
+import tyro
+from rich.console import Console
+from rich.table import Table
+
+import pontryagin
+from pontryagin.training.plots import tidy
+
+
+def main(states: int = 128, mpc_states: int = 16, seed: int = 0, out: Path = Path("results/classical")) -> dict:
+    """LQR at hover, time-varying LQR about one optimum, receding-horizon MPC, and the shipped policies.
+
+    Args:
+        states: initial states of the quadrotor; the optimum is solved for each.
+        mpc_states: of them, how many MPC flies (0.8 s each or more).
+        seed: of the draw.
+        out: where the figure and the table go.
+    """
+    problem = pontryagin.Quadrotor()
+    z0 = problem.sample_initial_state(states, torch.Generator().manual_seed(seed))
+    optimum = pontryagin.solve_reference(problem, z0)
+    nominal = pontryagin.solve_reference(problem, torch.zeros(1, problem.state_dim))
+    controllers = {
+        "LQR at hover": pontryagin.LinearQuadraticRegulator(problem),
+        "LQR along one optimum": pontryagin.TimeVaryingLQR(problem, nominal),
+        "MPC (replans at every step)": pontryagin.RecedingHorizon(problem),
+        "JFB from random weights": pontryagin.ImplicitPolicy.load("quadrotor", device="cpu"),
+        "460 optima + JFB": pontryagin.ImplicitPolicy.load("quadrotor_anchored", device="cpu"),
+    }
+    table = Table(title=f"quadrotor, {states} initial states, optimum {float(optimum.cost.mean()):.4f}")
+    for heading in ("controller", "states", "mean gap", "median gap", "worst gap", "worst miss", "ms per answer"):
+        table.add_column(heading, justify="left" if heading == "controller" else "right")
+    figure = matplotlib.figure.Figure(figsize=(8, 4.5), layout="constrained")
+    axis, figures = figure.subplots(), {}
+    for name, controller in controllers.items():
+        count = min(mpc_states, states) if name.startswith("MPC") else states
+        result = pontryagin.evaluate(problem, controller, z0[:count], optimum.cost[:count])
+        s, gap = result.summary(), result.gap
+        cells = [f"{100 * s[key]:.3g} %" for key in ("gap_mean", "gap_median", "gap_worst")]
+        table.add_row(name, str(count), *cells, f"{s['terminal_error_worst']:.3f}", f"{s['latency_ms']:.2f}")
+        share = (torch.arange(count) + 1) / count
+        axis.semilogx(100 * gap.clamp_min(1e-6).sort().values, share, lw=2, label=name)
+        figures[name] = s
+    axis.set(xlabel="gap to the optimum, %", ylabel="share of the states", title="how far from optimal")
+    axis.legend(frameon=False)
+    tidy(figure)
+    out.mkdir(parents=True, exist_ok=True)
+    figure.savefig(out / "gaps.png", dpi=130)
+    (out / "figures.json").write_text(json.dumps(figures, indent=2) + "\n")
+    Console(width=max(Console().width, 110)).print(table)
+    return figures
+
+
+if __name__ == "__main__":
+    tyro.cli(main)
