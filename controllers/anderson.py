@@ -42,11 +42,13 @@ def accelerated(
     change_r = torch.stack([in_blocks(b.r - a.r, blocks) for a, b in pairs], -1)
     r = in_blocks(here.r, blocks)
     gram = change_r.mT @ change_r
-    # Relative to its size, so that differences that have died out (a frozen sample) ask for nothing.
-    least = 10 * torch.finfo(u.dtype).eps * gram.diagonal(dim1=-2, dim2=-1).sum(-1, keepdim=True) + 1e-30
-    gram = gram + least.unsqueeze(-1) * torch.eye(gram.shape[-1], dtype=u.dtype, device=u.device)
+    right = (change_r.mT @ r.unsqueeze(-1)).squeeze(-1)
+    # In units of its trace, however small the steps have become; where they have died out (a frozen sample), 0.
+    trace = gram.diagonal(dim1=-2, dim2=-1).sum(-1, keepdim=True).clamp_min(torch.finfo(u.dtype).tiny)
+    eps = torch.finfo(u.dtype).eps
+    gram = gram / trace.unsqueeze(-1) + 10 * eps * torch.eye(gram.shape[-1], dtype=u.dtype, device=u.device)
     # Held constant in the derivative: c no longer matters at a fixed point, and its own derivative is 0/0 there.
-    share = solve_blocks(gram, (change_r.mT @ r.unsqueeze(-1)).squeeze(-1)).detach()
+    share = solve_blocks(gram, right / trace, floor=eps).detach()
     step = r - ((change_u + change_r) @ share.unsqueeze(-1)).squeeze(-1)
     candidate = (u + step.flatten(-2)).clamp(*box)
     values = torch.nan_to_num(h.value(torch.stack([candidate, image])), nan=-torch.inf)

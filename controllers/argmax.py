@@ -86,7 +86,9 @@ def solve_argmax(
     t = torch.as_tensor(t, dtype=z.dtype, device=z.device)
     _check(problem, t, z, p, u0, operator, gradient, starts, max_iterations, tolerance, tracked)
     box = problem.control_bounds(z)
-    tracking = torch.is_grad_enabled()
+    tracking = torch.is_grad_enabled() and (z.requires_grad or p.requires_grad or torch.compiler.is_compiling())
+    if tracking and gradient == "unroll" and starts == "single":
+        return _unrolled(problem, t, z, p, u0, box, operator, max_iterations, tolerance)
     with torch.no_grad():
         fixed = control_hamiltonian(problem, t, z.detach(), p.detach())
         if starts == "global":
@@ -94,7 +96,7 @@ def solve_argmax(
         else:
             begin = fixed.start() if u0 is None else u0.detach()
             solution = _iterate(fixed, box, operator, begin, max_iterations, tolerance)
-    if not (tracking and (z.requires_grad or p.requires_grad or torch.compiler.is_compiling())):
+    if not tracking:
         return solution
     h = control_hamiltonian(problem, t, z, p)
     u = solution.control.detach()
@@ -108,6 +110,24 @@ def solve_argmax(
             u = operator.linearised(fixed, u, h.gradient(u), box)
     # The forward value stays u* to the last bit, whichever derivative was asked for.
     return solution._replace(control=solution.control + (u - u.detach()))
+
+
+def _unrolled(
+    problem: Problem, t: Tensor, z: Tensor, p: Tensor, u0: Tensor | None, box: Box, operator: Operator,
+    iterations: int, tolerance: float,
+) -> Solution:  # fmt: skip
+    """One search, every iteration differentiated: at least one, also where the start needs none, but not its value."""
+    h = control_hamiltonian(problem, t, z, p)
+    with torch.no_grad():
+        begin = (h.start() if u0 is None else u0).clamp(*box)
+        slope = h.gradient(begin)
+        still = _residual(begin, slope, box, _scale(h, begin)) <= tolerance
+        still = still & (tolerance > 0)
+    found = _iterate(h, box, operator, begin, iterations, tolerance, least=1)
+    value = torch.where(still.unsqueeze(-1), begin, found.control.detach())
+    control = value + (found.control - found.control.detach())
+    residual = found.residual.detach()
+    return Solution(control, residual, torch.where(still, 0, found.iterations), residual <= tolerance, found.start)
 
 
 def _climb_all(

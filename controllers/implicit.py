@@ -9,6 +9,7 @@ from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 from ..envs.problem import ControlHamiltonian
 from .operators import Box, held, newton_direction
@@ -52,10 +53,10 @@ class Implicit:
     def __post_init__(self) -> None:
         if self.solver not in ("auto", "dense", "cg"):
             raise ValueError(f"Implicit.solver is {self.solver!r}; expected 'auto', 'dense' or 'cg'")
-        if not self.tolerance > 0 or self.max_iterations < 1:
-            raise ValueError(
-                f"Implicit.tolerance={self.tolerance}, max_iterations={self.max_iterations}; expected > 0 and >= 1"
-            )
+        if not isinstance(self.tolerance, int | float) or not 0 < self.tolerance < float("inf"):
+            raise ValueError(f"Implicit.tolerance is {self.tolerance!r}; expected a positive, finite number")
+        if not isinstance(self.max_iterations, int) or self.max_iterations < 1:
+            raise ValueError(f"Implicit.max_iterations is {self.max_iterations!r}; expected an integer >= 1")
 
     def matrix_free(self, block: int) -> bool:
         """Whether blocks of this size go to cg."""
@@ -80,6 +81,7 @@ class _ConjugateGradients(torch.autograd.Function):
         return torch.zeros_like(slope)
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, v: Tensor) -> tuple[Tensor | None, ...]:
         u, free = ctx.saved_tensors
         return matrix_free_solve(ctx.h, u, free, v, ctx.settings), None, None, None, None
@@ -88,13 +90,17 @@ class _ConjugateGradients(torch.autograd.Function):
 def matrix_free_solve(h: ControlHamiltonian, u: Tensor, free: Tensor, v: Tensor, settings: Implicit) -> Tensor:
     """w with -H_uu w = v on the free controls and 0 on the others, ``(B, m)``, by products with H_uu alone."""
     linear_cg, numerical_warning = _library()
-    mask, count = free.to(v.dtype), 0
+    # One sample that is not finite would stop the solver for all: it is left out, and its answer is nan.
+    sound = (v.isfinite() & h.gradient(u).isfinite()).all(-1, keepdim=True)
+    u, v = torch.where(sound, u, 0.0), torch.where(sound, v, 0.0)
+    mask, count = (free & sound).to(v.dtype), 0
 
     def product(x: Tensor) -> Tensor:
         nonlocal count
         count += 1
         inside = mask * x.squeeze(-1)
         curved = torch.func.jvp(h.gradient, (u,), (inside,))[1]
+        curved = torch.where(sound, curved, 0.0)
         return (x.squeeze(-1) - inside - mask * curved).unsqueeze(-1)
 
     right = (mask * v).unsqueeze(-1)
@@ -107,7 +113,7 @@ def matrix_free_solve(h: ControlHamiltonian, u: Tensor, free: Tensor, v: Tensor,
         if settings.on_solve is not None:
             size = right.norm(dim=(-2, -1))
             settings.on_solve(LinearSolve((product(w) - right).norm(dim=(-2, -1)) / size.clamp_min(1e-30), count))
-    return mask * w.squeeze(-1)
+    return torch.where(sound, mask * w.squeeze(-1), torch.nan)
 
 
 def _library() -> tuple[Any, type[Warning]]:

@@ -29,9 +29,9 @@ class GradientAscent:
     memory: int = 0
 
     def __post_init__(self) -> None:
-        if not self.step_size > 0:
-            raise ValueError(f"GradientAscent.step_size is {self.step_size!r}; expected a positive number")
-        if not isinstance(self.memory, int) or self.memory < 0:
+        if not isinstance(self.step_size, int | float) or not 0 < self.step_size < float("inf"):
+            raise ValueError(f"GradientAscent.step_size is {self.step_size!r}; expected a positive, finite number")
+        if not isinstance(self.memory, int) or isinstance(self.memory, bool) or self.memory < 0:
             raise ValueError(f"GradientAscent.memory is {self.memory!r}; expected an integer >= 0")
 
     def iterate(self, h: ControlHamiltonian, u: Tensor, slope: Tensor, box: Box) -> Tensor:
@@ -57,7 +57,7 @@ class ProjectedNewton:
     backtracks: int = 8
 
     def __post_init__(self) -> None:
-        if not 1 <= self.backtracks <= len(STEP_LENGTHS):
+        if not isinstance(self.backtracks, int) or not 1 <= self.backtracks <= len(STEP_LENGTHS):
             raise ValueError(f"ProjectedNewton.backtracks is {self.backtracks!r}; expected 1 to {len(STEP_LENGTHS)}")
 
     def iterate(self, h: ControlHamiltonian, u: Tensor, slope: Tensor, box: Box) -> Tensor:
@@ -117,9 +117,11 @@ def solve_blocks(matrix: Tensor, right: Tensor, floor: float = 1e-8) -> Tensor:
         if not failed.numpy().any():
             return torch.cholesky_solve(right.unsqueeze(-1), factor).squeeze(-1)
     if size > UNROLLED:
-        values, vectors = torch.linalg.eigh(matrix)
+        finite = matrix.isfinite().flatten(-2).all(-1)[..., None, None]
+        whole = torch.where(finite, matrix, torch.eye(size, dtype=matrix.dtype, device=matrix.device))
+        values, vectors = torch.linalg.eigh(whole)  # which would refuse the batch for one bad block
         along = vectors.mT @ right.unsqueeze(-1) / values.abs().clamp_min(floor).unsqueeze(-1)
-        return (vectors @ along).squeeze(-1)
+        return torch.where(finite.squeeze(-1), (vectors @ along).squeeze(-1), torch.nan)
     rest = [list(row.unbind(-1)) for row in matrix.unbind(-2)]
     x, pivots = list(right.unbind(-1)), []
     for j in range(size):  # forward: x <- L^-1 x, and rest keeps the columns of L

@@ -7,19 +7,21 @@ import pytest
 import torch
 
 from pontryagin import CoupledControls, DoubleIntegrator, ImplicitPolicy, MultiBicycle, Quadrotor, TrainConfig, recipe
-from pontryagin.training import compare
+from pontryagin.controllers.hamiltonian import control_hamiltonian
+from pontryagin.training import compare, gradients
 from pontryagin.training.cli import main
 from pontryagin.training.compare import compare_gradients
 from pontryagin.training.compare_config import CompareConfig
+from pontryagin.training.contraction import free_curvature
 from pontryagin.training.gradients import (
     gradient_errors,
     iterations_needed,
     line_fit,
     peak_bytes,
     saved_bytes,
-    seconds_by_size,
 )
 from pontryagin.training.race import Runner, race
+from pontryagin.training.sizes import seconds_by_size
 from pontryagin.training.variants import Variant, samples_along_flights, steady_step
 
 COUNTS = (1, 2, 4, 8, 16)
@@ -150,10 +152,74 @@ def test_parts_that_are_there_are_kept(tmp_path, monkeypatch):
     assert other["about"]["command"] == "pontryagin compare-gradients di --budget 3.0"
 
 
+def test_a_resume_with_other_settings_or_another_problem_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(compare, "PARTS", {"pilot": lambda c: {"step_size": 0.5}})
+    config = CompareConfig(out=tmp_path)
+    compare_gradients(DoubleIntegrator(), TrainConfig(), config, "di")
+    again = dataclasses.replace(config, resume=True)
+    with pytest.raises(ValueError, match="settings"):
+        compare_gradients(DoubleIntegrator(), TrainConfig(), dataclasses.replace(again, seed=7), "di")
+    with pytest.raises(ValueError, match="problem"):
+        compare_gradients(DoubleIntegrator(horizon=3.0), TrainConfig(), again, "di")
+    with pytest.raises(ValueError, match="no effect with quick"):
+        compare_gradients(DoubleIntegrator(), TrainConfig(), CompareConfig(quick=True, states=3, out=tmp_path), "q")
+
+
+def test_a_problem_that_is_no_dataclass_is_refused(tmp_path):
+    class Plain(DoubleIntegrator.__mro__[1]):
+        state_dim, control_dim, horizon, steps = 1, 1, 1.0, 4
+        dynamics = running_cost = terminal_cost = sample_initial_state = lambda self, *a: None
+
+    with pytest.raises(ValueError, match="no dataclass"):
+        compare_gradients(Plain(), TrainConfig(), CompareConfig(out=tmp_path), "plain")
+
+
+@pytest.mark.parametrize("kind", ["newton", "ascent"])
+@pytest.mark.parametrize("gradient", ["jfb", "implicit", "unroll"])
+def test_the_walk_through_the_graph_counts_what_the_hooks_count(monkeypatch, kind, gradient):
+    problem = Quadrotor()
+    _, _, samples = flights(problem, "quadrotor")
+    variant = Variant(kind, gradient, 3)
+    hooked = saved_bytes(problem, variant, samples, 0.02)
+    closed = type(control_hamiltonian(problem, samples.t, samples.z, samples.p))
+    monkeypatch.setattr(gradients, "DerivedHamiltonian", closed)  # sends it down the other way
+    assert saved_bytes(problem, variant, samples, 0.02) == hooked
+    assert not samples.p.requires_grad  # the caller's tensors are left alone
+
+
+def test_memory_where_the_hamiltonian_is_derived(pendulum):
+    value = compare.make_value(pendulum, TrainConfig(width=4))
+    samples = samples_along_flights(pendulum, value, torch.randn(2, pendulum.state_dim), every=5)
+    found = {
+        g: [saved_bytes(pendulum, Variant("ascent", g, n), samples, 0.1) for n in COUNTS] for g in ("jfb", "unroll")
+    }
+    assert len(set(found["jfb"])) == 1 and found["jfb"][0] > 0
+    assert line_fit(COUNTS, found["unroll"])["r2"] >= 0.999 and found["unroll"][-1] > 4 * found["jfb"][0]
+
+
+def test_a_held_control_in_the_middle_leaves_the_curvature_of_the_others():
+    generator = torch.Generator().manual_seed(0)
+    root = torch.randn(50, 1, 4, 4, generator=generator)
+    matrix = root @ root.mT + torch.eye(4)
+    for index in range(4):
+        free = torch.ones(50, 4, dtype=torch.bool)
+        free[:, index] = False
+        rest = [k for k in range(4) if k != index]
+        exact = torch.linalg.eigvalsh(matrix[:, 0][:, rest][:, :, rest])
+        found = free_curvature(matrix, free)
+        torch.testing.assert_close(found[:, :3], exact, rtol=1e-3, atol=1e-3)
+        assert found[:, 3].isnan().all()
+
+
 @pytest.mark.parametrize("change", [{"budget": 0}, {"slices": 0}, {"states": -1}, {"step_size": 0.0}])
 def test_refusals(change):
     with pytest.raises(ValueError, match=next(iter(change))):
         CompareConfig(**change)
+
+
+def test_the_quick_command_on_a_problem_without_closed_forms(tmp_path, capsys):
+    main(["compare-gradients", "double_integrator", "--quick", "--out", str(tmp_path)])
+    assert "do not depend on the iterations" in capsys.readouterr().out
 
 
 def test_the_quick_command_on_the_quadrotor(tmp_path, capsys):

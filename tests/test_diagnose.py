@@ -310,7 +310,7 @@ def test_bad_input_is_refused_in_a_sentence(capsys):
         diagnose(policy, z0[:, :1], times=2)
     with pytest.raises(ValueError, match="step_size is 0.1, but operator 'newton' has none"):
         choices("newton", 0.1)
-    with pytest.raises(ValueError, match="expected a positive number"):
+    with pytest.raises(ValueError, match="expected a positive, finite number"):
         choices("ascent", -1.0)
     for arguments in (["--states", "0"], ["--times", "1000"]):
         with pytest.raises(SystemExit):

@@ -1,10 +1,22 @@
 """Matrix-free implicit differentiation against the dense solve; Anderson acceleration against the plain ascent."""
 
+import dataclasses
+
 import pytest
 import torch
 from test_argmax import derivative, draw
 
-from pontryagin import CoupledControls, GradientAscent, Implicit, ProjectedNewton, Quadrotor, TrainConfig, solve_argmax
+from pontryagin import (
+    CoupledControls,
+    DoubleIntegrator,
+    GradientAscent,
+    Implicit,
+    ProjectedNewton,
+    Quadrotor,
+    TrainConfig,
+    solve_argmax,
+)
+from pontryagin.controllers import argmax, operators
 from pontryagin.controllers.operators import UNROLLED, solve_blocks
 
 
@@ -119,3 +131,68 @@ def test_matrix_free_training_does_not_compile():
     problem, config = CoupledControls(70), TrainConfig(width=4, gradient="implicit", compile=True)
     with pytest.raises(ValueError, match="matrix-free; expected compile=False"):
         make_step(problem, make_value(problem, config), config)
+
+
+@dataclasses.dataclass(frozen=True)
+class Cosh(DoubleIntegrator):
+    """L = cosh u, one control: its Gram matrix is 1 × 1."""
+
+    def running_cost(self, t, z, u):
+        return torch.cosh(u).sum(-1)
+
+
+@pytest.mark.parametrize("look", [True, False])
+def test_acceleration_does_not_die_out_near_the_solution(monkeypatch, look):
+    """Steps of 1e-10 are accelerated like those of 1, eager and (no look at values) compiled."""
+    if not look:
+        for module in (operators, argmax):
+            monkeypatch.setattr(module, "host_may_look", lambda x: False)
+    p = torch.linspace(-3, 3, 40, dtype=torch.float64).unsqueeze(-1) * torch.ones(2, dtype=torch.float64)
+    found = solve_argmax(
+        Cosh(),
+        0.0,
+        torch.zeros_like(p),
+        p,
+        operator=GradientAscent(0.05, memory=1),
+        max_iterations=400,
+        tolerance=1e-10,
+    )
+    assert found.converged.all() and found.iterations.max() < 30
+
+
+@pytest.mark.parametrize("size", [12, 70])
+def test_one_bad_sample_does_not_stop_the_others(size):
+    """Blocks large enough for eigh, and for conjugate gradients: the rest is solved."""
+    problem = CoupledControls(size)
+    t, z, p = draw(problem, 3, 0.1)
+    exact = derivative(problem, t, z, p, torch.ones_like(p), gradient="implicit")
+    p[1, 0] = float("nan")
+    for operator in (ProjectedNewton(), GradientAscent(0.1)):
+        found = derivative(problem, t, z, p, torch.ones_like(p), gradient="implicit", operator=operator)
+        torch.testing.assert_close(found[[0, 2]], exact[[0, 2]], rtol=1e-4, atol=1e-6)
+
+
+def test_unrolling_searches_once():
+    """As many gradients of H as the iterations need, not twice that."""
+    problem, calls = Quadrotor(), []
+
+    class Counted(Quadrotor):
+        def control_hamiltonian(self, t, z, p):
+            h = super().control_hamiltonian(t, z, p)
+            calls.append(h)
+            return h
+
+    t, z, p = draw(problem, 4, 0.5)
+    p.requires_grad_(True)
+    solve_argmax(Counted(), t, z, p, gradient="unroll")
+    assert len(calls) == 1
+
+
+def test_cg_is_once_differentiable():
+    problem = CoupledControls(6)
+    t, z, p = draw(problem, 2, 0.1)
+    p.requires_grad_(True)
+    u = solve_argmax(problem, t, z, p, gradient=Implicit("cg")).control
+    (first,) = torch.autograd.grad(u.sum(), p, create_graph=True)
+    with pytest.raises(RuntimeError):
+        torch.autograd.grad(first.sum(), p)

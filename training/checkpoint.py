@@ -11,8 +11,9 @@ import torch
 from torch import Tensor
 
 from ..controllers.anchor import Value
+from ..controllers.policy import ImplicitPolicy
 from ..controllers.storage import read_store, write_store
-from ..envs.catalog import class_name
+from ..envs.catalog import class_name, make_problem
 from ..envs.problem import Problem, problem_parameters
 from .config import TrainConfig
 
@@ -122,3 +123,12 @@ def plain_config(config: TrainConfig) -> dict[str, Any]:
 
 def _under(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
     return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
+
+
+def load_policy(checkpoint: str, problem: str | None = None) -> ImplicitPolicy:
+    """A policy on the CPU; ``problem``, a name or ``module:ClassName``, for one of a problem of the user's own.
+
+    Raises:
+        ValueError: if there is none, or it is for another problem.
+    """
+    return ImplicitPolicy.load(checkpoint, device="cpu", problem=None if problem is None else make_problem(problem))

@@ -18,15 +18,14 @@ from ..controllers.policy import ImplicitPolicy
 from ..controllers.reference import Hessian, solve_reference
 from ..controllers.reference_store import FOLDER, find_reference, save_reference
 from ..envs.catalog import PROBLEMS, make_problem
-from ..envs.environment import frames_per_second
 from ..envs.integrate import rollout
-from .checkpoint import History
+from .checkpoint import History, load_policy
 from .compare_cli import compare_command
 from .compare_config import CompareConfig
 from .config import TrainConfig, recipe
 from .diagnose_command import diagnose_command
 from .evaluate import Evaluation, evaluate
-from .film import film, write_film
+from .play import PolicyPath, play_command
 from .plots import history_figure, trajectory_figure
 from .train import train
 
@@ -35,9 +34,6 @@ ProblemName = Annotated[
 ]
 STORED = Path(__file__).resolve().parent.parent / FOLDER
 """References that come with a checkout of the project."""
-PolicyPath = Annotated[
-    str, tyro.conf.Positional, tyro.conf.arg(metavar="CHECKPOINT", help="a folder that train wrote, or a shipped name")
-]
 
 
 def train_command(problem: ProblemName, config: tyro.conf.OmitArgPrefixes[TrainConfig]) -> None:
@@ -63,7 +59,12 @@ def train_command(problem: ProblemName, config: tyro.conf.OmitArgPrefixes[TrainC
 
 
 def evaluate_command(
-    checkpoint: PolicyPath, states: int = 128, seed: int = 0, certificate: bool = False, json: bool = False
+    checkpoint: PolicyPath,
+    states: int = 128,
+    seed: int = 0,
+    problem: str | None = None,
+    certificate: bool = False,
+    json: bool = False,
 ) -> None:
     """Fly a policy from seeded initial states and print what it costs.
 
@@ -73,10 +74,11 @@ def evaluate_command(
         checkpoint: the policy.
         states: how many initial states are drawn from rho_0.
         seed: of the draw.
+        problem: module:ClassName of a policy for a problem of your own.
         certificate: print the residuals of Pontryagin's conditions along the flights, too, in float64.
         json: print JSON instead of a table.
     """
-    policy = ImplicitPolicy.load(checkpoint, device="cpu")
+    policy = load_policy(checkpoint, problem)
     figures = measure(policy, states, seed).summary()
     if certificate:
         policy, z0 = policy.double(), policy.problem.sample_initial_state(states, torch.Generator().manual_seed(seed))
@@ -94,38 +96,9 @@ def evaluate_command(
     Console().print(table)
 
 
-def play_command(
-    checkpoint: PolicyPath, episodes: int = 3, seed: int = 0, out: Path | None = None, width: int = 640
+def plot_command(
+    checkpoint: PolicyPath, out: Path | None = None, states: int = 16, seed: int = 0, problem: str | None = None
 ) -> None:
-    """Watch a policy in a window, or write a film where ``--out`` names one.
-
-    Args:
-        checkpoint: the policy.
-        episodes: episodes from different initial states.
-        seed: of the initial states.
-        out: a .gif or .mp4 to write instead of opening a window.
-        width: of the film, in pixels.
-    """
-    policy = ImplicitPolicy.load(checkpoint, device="cpu")
-    problem = policy.problem
-    states = problem.sample_initial_state(episodes, torch.Generator().manual_seed(seed)).numpy()
-    if out is not None:
-        every = max(1, frames_per_second(problem) // 15)
-        print(write_film(film(problem, policy, states, every), out, frames_per_second(problem) // every, width))
-        return
-    from ..envs.environment import OptimalControlEnv
-
-    environment = OptimalControlEnv(problem, render_mode="human")
-    for state in states:
-        observation, _ = environment.reset(options={"state": state})
-        memory, done = None, False
-        while not done:
-            action, memory = policy.predict(observation, memory)
-            observation, _, done, _, _ = environment.step(action)
-    environment.close()
-
-
-def plot_command(checkpoint: PolicyPath, out: Path | None = None, states: int = 16, seed: int = 0) -> None:
     """Draw paths, controls, states and argmax residual; and the learning curve if the folder has one.
 
     Args:
@@ -133,8 +106,9 @@ def plot_command(checkpoint: PolicyPath, out: Path | None = None, states: int = 
         out: folder for the figures; the current one unless given.
         states: initial states drawn.
         seed: of the draw.
+        problem: module:ClassName of a policy for a problem of your own.
     """
-    policy = ImplicitPolicy.load(checkpoint, device="cpu")
+    policy = load_policy(checkpoint, problem)
     log = Path(checkpoint) / "log.csv"
     history = History(_read_rows(log)) if log.exists() else None
     for path in _plots(policy, history, states, out or Path("."), seed):

@@ -17,7 +17,8 @@ from torch import Tensor
 
 from ..controllers.anchor import Value
 from ..controllers.policy import ImplicitPolicy
-from ..envs.problem import Problem
+from ..envs.catalog import class_name
+from ..envs.problem import Problem, problem_parameters
 from .compare_config import CompareConfig
 from .config import TrainConfig
 from .gradients import (
@@ -27,9 +28,9 @@ from .gradients import (
     line_fit,
     peak_bytes,
     saved_bytes,
-    seconds_by_size,
 )
 from .race import Runner, Tell, race
+from .sizes import seconds_by_size
 from .train import VALIDATION_SEED, make_value
 from .variants import GRADIENTS, KINDS, Samples, Variant, samples_along_flights, steady_step
 
@@ -87,22 +88,39 @@ def compare_gradients(
     Raises:
         ValueError: if a setting makes no sense, or H has no curvature along the flights and no step size is given.
     """
+    if not dataclasses.is_dataclass(problem):
+        raise ValueError(f"{type(problem).__name__} is no dataclass; expected one, so that its steps can be changed")
     asked = config
     base = dataclasses.replace(base, seed=config.seed, out=None, resume=False, minutes=None)
     if config.quick:
-        config = dataclasses.replace(config, budget=1.5, slices=2, states=4, peak_batch=512)
+        config = config.hurried()
         base = dataclasses.replace(base, steps=min(problem.steps, 20), compile=False, refine=0.0, batch=16)
     comparison = Comparison(problem, base, config, config.out / name, tell)
     comparison.folder.mkdir(parents=True, exist_ok=True)
     file = comparison.folder / "compare.json"
-    result: Result = json.loads(file.read_text(encoding="utf-8")) if config.resume and file.exists() else {}
+    about = _about(comparison, name, asked)
+    result = _resumed(file, about) if config.resume and file.exists() else {}
     for part, measure in PARTS.items():
         if part not in result:
             tell(0.0, part)
             result[part] = measure(comparison)
         comparison.step_size = result["pilot"]["step_size"]
-        result["about"] = _about(comparison, name, asked)
+        result["about"] = about
         file.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    return result
+
+
+def _resumed(file: Path, about: Result) -> Result:
+    """What the file has, if it is of the same problem and settings.
+
+    Raises:
+        ValueError: naming what differs.
+    """
+    result: Result = json.loads(file.read_text(encoding="utf-8"))
+    then = result.get("about", {})
+    for key in ("problem", "settings"):
+        if then.get(key) != about[key]:
+            raise ValueError(f"{file} has {key} {then.get(key)}; resume with the same, not {about[key]}")
     return result
 
 
@@ -216,7 +234,9 @@ def _about(c: Comparison, name: str, asked: CompareConfig) -> Result:
     return {
         "command": f"pontryagin compare-gradients {name}{flags}",
         "date": datetime.date.today().isoformat(), "torch": torch.__version__, "threads": torch.get_num_threads(),
-        "machine": platform.machine(), "device": "cuda" if torch.cuda.is_available() else "cpu",
-        "settings": {k: v for k, v in dataclasses.asdict(c.config).items() if k not in ("out", "resume")},
+        "machine": platform.machine(), "device": "cpu",
+        "device_of_peak": "cuda" if torch.cuda.is_available() else "cpu",
+        "problem": {"class": class_name(type(c.problem)), "parameters": problem_parameters(c.problem)},
+        "settings": {k: v for k, v in dataclasses.asdict(asked).items() if k not in ("out", "resume")},
         "compiled": c.base.compile,
     }  # fmt: skip

@@ -39,6 +39,18 @@ class CompareConfig:
         if self.step_size is not None and not self.step_size > 0:
             raise ValueError(f"CompareConfig.step_size is {self.step_size!r}; expected a positive number or None")
 
+    def hurried(self) -> CompareConfig:
+        """This with the sizes of a first look.
+
+        Raises:
+            ValueError: if one of them was given.
+        """
+        quick = {"budget": 1.5, "slices": 2, "states": 4, "peak_batch": 512}
+        for field in dataclasses.fields(self):
+            if field.name in quick and getattr(self, field.name) != field.default:
+                raise ValueError(f"CompareConfig.{field.name} has no effect with quick, which sets its own")
+        return dataclasses.replace(self, **quick)  # type: ignore[arg-type]
+
     @property
     def counts(self) -> tuple[int, ...]:
         """Numbers of iterations at which memory and time are measured."""

@@ -52,9 +52,14 @@ class Example:
 def curvature_at(points: Points) -> Tensor:
     """Eigenvalues of -H_uu at u* on the free controls, ``(N, m)``, NaN in place of those held."""
     h = control_hamiltonian(points.problem, points.t, points.z, points.p)
-    free = in_blocks(points.free, points.blocks)
+    return free_curvature(-h.hessian(points.u), points.free)
+
+
+def free_curvature(curvature: Tensor, free: Tensor) -> Tensor:
+    """Eigenvalues of ``(N, m / b, b, b)`` blocks on the free controls, ``(N, m)``, NaN in place of those held."""
+    free = in_blocks(free, curvature.shape[-3])
     both = free.unsqueeze(-1) & free.unsqueeze(-2)
-    curvature = torch.where(both, -h.hessian(points.u), 0.0)
+    curvature = torch.where(both, curvature, 0.0)
     # Held controls get an eigenvalue above all others: as many come last as there are.
     above = 2 * (1 + curvature.abs().sum((-2, -1), keepdim=True))
     curvature = curvature + torch.diag_embed((~free).to(curvature)) * above

@@ -58,6 +58,11 @@ def diagnose(
     choices: Sequence[Choice] = ("ascent", ProjectedNewton())
     if operator is not None:
         choices = operator if isinstance(operator, Sequence) and not isinstance(operator, str) else (operator,)
+    for choice in choices:
+        if choice != "ascent" and not isinstance(choice, GradientAscent | ProjectedNewton):
+            raise ValueError(f"operator is {choice!r}; expected 'ascent', GradientAscent(..) or ProjectedNewton()")
+    if not choices:
+        raise ValueError("operator names none; expected 'ascent', GradientAscent(..), ProjectedNewton() or several")
     flight = fly(policy, z0)
     sampled = torch.linspace(0, steps - 1, times).round().long()
     points = _points(flight, sampled)
@@ -86,6 +91,11 @@ def choices(operator: Literal["both", "ascent", "newton"], step_size: float | Li
     Raises:
         ValueError: on a step size that is not positive, or one for Newton alone.
     """
+    if operator not in ("both", "ascent", "newton") or (isinstance(step_size, str) and step_size != "auto"):
+        raise ValueError(
+            f"operator={operator!r}, step_size={step_size!r}; "
+            "expected 'both', 'ascent' or 'newton', and 'auto' or a number"
+        )
     ascent: Choice = "ascent" if isinstance(step_size, str) else GradientAscent(step_size)
     if operator == "newton" and ascent != "ascent":
         raise ValueError(f"step_size is {step_size!r}, but operator 'newton' has none; expected 'auto'")

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 import torch
 import tyro
 
-from ..controllers.policy import ImplicitPolicy
+from .checkpoint import load_policy
 from .diagnose import choices, diagnose
 from .diagnose_report import print_diagnosis, record_text, write_diagnosis
 
@@ -25,6 +25,7 @@ def diagnose_command(
     seed: int = 0,
     operator: Literal["both", "ascent", "newton"] = "both",
     step_size: float | Literal["auto"] = "auto",
+    problem: str | None = None,
     out: Path | None = None,
     json: bool = False,
 ) -> None:
@@ -37,12 +38,13 @@ def diagnose_command(
         seed: of the initial states and of the admissible controls at which T is tried.
         operator: the fixed-step ascent of the slides, projected Newton, or both.
         step_size: α of the ascent; auto is the best fixed one for the curvature at u*.
+        problem: module:ClassName of a policy for a problem of your own.
         out: folder for diagnosis.json and diagnosis.png.
         json: print JSON instead of the tables.
     """
     if states < 1:
         raise ValueError(f"states is {states}; expected 1 or more")
-    policy = ImplicitPolicy.load(checkpoint, device="cpu")
+    policy = load_policy(checkpoint, problem)
     z0 = policy.problem.sample_initial_state(states, torch.Generator().manual_seed(seed))
     found = diagnose(policy, z0, choices(operator, step_size), times, seed)
     command = f"pontryagin diagnose {checkpoint} --states {states} --times {times} --seed {seed}"

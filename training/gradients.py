@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import concurrent.futures
+import dataclasses
 import math
 import os
 import statistics
-import sys
 import time
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -16,14 +17,12 @@ import torch
 from torch import Tensor
 
 from ..controllers.anchor import Value
-from ..controllers.implicit import Implicit, LinearSolve
-from ..controllers.operators import GradientAscent, ProjectedNewton
-from ..controllers.value import ValueFunction
-from ..envs.coupled import CoupledControls
+from ..controllers.hamiltonian import DerivedHamiltonian, control_hamiltonian
 from ..envs.problem import Problem
 from .config import TrainConfig
 from .loss import make_step, path_loss
 from .race import cosine, loss_gradient
+from .train import make_value
 from .variants import KINDS, Samples, Variant, exact_config
 
 PROMPT = {"MALLOC_MMAP_THRESHOLD_": "65536", "MALLOC_TRIM_THRESHOLD_": "65536"}
@@ -32,24 +31,52 @@ RESET, STATUS = Path("/proc/self/clear_refs"), Path("/proc/self/status")
 
 
 def saved_bytes(problem: Problem, variant: Variant, samples: Samples, step_size: float) -> int:
-    """Bytes that autograd holds for one argmax over the samples, counted by saved-tensor hooks; exact.
+    """Bytes that autograd holds for one argmax over the samples; exact, and the same on every machine.
 
-    Storages shared by several saved tensors count once; those of t, z and p, which exist anyway, do not.
+    Storages shared by several saved tensors count once; those of t, z and p, which exist anyway, do not. Counted by
+    saved-tensor hooks, of which those still alive when the argmax is done; or, where H is derived by ``torch.func``,
+    which forbids hooks, by a walk through the graph.
     """
-    z, p = samples.z.requires_grad_(), samples.p.requires_grad_()
-    given = {x.untyped_storage().data_ptr() for x in (samples.t, z, p)}
-    storages: dict[int, Any] = {}
+    t, z, p = samples.t.clone(), samples.z.clone().requires_grad_(), samples.p.clone().requires_grad_()
+    packed: list[weakref.ref[_Saved]] = []
 
-    def pack(x: Tensor) -> Tensor:
-        storage = x.untyped_storage()
-        if storage.data_ptr() not in given:
-            storages[storage.data_ptr()] = storage  # held, so that no address is used twice
-        return x
+    def pack(x: Tensor) -> _Saved:
+        saved = _Saved(x.detach())  # an output of a node would keep the node, and the node the output
+        packed.append(weakref.ref(saved))
+        return saved
 
-    with torch.autograd.graph.saved_tensors_hooks(pack, lambda x: x):
-        solution = variant.solve(problem, samples.t, z, p, step_size)
-    del solution
-    return sum(storage.nbytes() for storage in storages.values())
+    if isinstance(control_hamiltonian(problem, t, z, p), DerivedHamiltonian):
+        solution = variant.solve(problem, t, z, p, step_size)
+        held = saved_tensors(solution.control)
+    else:
+        with torch.autograd.graph.saved_tensors_hooks(pack, lambda saved: saved.tensor):
+            control = variant.solve(problem, t, z, p, step_size).control
+        held = [saved.tensor for ref in packed if (saved := ref()) is not None]
+        del control  # until here, so that what it needs was alive
+    storages = {x.untyped_storage().data_ptr(): x.untyped_storage().nbytes() for x in held}
+    return sum(size for address, size in storages.items() if address not in {x.data_ptr() for x in (t, z, p)})
+
+
+class _Saved:
+    """What a saved-tensor hook hands to a node of the graph: it lives as long as the node."""
+
+    def __init__(self, tensor: Tensor) -> None:
+        self.tensor = tensor
+
+
+def saved_tensors(x: Tensor) -> list[Tensor]:
+    """Every tensor that the graph behind ``x`` holds for its backward pass."""
+    found, seen, nodes = [], set(), [x.grad_fn]
+    while nodes:
+        node = nodes.pop()
+        if node is None or node in seen:
+            continue
+        seen.add(node)
+        nodes += [after for after, _ in node.next_functions]
+        kept = [getattr(node, name) for name in dir(node) if name.startswith("_saved_")]
+        kept += list(getattr(node, "saved_tensors", ()))
+        found += [y for group in kept for y in (group if isinstance(group, tuple | list) else (group,))]
+    return [y for y in found if isinstance(y, Tensor) and y.ndim > 0]  # numbers are kept as tensors without a shape
 
 
 def line_fit(counts: tuple[int, ...], found: list[int]) -> dict[str, float | bool]:
@@ -106,30 +133,34 @@ def peak_bytes(problem: Problem, config: TrainConfig, batch: int) -> float:
 def _peak(problem: Problem, config: TrainConfig, batch: int) -> float:
     torch.set_num_threads(1)
     on_gpu = torch.cuda.is_available()
-    value = ValueFunction(problem, max(config.width, 1), config.depth, max(config.rank, 1), seed=0)
+    value = make_value(problem, dataclasses.replace(config, nominal=False, begin_from=None, anchor="none"))
     value = value.to("cuda") if on_gpu else value
     step = make_step(problem, value, config)
     z0 = problem.sample_initial_state(batch, torch.Generator().manual_seed(0)).to(value.scale)
     path_loss(problem, value, step, z0[:1], config).total.backward()
     if on_gpu:
         torch.cuda.reset_peak_memory_stats()
-    elif RESET.exists():
-        RESET.write_text("5")  # Linux forgets the peak of resident memory, which importing has left high
-    before = torch.cuda.memory_allocated() if on_gpu else _resident_peak()
+        before = float(torch.cuda.memory_allocated())
+    elif not _forget_peak():
+        return math.nan
+    else:
+        before = _resident_peak()
     path_loss(problem, value, step, z0, config).total.backward()
     return (float(torch.cuda.max_memory_allocated()) if on_gpu else _resident_peak()) - before
 
 
-def _resident_peak() -> float:
-    if STATUS.exists():
-        line = next(x for x in STATUS.read_text().splitlines() if x.startswith("VmHWM"))
-        return 1024 * float(line.split()[1])
+def _forget_peak() -> bool:
+    """Make the kernel forget the peak of resident memory, which importing has left high; whether it could (Linux)."""
     try:
-        import resource
-    except ImportError:  # Windows
-        return math.nan
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return float(peak if sys.platform == "darwin" else 1024 * peak)
+        RESET.write_text("5")
+    except OSError:
+        return False
+    return True
+
+
+def _resident_peak() -> float:
+    line = next(x for x in STATUS.read_text().splitlines() if x.startswith("VmHWM"))
+    return 1024 * float(line.split()[1])
 
 
 def gradient_errors(
@@ -164,61 +195,3 @@ def iterations_needed(
             "counts": torch.bincount(solution.iterations.long()).tolist(),
         })  # fmt: skip
     return rows
-
-
-SMALL = 32
-"""Coupled controls up to which Newton takes part in the study of sizes."""
-WAYS = {
-    "unroll + ascent": (False, "unroll"), "implicit, dense": (False, Implicit("dense")),
-    "implicit, cg": (False, Implicit("cg")), "jfb + ascent": (False, "jfb"), "jfb + newton": (True, "jfb"),
-    "unroll + newton": (True, "unroll"),
-}  # fmt: skip
-"""Name -> (search by Newton, else by ascent; how to differentiate)."""
-
-
-def seconds_by_size(sizes: tuple[int, ...], batch: int = 32, iterations: int = 50) -> list[dict[str, Any]]:
-    """Wall time of one argmax on ``CoupledControls(m)`` without and with its derivative, medians of 3.
-
-    The search is the same for all ways that name no Newton, ``iterations`` of ascent, so they differ by the price of
-    the derivative alone. cg's worst relative residual is reported beside it.
-    """
-    rows = []
-    for size in sizes:
-        problem = CoupledControls(size)
-        generator = torch.Generator().manual_seed(0)
-        z = torch.randn(batch, size, generator=generator)
-        p = torch.randn(batch, size, generator=generator) / math.sqrt(size)
-        for name, (newton, gradient) in WAYS.items():
-            if newton and size > SMALL:
-                continue  # a derived dense Hessian in every iteration: minutes
-            operator = ProjectedNewton() if newton else GradientAscent(0.1)
-            solves: list[LinearSolve] = []
-            if isinstance(gradient, Implicit) and gradient.solver == "cg":
-                gradient = Implicit("cg", on_solve=solves.append)
-            times = _price(problem, z, p, operator, gradient, 8 if newton else iterations)
-            rows.append({
-                "size": size, "way": name, "search_seconds": times[0], "seconds": times[1],
-                "cg_residual": max((float(s.residual.max()) for s in solves), default=None),
-            })  # fmt: skip
-    return rows
-
-
-def _price(
-    problem: Problem, z: Tensor, p: Tensor, operator: Any, gradient: Any, iterations: int
-) -> tuple[float, float]:
-    """Median seconds of the search alone, and of the search with its derivative; the two take turns."""
-    from ..controllers.argmax import solve_argmax
-
-    alone: list[float] = []
-    both: list[float] = []
-    for _ in range(4):
-        for times, tracked in ((alone, False), (both, True)):
-            q = p.clone().requires_grad_(tracked)
-            begin = time.perf_counter()
-            u = solve_argmax(
-                problem, 0.0, z, q, operator=operator, gradient=gradient, max_iterations=iterations, tolerance=0
-            ).control
-            if tracked:
-                torch.autograd.grad(u.sum(), q)
-            times.append(time.perf_counter() - begin)
-    return statistics.median(alone[1:]), statistics.median(both[1:])

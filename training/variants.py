@@ -75,17 +75,13 @@ class Samples(NamedTuple):
     def curvature(self, problem: Problem) -> Tensor:
         """Eigenvalues of -H_uu on the free controls, block by block, flat: what the rate of an ascent depends on."""
         from ..controllers.hamiltonian import control_hamiltonian
-        from ..controllers.operators import held, in_blocks
+        from ..controllers.operators import held
+        from .contraction import free_curvature
 
         h = control_hamiltonian(problem, self.t, self.z, self.p)
-        hessian = -h.hessian(self.u)
         free = ~held(self.u, h.gradient(self.u), problem.control_bounds(self.z))
-        mask = in_blocks(free, hessian.shape[-3])
-        both = (mask.unsqueeze(-1) & mask.unsqueeze(-2)).to(hessian.dtype)
-        # Held controls decouple and get the eigenvalue nan, which is then left out.
-        apart = torch.diag_embed((~mask).to(hessian.dtype))
-        values = torch.linalg.eigvalsh(hessian * both + 1e30 * apart)
-        return values[values < 1e29]
+        values = free_curvature(-h.hessian(self.u), free)
+        return values[values.isfinite()]
 
 
 @torch.no_grad()

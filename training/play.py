@@ -1,0 +1,52 @@
+"""The command ``pontryagin play``: a policy in a window, or on film."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import torch
+import tyro
+
+from ..envs.environment import OptimalControlEnv, frames_per_second
+from .checkpoint import load_policy
+from .film import film, write_film
+
+PolicyPath = Annotated[
+    str, tyro.conf.Positional, tyro.conf.arg(metavar="CHECKPOINT", help="a folder that train wrote, or a shipped name")
+]
+
+
+def play_command(
+    checkpoint: PolicyPath,
+    episodes: int = 3,
+    seed: int = 0,
+    problem: str | None = None,
+    out: Path | None = None,
+    width: int = 640,
+) -> None:
+    """Watch a policy in a window, or write a film where ``--out`` names one.
+
+    Args:
+        checkpoint: the policy.
+        episodes: episodes from different initial states.
+        seed: of the initial states.
+        problem: module:ClassName of a policy for a problem of your own.
+        out: a .gif or .mp4 to write instead of opening a window.
+        width: of the film, in pixels.
+    """
+    policy = load_policy(checkpoint, problem)
+    flown = policy.problem
+    states = flown.sample_initial_state(episodes, torch.Generator().manual_seed(seed)).numpy()
+    if out is not None:
+        every = max(1, frames_per_second(flown) // 15)
+        print(write_film(film(flown, policy, states, every), out, frames_per_second(flown) // every, width))
+        return
+    environment = OptimalControlEnv(flown, render_mode="human")
+    for state in states:
+        observation, _ = environment.reset(options={"state": state})
+        memory, done = None, False
+        while not done:
+            action, memory = policy.predict(observation, memory)
+            observation, _, done, _, _ = environment.step(action)
+    environment.close()
