@@ -217,6 +217,7 @@ def test_refusals(change):
         CompareConfig(**change)
 
 
+@pytest.mark.slow
 def test_the_quick_command_on_a_problem_without_closed_forms(tmp_path, capsys):
     main(["compare-gradients", "double_integrator", "--quick", "--out", str(tmp_path)])
     assert "do not depend on the iterations" in capsys.readouterr().out
