@@ -60,18 +60,33 @@ class ControllerPolicy:
         Raises:
             ValueError: on a wrong shape, or values that are not finite (naming the first bad sample).
         """
-        array = np.asarray(observation, dtype=np.float32)
-        width, m = self.problem.state_dim + 1, self.problem.control_dim
-        if array.shape[-1:] != (width,) or array.ndim not in (1, 2):
-            name = type(self.problem).__name__
-            raise ValueError(f"observation has shape {array.shape}; {name} gives ({width},) or (B, {width})")
-        rows = array.reshape(-1, width)
-        if not np.isfinite(rows).all():
-            bad = int(np.argwhere(~np.isfinite(rows))[0][0])
-            raise ValueError(f"observation is not finite; the first bad sample has index {bad}")
+        rows = observed_rows(self.problem, observation)
         with torch.no_grad():
             batch = torch.from_numpy(rows).to(self.device, self.dtype)
             u = self.controller(batch[:, -1], batch[:, :-1])
-            low, high = self.problem.control_bounds(u)
-            action = (2 * (u - low) / (high - low) - 1).clamp(-1.0, 1.0)
-        return action.cpu().numpy().astype(np.float32).reshape(*array.shape[:-1], m), state
+        return actions(self.problem, u, np.asarray(observation).shape), state
+
+
+def observed_rows(problem: Problem, observation: object) -> np.ndarray:
+    """One observation ``(n + 1,)`` or a batch of them as ``(B, n + 1)`` float32.
+
+    Raises:
+        ValueError: on a wrong shape, or values that are not finite (naming the first bad sample).
+    """
+    array = np.asarray(observation, dtype=np.float32)
+    width = problem.state_dim + 1
+    if array.shape[-1:] != (width,) or array.ndim not in (1, 2):
+        name = type(problem).__name__
+        raise ValueError(f"observation has shape {array.shape}; {name} gives ({width},) or (B, {width})")
+    rows = array.reshape(-1, width)
+    if not np.isfinite(rows).all():
+        bad = int(np.argwhere(~np.isfinite(rows))[0][0])
+        raise ValueError(f"observation is not finite; the first bad sample has index {bad}")
+    return rows
+
+
+def actions(problem: Problem, u: Tensor, observed: tuple[int, ...]) -> np.ndarray:
+    """Controls ``(B, m)`` as float32 actions in [-1, 1], shaped for observations of shape ``observed``."""
+    low, high = problem.control_bounds(u)
+    action = (2 * (u - low) / (high - low) - 1).clamp(-1.0, 1.0)
+    return action.cpu().numpy().astype(np.float32).reshape(*observed[:-1], problem.control_dim)

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from ..envs.catalog import class_name, problem_class
 from ..envs.problem import Problem, problem_parameters
+from .adapter import actions, observed_rows
 from .anchor import Value, restore_value, restored_tensors, stored_tensors
 from .argmax import Solution, Starts, solve_argmax
 from .hamiltonian import control_hamiltonian
@@ -83,15 +84,7 @@ class ImplicitPolicy(nn.Module):
         Raises:
             ValueError: on a wrong shape, or values that are not finite (naming the first bad sample).
         """
-        array = np.asarray(observation, dtype=np.float32)
-        width, m = self.problem.state_dim + 1, self.problem.control_dim
-        if array.shape[-1:] != (width,) or array.ndim not in (1, 2):
-            name = type(self.problem).__name__
-            raise ValueError(f"observation has shape {array.shape}; {name} gives ({width},) or (B, {width})")
-        rows = array.reshape(-1, width)
-        if not np.isfinite(rows).all():
-            bad = int(np.argwhere(~np.isfinite(rows))[0][0])
-            raise ValueError(f"observation is not finite; the first bad sample has index {bad}")
+        rows = observed_rows(self.problem, observation)
         device = self.value.scale.device
         with torch.inference_mode():
             batch = torch.from_numpy(rows).to(device, self.value.scale.dtype)
@@ -99,10 +92,8 @@ class ImplicitPolicy(nn.Module):
             start = None if state is None else torch.as_tensor(state[0], dtype=z.dtype, device=device)
             begins = None if episode_start is None else torch.as_tensor(episode_start, dtype=torch.bool, device=device)
             solution = self.solve(t, z, start, begins)
-            low, high = self.problem.control_bounds(z)
-            action = (2 * (solution.control - low) / (high - low) - 1).clamp(-1.0, 1.0)
-        actions = action.cpu().numpy().astype(np.float32).reshape(*array.shape[:-1], m)
-        return actions, (solution.control.cpu().numpy(),)
+            action = actions(self.problem, solution.control, np.asarray(observation).shape)
+        return action, (solution.control.cpu().numpy(),)
 
     def save(self, path: str | Path, notes: dict[str, Any] | None = None) -> Path:
         """Write ``path/policy.json`` and its weights, atomically; ``notes`` are plain data (command, figures)."""

@@ -163,6 +163,9 @@ class TrainConfig:
             raise ValueError(f"TrainConfig.refine is {self.refine!r}; expected a share in [0, 1]")
         if not 0 <= self.warmup < 1:
             raise ValueError(f"TrainConfig.warmup is {self.warmup!r}; expected a share in [0, 1)")
+        self._check_choices()
+
+    def _check_choices(self) -> None:
         if self.anchor not in get_args(Anchor):
             raise ValueError(f"TrainConfig.anchor is {self.anchor!r}; expected one of {get_args(Anchor)}")
         if self.blend not in get_args(Blend):

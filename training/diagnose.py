@@ -55,14 +55,7 @@ def diagnose(
         raise ValueError(f"times is {times!r}; expected 1 to {steps}, the steps of {type(policy.problem).__name__}")
     if len(z0) < 1:
         raise ValueError("z0 holds no state; expected one or more")
-    choices: Sequence[Choice] = ("ascent", ProjectedNewton())
-    if operator is not None:
-        choices = operator if isinstance(operator, Sequence) and not isinstance(operator, str) else (operator,)
-    for choice in choices:
-        if choice != "ascent" and not isinstance(choice, GradientAscent | ProjectedNewton):
-            raise ValueError(f"operator is {choice!r}; expected 'ascent', GradientAscent(..) or ProjectedNewton()")
-    if not choices:
-        raise ValueError("operator names none; expected 'ascent', GradientAscent(..), ProjectedNewton() or several")
+    choices = _asked(operator)
     flight = fly(policy, z0)
     sampled = torch.linspace(0, steps - 1, times).round().long()
     points = _points(flight, sampled)
@@ -83,6 +76,18 @@ def diagnose(
         terminal=(flight.value(flight.problem.horizon, flight.end) - flight.problem.terminal_cost(flight.end)).detach(),
         gradient=exact.gradient, variance=_variance(exact.gradient, exact.gradient), operators=tuple(parts),
     )  # fmt: skip
+
+
+def _asked(operator: Choice | Sequence[Choice] | None) -> Sequence[Choice]:
+    chosen: Sequence[Choice] = ("ascent", ProjectedNewton())
+    if operator is not None:
+        chosen = operator if isinstance(operator, Sequence) and not isinstance(operator, str) else (operator,)
+    for choice in chosen:
+        if choice != "ascent" and not isinstance(choice, GradientAscent | ProjectedNewton):
+            raise ValueError(f"operator is {choice!r}; expected 'ascent', GradientAscent(..) or ProjectedNewton()")
+    if not chosen:
+        raise ValueError("operator names none; expected 'ascent', GradientAscent(..), ProjectedNewton() or several")
+    return chosen
 
 
 def choices(operator: Literal["both", "ascent", "newton"], step_size: float | Literal["auto"]) -> list[Choice]:

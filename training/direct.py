@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
-import time
 from typing import cast
 
 import torch
@@ -13,13 +11,12 @@ from torch import Tensor
 from ..controllers.direct import DirectPolicy
 from ..controllers.value import ValueFunction
 from ..envs.compiling import compiled
-from ..envs.integrate import advance, rollout
+from ..envs.integrate import advance
 from ..envs.problem import Problem, check_state
-from .checkpoint import History, Progress, plain_config, read_checkpoint, write_checkpoint
+from .checkpoint import History, plain_config, read_checkpoint
 from .config import TrainConfig
-from .loss import Loss, Step, StepFunction
-from .report import Report
-from .train import VALIDATION_SEED, _roll_back, _share, begin, iterate
+from .loss import Step, StepFunction
+from .train import VALIDATION_SEED, begin, descend
 
 __all__ = ["DirectPolicy", "make_direct_step", "train_direct"]
 
@@ -53,7 +50,7 @@ def train_direct(problem: Problem, config: TrainConfig | None = None) -> tuple[D
         if config.resume:
             read_checkpoint(config.out, problem, config, progress)
         (config.out / "config.json").write_text(json.dumps(plain_config(config), indent=2) + "\n", encoding="utf-8")
-    _descend(problem, config, progress, policy, validation)
+    descend(problem, config, progress, validation, make_direct_step(problem, policy, config), policy)
     policy.load_state_dict(progress.best)
     if config.out is not None:
         settings = {k: v for k, v in plain_config(config).items() if k not in ("out", "resume", "device")}
@@ -70,59 +67,3 @@ def make_direct_step(problem: Problem, policy: DirectPolicy, config: TrainConfig
         return Step(after, cost, nothing, nothing)
 
     return compiled(step, policy.scale.device) if config.compile else step
-
-
-def _descend(
-    problem: Problem, config: TrainConfig, progress: Progress, policy: DirectPolicy, validation: Tensor
-) -> None:
-    """The loop: draw, descend, now and then validate and save."""
-    coarse = problem if config.steps is None else dataclasses.replace(problem, steps=config.steps)  # type: ignore[type-var]
-    step = make_direct_step(problem, policy, config)
-    before = progress.seconds
-    started = saved = time.monotonic()
-    warm = not config.compile
-    with Report(config.out, progress.history.rows) as report:
-        while (share := _share(progress, config)) < 1:
-            course = problem if share >= 1 - config.refine else coarse
-            loss, size = iterate(course, config, progress, step, share, validation.device)
-            if not warm:  # the first call compiles, and is not counted
-                warm, started = True, time.monotonic()
-            progress.seconds = before + time.monotonic() - started
-            share = _share(progress, config)
-            report.update(share, progress.iteration, float(loss.cost), float(loss.terminal_error), 0.0)
-            if progress.iteration % config.validate_every == 0 or share >= 1:
-                report.validated(_validate(problem, config, progress, policy, loss, size, validation), share)
-            if config.out is not None and (time.monotonic() - saved > config.checkpoint_seconds or share >= 1):
-                write_checkpoint(config.out, problem, config, progress)
-                saved = time.monotonic()
-
-
-@torch.no_grad()
-def _validate(
-    problem: Problem, config: TrainConfig, progress: Progress, policy: DirectPolicy, loss: Loss, size: float,
-    validation: Tensor,
-) -> dict[str, float]:  # fmt: skip
-    """Cost on the fixed states with the problem's own number of steps; keeps the best weights."""
-    path = rollout(problem, policy, validation)
-    cost = float(path.cost.mean())
-    row = {
-        "iteration": float(progress.iteration),
-        "seconds": progress.seconds,
-        "cost": float(loss.cost),
-        "validation_cost": cost,
-        "terminal_error": float(problem.terminal_error(path.z[-1]).mean()),
-        "residual": 0.0,
-        "gradient_norm": size,
-        "learning_rate": progress.optimizer.param_groups[0]["lr"],
-        "skipped": float(progress.skipped),
-        "rollbacks": float(progress.rollbacks),
-    }
-    progress.history.rows.append(row)
-    if cost < progress.best_cost:
-        progress.best_cost = cost
-        progress.best = {k: v.clone() for k, v in policy.state_dict().items()}
-    elif config.rollback is not None and not cost - progress.best_cost <= (config.rollback - 1) * abs(
-        progress.best_cost
-    ):
-        _roll_back(config, progress)
-    return row

@@ -14,7 +14,7 @@ from torch import Tensor
 from ..controllers.anchor import AnchoredValue, Value
 from ..controllers.policy import ImplicitPolicy
 from ..controllers.value import ValueFunction
-from ..envs.integrate import rollout
+from ..envs.integrate import Controller, rollout
 from ..envs.problem import Problem, check_state
 from .anchoring import anchored
 from .checkpoint import History, Progress, plain_config, read_checkpoint, write_checkpoint
@@ -51,9 +51,9 @@ def train(problem: Problem, config: TrainConfig | None = None) -> tuple[Implicit
         (config.out / "config.json").write_text(json.dumps(plain_config(config), indent=2) + "\n", encoding="utf-8")
     if config.anchor != "none" and not progress.iteration:
         _validate_start(problem, config, progress, validation)
-    _descend(problem, config, progress, validation)
-    progress.value.load_state_dict(progress.best)
     policy = make_policy(problem, progress.value, config)
+    descend(problem, config, progress, validation, make_step(problem, progress.value, config), policy)
+    progress.value.load_state_dict(progress.best)
     if config.out is not None:
         settings = {k: v for k, v in plain_config(config).items() if k not in ("out", "resume", "device")}
         policy.save(config.out, {"training": settings, "best": progress.history.best})
@@ -89,10 +89,16 @@ def begin(problem: Problem, config: TrainConfig, device: torch.device, value: Va
     return Progress(value, optimizer, torch.Generator().manual_seed(config.seed), History(), best)
 
 
-def _descend(problem: Problem, config: TrainConfig, progress: Progress, validation: Tensor) -> None:
-    """The loop: draw, descend, now and then validate and save."""
+def descend(
+    problem: Problem,
+    config: TrainConfig,
+    progress: Progress,
+    validation: Tensor,
+    step: StepFunction,
+    policy: Controller,
+) -> None:
+    """The loop: draw, descend by ``step``, now and then validate ``policy``, which has the same weights, and save."""
     coarse = problem if config.steps is None else dataclasses.replace(problem, steps=config.steps)  # type: ignore[type-var]
-    step = make_step(problem, progress.value, config)
     before = progress.seconds
     started = saved = time.monotonic()
     compiled = False
@@ -106,7 +112,7 @@ def _descend(problem: Problem, config: TrainConfig, progress: Progress, validati
             share = _share(progress, config)
             report.update(share, progress.iteration, float(loss.cost), float(loss.terminal_error), float(loss.residual))
             if progress.iteration % config.validate_every == 0 or share >= 1:
-                report.validated(_validate(problem, config, progress, loss, size, validation), share)
+                report.validated(_validate(problem, config, progress, loss, size, validation, policy), share)
             if config.out is not None and (time.monotonic() - saved > config.checkpoint_seconds or share >= 1):
                 write_checkpoint(config.out, problem, config, progress)
                 saved = time.monotonic()
@@ -143,10 +149,11 @@ def _validate_start(problem: Problem, config: TrainConfig, progress: Progress, v
 
 @torch.no_grad()
 def _validate(
-    problem: Problem, config: TrainConfig, progress: Progress, loss: Loss, size: float, validation: Tensor
-) -> dict[str, float]:
+    problem: Problem, config: TrainConfig, progress: Progress, loss: Loss, size: float, validation: Tensor,
+    policy: Controller | None = None,
+) -> dict[str, float]:  # fmt: skip
     """Cost on the fixed states with the problem's own number of steps; keeps the best weights."""
-    path = rollout(problem, make_policy(problem, progress.value, config), validation)
+    path = rollout(problem, policy or make_policy(problem, progress.value, config), validation)
     cost = float(path.cost.mean())
     row = {
         "iteration": float(progress.iteration),
