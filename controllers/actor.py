@@ -1,0 +1,119 @@
+"""The actor of a reinforcement-learning agent as a controller of its own: weights and normalisation, no library."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal, TypeAlias
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from ..envs.boundary import to_control
+from ..envs.catalog import class_name
+from ..envs.problem import Problem, problem_parameters
+from .adapter import ControllerPolicy
+from .policy import _recorded_problem
+from .storage import read_store, write_store
+
+Activation: TypeAlias = Literal["tanh", "relu"]
+CLIP = 10.0
+"""Bound of a normalised observation, as in Stable-Baselines3's ``VecNormalize``."""
+
+
+class ActorPolicy(nn.Module):
+    """The mean action of a Gaussian actor, without its noise:
+
+        u(t, z) = low + (clip(N(s)) + 1)/2 (high - low),   s = clip(((z, t) - mean) / std, ±10)
+
+    N is a network of linear layers with one activation between them; ``squashed`` puts a tanh on its output.
+
+    Args:
+        problem: what is controlled.
+        layers: ``(weight, bias)`` of each linear layer, the last one's with ``control_dim`` rows.
+        mean, std: ``(n + 1,)`` of the observations (z, t).
+        activation: between the layers.
+        squashed: whether the output passes through tanh.
+
+    Raises:
+        ValueError: if the layers do not lead from n + 1 inputs to m outputs, or another activation is asked for.
+    """
+
+    def __init__(
+        self,
+        problem: Problem,
+        layers: Sequence[tuple[Tensor, Tensor]],
+        mean: Tensor,
+        std: Tensor,
+        activation: Activation = "tanh",
+        squashed: bool = False,
+    ) -> None:
+        super().__init__()
+        inputs, outputs = problem.state_dim + 1, problem.control_dim
+        sizes = [tuple(weight.shape) for weight, _ in layers]
+        if not sizes or sizes[0][1] != inputs or sizes[-1][0] != outputs:
+            raise ValueError(f"layers have shapes {sizes}; expected to lead from {inputs} inputs to {outputs} outputs")
+        if activation not in ("tanh", "relu"):
+            raise ValueError(f"activation is {activation!r}; expected 'tanh' or 'relu'")
+        self.problem, self.activation, self.squashed = problem, activation, squashed
+        self.weights = nn.ParameterList(nn.Parameter(weight.detach().clone()) for weight, _ in layers)
+        self.biases = nn.ParameterList(nn.Parameter(bias.detach().clone()) for _, bias in layers)
+        bound = torch.as_tensor(problem.state_bound, dtype=mean.dtype).expand(problem.state_dim)
+        for name, table in {"mean": mean, "std": std, "bound": bound}.items():
+            self.register_buffer(name, table.detach().clone())
+        self.mean: Tensor
+        self.std: Tensor
+        self.bound: Tensor
+
+    def forward(self, t: Tensor | float, z: Tensor) -> Tensor:
+        """u(t, z), ``(B, m)``; t is ``()`` or ``(B,)``: a controller for ``rollout``."""
+        kind = self.mean.dtype
+        time = torch.as_tensor(t, dtype=kind, device=z.device).expand(len(z)).unsqueeze(-1)
+        seen = torch.cat([z.to(kind).clamp(-self.bound, self.bound), time], -1)
+        a = ((seen - self.mean) / self.std).clamp(-CLIP, CLIP)
+        *hidden, last = zip(self.weights, self.biases, strict=True)
+        for weight, bias in hidden:
+            a = nn.functional.linear(a, weight, bias)
+            a = torch.tanh(a) if self.activation == "tanh" else torch.relu(a)
+        a = nn.functional.linear(a, *last)
+        return to_control(self.problem, torch.tanh(a) if self.squashed else a).to(z.dtype)
+
+    def predict(
+        self,
+        observation: np.ndarray | dict[str, np.ndarray],
+        state: tuple[np.ndarray, ...] | None = None,
+        episode_start: np.ndarray | None = None,
+        deterministic: bool = True,
+    ) -> tuple[np.ndarray, tuple[np.ndarray, ...] | None]:
+        """Stable-Baselines3's ``predict``; see ``ControllerPolicy``."""
+        return ControllerPolicy(self.problem, self).predict(observation, state, episode_start, deterministic)
+
+    def save(self, path: str | Path, notes: dict[str, Any] | None = None) -> Path:
+        """Write ``path/policy.json`` and its weights, atomically; ``notes`` are plain data (command, figures)."""
+        import pontryagin
+
+        record = {
+            "kind": "ActorPolicy",
+            "versions": {"pontryagin": pontryagin.__version__, "torch": torch.__version__},
+            "problem": {"class": class_name(type(self.problem)), "parameters": problem_parameters(self.problem)},
+            "network": {"layers": len(self.weights), "activation": self.activation, "squashed": self.squashed},
+            "notes": notes or {},
+        }
+        write_store(path, "policy", dict(self.state_dict()), record)
+        return Path(path)
+
+    @classmethod
+    def load(cls, path: str | Path, problem: Problem | None = None) -> ActorPolicy:
+        """A policy on the CPU from a folder that ``save`` wrote; ``problem`` as in ``ImplicitPolicy.load``.
+
+        Raises:
+            ValueError: if nothing is there, or it is cut short, edited, of another kind or for another problem.
+        """
+        tensors, record = read_store(path, "policy")
+        if record.get("kind") != "ActorPolicy":
+            raise ValueError(f"{path} holds a {record.get('kind')!r}; expected an ActorPolicy")
+        problem = _recorded_problem(record["problem"], problem, Path(path))
+        network = record["network"]
+        layers = [(tensors[f"weights.{k}"], tensors[f"biases.{k}"]) for k in range(network["layers"])]
+        return cls(problem, layers, tensors["mean"], tensors["std"], network["activation"], network["squashed"])

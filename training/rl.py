@@ -1,0 +1,236 @@
+"""PPO and SAC of Stable-Baselines3 on the batched environment, within a budget of wall time."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..controllers.actor import ActorPolicy
+from ..controllers.equilibrium import find_equilibrium
+from ..envs.boundary import to_action
+from ..envs.integrate import rollout
+from ..envs.problem import Problem
+from ..envs.sb3 import as_sb3
+from ..envs.vector import OptimalControlVectorEnv
+from .rl_recipes import PPORecipe, RLRecipe, SACRecipe
+from .train import VALIDATION_SEED
+
+if TYPE_CHECKING:
+    from stable_baselines3 import PPO, SAC
+    from stable_baselines3.common.vec_env import VecEnv, VecNormalize
+
+Row = dict[str, float]
+Watch = Callable[[Row], bool]
+"""Sees a row of the curve as it is made; False ends the training."""
+REST = 0.8
+"""How far towards a bound the first action may lie with ``start="equilibrium"``."""
+
+
+@dataclasses.dataclass
+class Clock:
+    """The budget of a run in seconds of wall time, all included, from ``started`` on."""
+
+    budget: float
+    started: float = dataclasses.field(default_factory=time.monotonic)
+
+    @property
+    def seconds(self) -> float:
+        """Spent so far."""
+        return time.monotonic() - self.started
+
+    @property
+    def share(self) -> float:
+        """Of the budget, at most 1."""
+        return min(self.seconds / self.budget, 1.0)
+
+
+@dataclasses.dataclass
+class Learned:
+    """The best policy on the validation states, and the curve: rows of seconds, env_steps, validation_cost."""
+
+    policy: ActorPolicy
+    curve: list[Row]
+
+
+def train_rl(
+    problem: Problem,
+    recipe: PPORecipe | SACRecipe,
+    budget: float,
+    seed: int = 0,
+    validations: int = 50,
+    states: int = 128,
+    watch: Watch = lambda row: True,
+) -> Learned:
+    """Train for ``budget`` seconds, everything included, and return the actor that was best on the validation states.
+
+    The states are those on which ``train`` chooses, too. At the end of each ``budget / validations`` seconds the actor is
+    flown from them without its noise; that time is part of the budget, as it is for every other method.
+
+    Raises:
+        ValueError: on a budget that is not positive.
+        ImportError: if Stable-Baselines3 is not installed.
+    """
+    if not budget > 0:
+        raise ValueError(f"budget is {budget!r}; expected a positive number of seconds")
+    clock = Clock(budget)
+    env = make_env(problem, recipe, seed)
+    model = make_model(problem, recipe, env, clock, seed)
+    z0 = problem.sample_initial_state(states, torch.Generator().manual_seed(VALIDATION_SEED))
+    log = _Log(problem, model, env, clock, z0, watch)
+    log.look()
+    model.learn(10**12, callback=_callback(log, budget / validations))
+    log.look()
+    env.close()
+    return Learned(log.best, log.curve)
+
+
+def make_env(problem: Problem, recipe: RLRecipe, seed: int) -> VecNormalize:
+    """The batched environment, shaped if the recipe says so, with observations and rewards normalised."""
+    from stable_baselines3.common.vec_env import VecNormalize
+
+    env = as_sb3(OptimalControlVectorEnv(problem, recipe.num_envs, compile=recipe.compile_env))
+    env.seed(seed * 1_000_003)
+    env = shaped(problem, env) if recipe.shaping else env
+    return VecNormalize(env, gamma=recipe.gamma, clip_reward=recipe.reward_clip)
+
+
+def shaped(problem: Problem, env: VecEnv) -> VecEnv:
+    """Rewards -∫L - (G(z') - G(z)) in place of -∫L and, at the end, -G: their sum is greater by G(z(0))."""
+    from stable_baselines3.common.vec_env import VecEnvWrapper
+
+    class Shaped(VecEnvWrapper):
+        """Adds G(z) before the step, and takes it away again after it, but for the last step, which pays G itself."""
+
+        def reset(self) -> np.ndarray:
+            observation = np.asarray(self.venv.reset())
+            self.before = self.terminal_cost(observation)
+            return observation
+
+        def step_wait(self) -> Any:
+            observation, reward, done, infos = self.venv.step_wait()
+            after = self.terminal_cost(np.asarray(observation))
+            reward = reward + self.before - np.where(done, 0.0, after)
+            self.before = after
+            return observation, reward.astype(np.float32), done, infos
+
+        def terminal_cost(self, observation: np.ndarray) -> np.ndarray:
+            return problem.terminal_cost(torch.from_numpy(observation[:, :-1])).numpy()
+
+    return Shaped(env)
+
+
+def make_model(problem: Problem, recipe: PPORecipe | SACRecipe, env: VecNormalize, clock: Clock, seed: int) -> Any:
+    """PPO or SAC as the recipe says; the learning rate follows the clock."""
+    from stable_baselines3 import PPO, SAC
+
+    def pace(_: float) -> float:
+        return recipe.learning_rate * (1 - (1 - recipe.final_share) * clock.share)
+
+    kinds = {"tanh": torch.nn.Tanh, "relu": torch.nn.ReLU}
+    network: dict[str, Any] = {"net_arch": [recipe.width, recipe.width], "activation_fn": kinds[recipe.activation]}
+    if isinstance(recipe, PPORecipe):
+        model: PPO | SAC = PPO(
+            "MlpPolicy", env, learning_rate=pace, n_steps=recipe.n_steps,
+            batch_size=recipe.num_envs * recipe.n_steps // recipe.minibatches, n_epochs=recipe.epochs,
+            gamma=recipe.gamma, gae_lambda=recipe.gae_lambda, clip_range=recipe.clip_range, ent_coef=0.0,
+            target_kl=recipe.target_kl, policy_kwargs={**network, "log_std_init": recipe.log_std}, seed=seed,
+            device="cpu",
+        )  # fmt: skip
+        head = model.policy.action_net
+    else:
+        model = SAC(
+            "MlpPolicy", env, learning_rate=pace, buffer_size=recipe.buffer, learning_starts=recipe.learning_starts,
+            batch_size=recipe.batch, tau=recipe.tau, gamma=recipe.gamma, train_freq=1,
+            gradient_steps=recipe.gradient_steps, ent_coef=f"auto_{recipe.initial_entropy}",
+            target_entropy=-recipe.target_entropy_scale * problem.control_dim, policy_kwargs=network, seed=seed,
+            device="cpu",
+        )  # fmt: skip
+        head = model.policy.actor.mu
+    if recipe.start == "equilibrium":
+        _, u = find_equilibrium(problem)
+        rest = to_action(problem, u.float()).clamp(-REST, REST)
+        with torch.no_grad():
+            head.bias.copy_(rest if isinstance(recipe, PPORecipe) else torch.atanh(rest))
+            head.weight.mul_(1.0 if isinstance(recipe, PPORecipe) else 0.1)  # PPO begins with a gain of 0.01
+    return model
+
+
+def actor_policy(problem: Problem, model: PPO | SAC, env: VecNormalize | None) -> ActorPolicy:
+    """The actor of an SB3 model, with the normalisation of its observations, as a controller of its own.
+
+    Raises:
+        ValueError: if its network is not one of linear layers with tanh or relu between them.
+    """
+    policy: Any = model.policy
+    ppo = hasattr(policy, "action_net")
+    body = policy.mlp_extractor.policy_net if ppo else policy.actor.latent_pi
+    layers, kinds = [], set()
+    for part in [*body, policy.action_net if ppo else policy.actor.mu]:
+        if isinstance(part, torch.nn.Linear):
+            layers.append((part.weight, part.bias))
+        else:
+            kinds.add(type(part))
+    names: dict[type, Any] = {torch.nn.Tanh: "tanh", torch.nn.ReLU: "relu"}
+    if len(kinds) > 1 or not kinds <= set(names):
+        raise ValueError(f"the actor has layers of {sorted(k.__name__ for k in kinds)}; expected Tanh or ReLU")
+    mean, std = torch.zeros(problem.state_dim + 1), torch.ones(problem.state_dim + 1)
+    if env is not None:
+        statistics: Any = env.obs_rms
+        mean = torch.from_numpy(statistics.mean).float()
+        std = torch.from_numpy(np.sqrt(statistics.var + env.epsilon)).float()
+    kind = names[kinds.pop()] if kinds else "tanh"
+    return ActorPolicy(problem, layers, mean, std, kind, squashed=not ppo)
+
+
+class _Log:
+    """Flies the present actor from the validation states; remembers the curve and the best."""
+
+    def __init__(
+        self, problem: Problem, model: Any, env: VecNormalize, clock: Clock, z0: Tensor, watch: Watch
+    ) -> None:
+        self.problem, self.model, self.env, self.clock, self.z0, self.watch = problem, model, env, clock, z0, watch
+        self.curve: list[Row] = []
+        self.best, self.best_cost = actor_policy(problem, model, env), math.inf
+
+    def look(self) -> bool:
+        """Add a row; whether to go on."""
+        actor = actor_policy(self.problem, self.model, self.env)
+        with torch.no_grad():
+            cost = float(rollout(self.problem, actor, self.z0).cost.mean())
+        row = {
+            "seconds": self.clock.seconds, "env_steps": float(self.model.num_timesteps),
+            "validation_cost": cost if math.isfinite(cost) else math.inf,
+        }  # fmt: skip
+        self.curve.append(row)
+        if cost < self.best_cost:
+            self.best, self.best_cost = actor, cost
+        return self.watch(row)
+
+
+def _callback(log: _Log, interval: float) -> Any:
+    from stable_baselines3.common.callbacks import BaseCallback
+
+    class Validate(BaseCallback):
+        """Looks at the clock at every step, at the cost now and then."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.last = log.clock.seconds
+
+        def _on_step(self) -> bool:
+            now = log.clock.seconds
+            if now >= log.clock.budget:
+                return False
+            if now - self.last < interval:
+                return True
+            self.last = now
+            return log.look()
+
+    return Validate()

@@ -1,0 +1,93 @@
+"""How PPO and SAC are trained on each problem: plain dataclasses, the result of ``pontryagin tune``."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Literal, TypeAlias
+
+Algorithm: TypeAlias = Literal["ppo", "sac"]
+
+
+@dataclasses.dataclass(frozen=True)
+class RLRecipe:
+    """What PPO and SAC share. The learning rate falls linearly to ``final_share`` of itself over the budget."""
+
+    num_envs: int = 256
+    """Copies of the environment that are stepped as one batch."""
+    gamma: float = 0.999
+    """Discount. The problem has a finite horizon and no discount: 1 is the true objective."""
+    learning_rate: float = 1e-3
+    """Of Adam, at the beginning."""
+    final_share: float = 0.02
+    """Learning rate at the end of the budget, relative to the first."""
+    width: int = 64
+    """Units of each of the two hidden layers, of the actor and of the critic."""
+    activation: Literal["tanh", "relu"] = "tanh"
+    """Between the layers."""
+    start: Literal["middle", "equilibrium"] = "equilibrium"
+    """The control that an untrained actor gives: the middle of the box, or what holds the target, as for the LQR."""
+    reward_clip: float = 10.0
+    """Largest normalised reward."""
+    shaping: bool = True
+    """Pay G as it changes, -(G(z') - G(z)) at each step, instead of -G(z(T)) at the end: potential-based shaping (Ng,
+    Harada and Russell 1999), which adds G(z(0)) to the return, a number that no action changes."""
+    compile_env: bool = False
+    """Compile the step of the environment: about 20 s of the budget, a faster step after."""
+
+    def __post_init__(self) -> None:
+        for name in ("num_envs", "learning_rate", "final_share", "width", "reward_clip"):
+            if not getattr(self, name) > 0:
+                raise ValueError(f"{type(self).__name__}.{name} is {getattr(self, name)!r}; expected a positive number")
+        if not 0 < self.gamma <= 1:
+            raise ValueError(f"{type(self).__name__}.gamma is {self.gamma!r}; expected a discount in (0, 1]")
+
+
+@dataclasses.dataclass(frozen=True)
+class PPORecipe(RLRecipe):
+    """PPO of Stable-Baselines3."""
+
+    n_steps: int = 32
+    """Steps of each copy between two updates."""
+    minibatches: int = 8
+    """Parts into which those samples are cut, in each epoch."""
+    epochs: int = 10
+    """Passes over them."""
+    gae_lambda: float = 0.98
+    """λ of the generalised advantage estimate."""
+    clip_range: float = 0.2
+    """Of the ratio of probabilities."""
+    log_std: float = -1.0
+    """Logarithm of the initial standard deviation of the actions, which reach from -1 to 1."""
+    target_kl: float | None = None
+    """Divergence at which the passes of an update end early."""
+
+
+@dataclasses.dataclass(frozen=True)
+class SACRecipe(RLRecipe):
+    """SAC of Stable-Baselines3."""
+
+    num_envs: int = 16
+    activation: Literal["tanh", "relu"] = "relu"
+    width: int = 128
+    gradient_steps: int = 8
+    """Updates after each step of the batch of copies."""
+    batch: int = 256
+    """Transitions of an update."""
+    buffer: int = 1_000_000
+    """Transitions that are kept."""
+    learning_starts: int = 10_000
+    """Transitions with random actions at the beginning."""
+    tau: float = 0.005
+    """Share by which the target network follows."""
+    initial_entropy: float = 0.1
+    """First value of the entropy coefficient, which is then learnt."""
+    target_entropy_scale: float = 1.0
+    """Entropy aimed at, in multiples of -m."""
+
+
+RECIPES: dict[tuple[str, Algorithm], PPORecipe | SACRecipe] = {}
+
+
+def rl_recipe(problem: str, algorithm: Algorithm) -> PPORecipe | SACRecipe:
+    """The tuned recipe of a shipped problem; the plain defaults for any other."""
+    return RECIPES.get((problem, algorithm), PPORecipe() if algorithm == "ppo" else SACRecipe())
