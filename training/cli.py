@@ -1,4 +1,4 @@
-"""The command line: ``pontryagin train | evaluate | diagnose | compare-gradients | play | plot | reference``."""
+"""The command line: ``pontryagin train | evaluate | benchmark | tune | diagnose | compare-gradients | play | ..``."""
 
 from __future__ import annotations
 
@@ -19,6 +19,8 @@ from ..controllers.reference import Hessian, solve_reference
 from ..controllers.reference_store import FOLDER, find_reference, save_reference
 from ..envs.catalog import PROBLEMS, make_problem
 from ..envs.integrate import rollout
+from .benchmark_command import benchmark_command, tune_command
+from .benchmark_config import BenchmarkConfig
 from .checkpoint import History, load_policy
 from .compare_cli import compare_command
 from .compare_config import CompareConfig
@@ -28,6 +30,7 @@ from .evaluate import Evaluation, evaluate
 from .play import PolicyPath, play_command
 from .plots import history_figure, trajectory_figure
 from .train import train
+from .tuning import TuneConfig
 
 ProblemName = Annotated[
     str, tyro.conf.Positional, tyro.conf.arg(metavar="PROBLEM", help="quadrotor, .. or module:ClassName for your own")
@@ -199,7 +202,20 @@ def main(arguments: list[str] | None = None) -> None:
     ) -> None:
         compare_command(problem, config)
 
+    def bench(
+        problem: ProblemName,
+        config: tyro.conf.OmitArgPrefixes[BenchmarkConfig] = BenchmarkConfig(),  # noqa: B008
+    ) -> None:
+        benchmark_command(problem, config)
+
+    def search(
+        problem: ProblemName,
+        config: tyro.conf.OmitArgPrefixes[TuneConfig] = TuneConfig(),  # noqa: B008
+    ) -> None:
+        tune_command(problem, config)
+
     compare.__doc__ = compare_command.__doc__
+    bench.__doc__, search.__doc__ = benchmark_command.__doc__, tune_command.__doc__
     commands: dict[str, Any] = {
         "train": train_with_recipe,
         "evaluate": evaluate_command,
@@ -208,6 +224,8 @@ def main(arguments: list[str] | None = None) -> None:
         "plot": plot_command,
         "reference": reference_command,
         "compare-gradients": compare,
+        "benchmark": bench,
+        "tune": search,
     }
     try:
         tyro.extras.subcommand_cli_from_dict(

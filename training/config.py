@@ -20,8 +20,10 @@ class TrainConfig:
     """
 
     minutes: float | None = None
-    """Wall-clock budget; compiling, in the first iteration, is not counted. With a budget the learning rate follows
-    the clock too, so runs differ from machine to machine."""
+    """Wall-clock budget; compiling, in the first iteration, is not counted unless ``count_all``. With a budget the
+    learning rate follows the clock too, so runs differ from machine to machine."""
+    count_all: bool = False
+    """Count in ``minutes`` whatever the run needs: the optima that it begins from and compiling, too."""
     iterations: int = 4000
     """Steps of Adam, each on fresh initial states."""
     seed: int = 0

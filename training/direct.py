@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from typing import cast
 
 import torch
@@ -32,6 +33,7 @@ def train_direct(problem: Problem, config: TrainConfig | None = None) -> tuple[D
         ValueError: if the configuration or the problem makes no sense, asks for what only a value function has
             (penalties, ``begin_from``), or ``resume`` finds another run.
     """
+    begun = time.monotonic()
     config = TrainConfig() if config is None else config
     for name in ("hjb_weight", "pressure_weight", "terminal_value_weight", "terminal_gradient_weight", "begin_from"):
         if getattr(config, name):
@@ -50,6 +52,8 @@ def train_direct(problem: Problem, config: TrainConfig | None = None) -> tuple[D
         if config.resume:
             read_checkpoint(config.out, problem, config, progress)
         (config.out / "config.json").write_text(json.dumps(plain_config(config), indent=2) + "\n", encoding="utf-8")
+    if config.count_all:
+        progress.seconds += time.monotonic() - begun
     descend(problem, config, progress, validation, make_direct_step(problem, policy, config), policy)
     policy.load_state_dict(progress.best)
     if config.out is not None:

@@ -1,4 +1,4 @@
-"""What goes wrong outside the model: gusts, a push, lag, noise, another mass, other starts. Seeded, for any controller."""
+"""What goes wrong outside the model, seeded, for any controller: gusts, a push, lag, noise, other masses, starts."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ class Disturbance:
 
 
 def blown(problem: Problem) -> tuple[int, ...]:
-    """The states whose rates a gust or a push changes: velocities, or the positions of bicycles, which slip; else all."""
+    """The states whose rates a gust or a push changes: velocities; of bicycles, which slip, positions; else all."""
     if isinstance(problem, Quadrotor):
         return (6, 7, 8)
     if isinstance(problem, MultiBicycle):

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..controllers.actor import ActorPolicy
+from ..controllers.actor import Activation, ActorPolicy
 from ..controllers.equilibrium import find_equilibrium
 from ..envs.boundary import to_action
 from ..envs.integrate import rollout
@@ -70,8 +70,8 @@ def train_rl(
 ) -> Learned:
     """Train for ``budget`` seconds, everything included, and return the actor that was best on the validation states.
 
-    The states are those on which ``train`` chooses, too. At the end of each ``budget / validations`` seconds the actor is
-    flown from them without its noise; that time is part of the budget, as it is for every other method.
+    The states are those on which ``train`` chooses, too. After each ``budget / validations`` seconds the actor is flown
+    from them without its noise; that time is part of the budget, as it is for every other method.
 
     Raises:
         ValueError: on a budget that is not positive.
@@ -85,7 +85,7 @@ def train_rl(
     z0 = problem.sample_initial_state(states, torch.Generator().manual_seed(VALIDATION_SEED))
     log = _Log(problem, model, env, clock, z0, watch)
     log.look()
-    model.learn(10**12, callback=_callback(log, budget / validations))
+    model.learn(10**12, callback=_callback(log, budget / validations, recipe))
     log.look()
     env.close()
     return Learned(log.best, log.curve)
@@ -143,16 +143,20 @@ def make_model(problem: Problem, recipe: PPORecipe | SACRecipe, env: VecNormaliz
             target_kl=recipe.target_kl, policy_kwargs={**network, "log_std_init": recipe.log_std}, seed=seed,
             device="cpu",
         )  # fmt: skip
-        head = model.policy.action_net
+        head: Any = model.policy.action_net
     else:
         model = SAC(
-            "MlpPolicy", env, learning_rate=pace, buffer_size=recipe.buffer, learning_starts=recipe.learning_starts,
+            "MlpPolicy", env, learning_rate=pace, buffer_size=recipe.buffer, learning_starts=0,
             batch_size=recipe.batch, tau=recipe.tau, gamma=recipe.gamma, train_freq=1,
-            gradient_steps=recipe.gradient_steps, ent_coef=f"auto_{recipe.initial_entropy}",
+            gradient_steps=0, ent_coef=f"auto_{recipe.initial_entropy}",
             target_entropy=-recipe.target_entropy_scale * problem.control_dim, policy_kwargs=network, seed=seed,
             device="cpu",
         )  # fmt: skip
         head = model.policy.actor.mu
+        noise: Any = model.policy.actor.log_std
+        with torch.no_grad():
+            noise.weight.mul_(0.1)
+            noise.bias.fill_(recipe.log_std)
     if recipe.start == "equilibrium":
         _, u = find_equilibrium(problem)
         rest = to_action(problem, u.float()).clamp(-REST, REST)
@@ -185,16 +189,14 @@ def actor_policy(problem: Problem, model: PPO | SAC, env: VecNormalize | None) -
         statistics: Any = env.obs_rms
         mean = torch.from_numpy(statistics.mean).float()
         std = torch.from_numpy(np.sqrt(statistics.var + env.epsilon)).float()
-    kind = names[kinds.pop()] if kinds else "tanh"
+    kind: Activation = names[kinds.pop()] if kinds else "tanh"
     return ActorPolicy(problem, layers, mean, std, kind, squashed=not ppo)
 
 
 class _Log:
     """Flies the present actor from the validation states; remembers the curve and the best."""
 
-    def __init__(
-        self, problem: Problem, model: Any, env: VecNormalize, clock: Clock, z0: Tensor, watch: Watch
-    ) -> None:
+    def __init__(self, problem: Problem, model: Any, env: VecNormalize, clock: Clock, z0: Tensor, watch: Watch) -> None:
         self.problem, self.model, self.env, self.clock, self.z0, self.watch = problem, model, env, clock, z0, watch
         self.curve: list[Row] = []
         self.best, self.best_cost = actor_policy(problem, model, env), math.inf
@@ -214,17 +216,19 @@ class _Log:
         return self.watch(row)
 
 
-def _callback(log: _Log, interval: float) -> Any:
+def _callback(log: _Log, interval: float, recipe: RLRecipe) -> Any:
     from stable_baselines3.common.callbacks import BaseCallback
 
     class Validate(BaseCallback):
-        """Looks at the clock at every step, at the cost now and then."""
+        """Looks at the clock at every step, at the cost now and then; lets SAC learn after its warm-up."""
 
         def __init__(self) -> None:
             super().__init__()
             self.last = log.clock.seconds
 
         def _on_step(self) -> bool:
+            if isinstance(recipe, SACRecipe) and self.num_timesteps >= recipe.warm_up:
+                log.model.gradient_steps = recipe.gradient_steps
             now = log.clock.seconds
             if now >= log.clock.budget:
                 return False

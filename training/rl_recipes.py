@@ -12,7 +12,7 @@ Algorithm: TypeAlias = Literal["ppo", "sac"]
 class RLRecipe:
     """What PPO and SAC share. The learning rate falls linearly to ``final_share`` of itself over the budget."""
 
-    num_envs: int = 256
+    num_envs: int = 64
     """Copies of the environment that are stepped as one batch."""
     gamma: float = 0.999
     """Discount. The problem has a finite horizon and no discount: 1 is the true objective."""
@@ -26,9 +26,11 @@ class RLRecipe:
     """Between the layers."""
     start: Literal["middle", "equilibrium"] = "equilibrium"
     """The control that an untrained actor gives: the middle of the box, or what holds the target, as for the LQR."""
+    log_std: float = -1.5
+    """Logarithm of the initial standard deviation of the actions, which reach from -1 to 1."""
     reward_clip: float = 10.0
     """Largest normalised reward."""
-    shaping: bool = True
+    shaping: bool = False
     """Pay G as it changes, -(G(z') - G(z)) at each step, instead of -G(z(T)) at the end: potential-based shaping (Ng,
     Harada and Russell 1999), which adds G(z(0)) to the return, a number that no action changes."""
     compile_env: bool = False
@@ -46,9 +48,9 @@ class RLRecipe:
 class PPORecipe(RLRecipe):
     """PPO of Stable-Baselines3."""
 
-    n_steps: int = 32
+    n_steps: int = 160
     """Steps of each copy between two updates."""
-    minibatches: int = 8
+    minibatches: int = 20
     """Parts into which those samples are cut, in each epoch."""
     epochs: int = 10
     """Passes over them."""
@@ -56,8 +58,6 @@ class PPORecipe(RLRecipe):
     """λ of the generalised advantage estimate."""
     clip_range: float = 0.2
     """Of the ratio of probabilities."""
-    log_std: float = -1.0
-    """Logarithm of the initial standard deviation of the actions, which reach from -1 to 1."""
     target_kl: float | None = None
     """Divergence at which the passes of an update end early."""
 
@@ -67,21 +67,26 @@ class SACRecipe(RLRecipe):
     """SAC of Stable-Baselines3."""
 
     num_envs: int = 16
+    learning_rate: float = 3e-4
+    gamma: float = 0.99
+    log_std: float = -2.0
+    shaping: bool = True
     activation: Literal["tanh", "relu"] = "relu"
     width: int = 128
-    gradient_steps: int = 8
+    gradient_steps: int = 4
     """Updates after each step of the batch of copies."""
     batch: int = 256
     """Transitions of an update."""
     buffer: int = 1_000_000
     """Transitions that are kept."""
-    learning_starts: int = 10_000
-    """Transitions with random actions at the beginning."""
+    warm_up: int = 5_000
+    """Transitions at the beginning that are only collected, with the first actor's own noise: actions drawn from the
+    whole box, which is SB3's way, cost hundreds of times the optimum and drown what comes after."""
     tau: float = 0.005
     """Share by which the target network follows."""
-    initial_entropy: float = 0.1
+    initial_entropy: float = 0.01
     """First value of the entropy coefficient, which is then learnt."""
-    target_entropy_scale: float = 1.0
+    target_entropy_scale: float = 3.0
     """Entropy aimed at, in multiples of -m."""
 
 

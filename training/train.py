@@ -36,6 +36,7 @@ def train(problem: Problem, config: TrainConfig | None = None) -> tuple[Implicit
     Raises:
         ValueError: if the configuration or the problem makes no sense, or ``resume`` finds another run.
     """
+    begun = time.monotonic()
     config = TrainConfig() if config is None else config
     device = torch.device(
         ("cuda" if torch.cuda.is_available() else "cpu") if config.device == "auto" else config.device
@@ -49,6 +50,8 @@ def train(problem: Problem, config: TrainConfig | None = None) -> tuple[Implicit
         if config.resume:
             read_checkpoint(config.out, problem, config, progress)
         (config.out / "config.json").write_text(json.dumps(plain_config(config), indent=2) + "\n", encoding="utf-8")
+    if config.count_all:
+        progress.seconds += time.monotonic() - begun
     if config.anchor != "none" and not progress.iteration:
         _validate_start(problem, config, progress, validation)
     policy = make_policy(problem, progress.value, config)
@@ -106,7 +109,7 @@ def descend(
         while (share := _share(progress, config)) < 1:
             course = problem if share >= 1 - config.refine else coarse
             loss, size = iterate(course, config, progress, step, share, validation.device)
-            if config.compile and not compiled:
+            if config.compile and not compiled and not config.count_all:
                 compiled, started = True, time.monotonic()
             progress.seconds = before + time.monotonic() - started
             share = _share(progress, config)

@@ -48,9 +48,9 @@ class TuneConfig:
 def tune(problem: str, config: TuneConfig, tell: Callable[[str], None] = print) -> Recipe:
     """Search with Optuna's TPE, from the present recipe on; the score is the best validation cost of a trial.
 
-    The study is kept in ``out`` and goes on where it stopped. Every trial has a line in ``<problem>-<algorithm>.csv``: its
-    settings, its cost, its environment steps. A trial whose cost is above the median of the others at the same share of
-    its budget ends early, from a half of it on.
+    The study is kept in ``out`` and goes on where it stopped. Every trial has a line in ``<problem>-<algorithm>.csv``:
+    its settings, its cost, its environment steps. A trial whose cost is above the median of the others at the same share
+    of its budget ends early, from a half of it on.
 
     Returns:
         The best recipe. Written into ``rl_recipes.RECIPES`` by hand, so that a change of it shows in the history.
@@ -68,11 +68,11 @@ def tune(problem: str, config: TuneConfig, tell: Callable[[str], None] = print) 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     study = optuna.create_study(
         storage=f"sqlite:///{config.out / name}.db", study_name=name, load_if_exists=True,
-        sampler=optuna.samplers.TPESampler(seed=config.seed + _finished(config.out / f"{name}.csv"), n_startup_trials=6),
-        pruner=optuna.pruners.MedianPruner(n_startup_trials=3, n_warmup_steps=5),
+        sampler=optuna.samplers.TPESampler(n_startup_trials=4, seed=config.seed + _lines(config.out / f"{name}.csv")),
+        pruner=optuna.pruners.MedianPruner(n_startup_trials=3, n_warmup_steps=10),
     )  # fmt: skip
     if not study.trials:
-        study.enqueue_trial(_plain(made.steps, rl_recipe(problem, config.algorithm)))
+        study.enqueue_trial(_plain(rl_recipe(problem, config.algorithm)))
 
     def objective(trial: optuna.Trial) -> float:
         recipe = suggest(trial, config.algorithm, made.steps)
@@ -81,50 +81,57 @@ def tune(problem: str, config: TuneConfig, tell: Callable[[str], None] = print) 
         def watch(row: Row) -> bool:
             rows.append(row)
             share = min(row["seconds"] / config.budget, 1.0)
-            trial.report(math.log(best(rows)), int(10 * share))
+            trial.report(math.log(best(rows)), int(20 * share))
             return not trial.should_prune()
 
         train_rl(made, recipe, config.budget, config.seed, validations=20, watch=watch)
         pruned = rows[-1]["seconds"] < config.budget
-        row = {"trial": trial.number, "cost": best(rows), "seconds": rows[-1]["seconds"], "pruned": pruned}
+        row: dict[str, Any] = {
+            "trial": trial.number,
+            "cost": best(rows),
+            "seconds": rows[-1]["seconds"],
+            "pruned": pruned,
+        }
         row |= {"env_steps": rows[-1]["env_steps"], "budget": config.budget, "finished": time.strftime("%F %T")}
         _append(config.out / f"{name}.csv", row | dataclasses.asdict(recipe))
-        tell(f"trial {trial.number}: cost {best(rows):.3f}{', ended early' if pruned else ''}, {_changed(recipe)}")
+        early = ", ended early" if pruned else ""
+        tell(f"trial {trial.number}: cost {best(rows):.3f}{early}, {_changed(recipe)}")
         if pruned:
             raise optuna.TrialPruned()
         return best(rows)
 
-    study.optimize(objective, n_trials=max(0, config.trials - len(study.get_trials(states=_ENDED(optuna)))))
+    ended = (optuna.trial.TrialState.COMPLETE, optuna.trial.TrialState.PRUNED)
+    study.optimize(objective, n_trials=max(0, config.trials - len(study.get_trials(states=ended))))
     return suggest(optuna.trial.FixedTrial(study.best_params), config.algorithm, made.steps)
 
 
 def suggest(trial: Any, algorithm: Algorithm, steps: int) -> Recipe:
     """The recipe of a trial; ``steps`` are those of an episode."""
     shared: dict[str, Any] = {
-        "learning_rate": trial.suggest_float("learning_rate", 1e-4, 5e-3, log=True),
+        "learning_rate": trial.suggest_float("learning_rate", 1e-4, 3e-3, log=True),
         "gamma": trial.suggest_categorical("gamma", [0.99, 0.995, 0.999, 1.0]),
         "width": trial.suggest_categorical("width", [64, 128, 256]),
-        "shaping": trial.suggest_categorical("shaping", [False, True]),
+        "log_std": trial.suggest_float("log_std", -3.0, -0.5),
     }
     if algorithm == "ppo":
         return PPORecipe(
             **shared,
-            num_envs=trial.suggest_categorical("num_envs", [32, 64, 128, 256, 512]),
-            n_steps=steps // trial.suggest_categorical("updates_per_episode", [1, 2, 4]),
-            minibatches=trial.suggest_categorical("minibatches", [5, 10, 20, 40]),
-            epochs=trial.suggest_int("epochs", 4, 20),
-            gae_lambda=trial.suggest_categorical("gae_lambda", [0.9, 0.95, 0.98, 1.0]),
+            num_envs=trial.suggest_categorical("num_envs", [16, 32, 64, 128]),
+            n_steps=steps,
+            minibatches=trial.suggest_categorical("minibatches", [10, 20, 40]),
+            epochs=trial.suggest_int("epochs", 5, 20),
+            gae_lambda=trial.suggest_categorical("gae_lambda", [0.95, 0.98, 0.99, 1.0]),
             clip_range=trial.suggest_categorical("clip_range", [0.1, 0.2, 0.3]),
-            log_std=trial.suggest_float("log_std", -3.0, 0.0),
         )
     return SACRecipe(
         **shared,
         num_envs=trial.suggest_categorical("num_envs", [4, 16, 64]),
-        gradient_steps=trial.suggest_categorical("gradient_steps", [1, 2, 4, 8, 16]),
+        gradient_steps=trial.suggest_categorical("gradient_steps", [2, 4, 8, 16]),
         batch=trial.suggest_categorical("batch", [128, 256, 512]),
         tau=trial.suggest_categorical("tau", [0.005, 0.01, 0.02]),
-        initial_entropy=trial.suggest_float("initial_entropy", 1e-3, 0.3, log=True),
-        target_entropy_scale=trial.suggest_categorical("target_entropy_scale", [1.0, 2.0, 3.0]),
+        initial_entropy=trial.suggest_float("initial_entropy", 1e-4, 0.1, log=True),
+        target_entropy_scale=trial.suggest_categorical("target_entropy_scale", [1.0, 2.0, 3.0, 4.0]),
+        shaping=trial.suggest_categorical("shaping", [False, True]),
     )
 
 
@@ -133,16 +140,14 @@ def best(rows: list[Row]) -> float:
     return min(row["validation_cost"] for row in rows)
 
 
-def _plain(steps: int, recipe: Recipe) -> dict[str, Any]:
+def _plain(recipe: Recipe) -> dict[str, Any]:
     """The parameters of ``suggest`` that give ``recipe``, where they can."""
-    names = {"learning_rate", "gamma", "width", "shaping", "num_envs"}
+    names = {"learning_rate", "gamma", "width", "log_std", "num_envs"}
     if isinstance(recipe, PPORecipe):
-        names |= {"minibatches", "epochs", "gae_lambda", "clip_range", "log_std"}
-        more = {"updates_per_episode": max(1, steps // recipe.n_steps)}
+        names |= {"minibatches", "epochs", "gae_lambda", "clip_range"}
     else:
-        names |= {"gradient_steps", "batch", "tau", "initial_entropy", "target_entropy_scale"}
-        more = {}
-    return {k: v for k, v in dataclasses.asdict(recipe).items() if k in names} | more
+        names |= {"gradient_steps", "batch", "tau", "initial_entropy", "target_entropy_scale", "shaping"}
+    return {k: v for k, v in dataclasses.asdict(recipe).items() if k in names}
 
 
 def _changed(recipe: Recipe) -> str:
@@ -153,12 +158,7 @@ def _changed(recipe: Recipe) -> str:
                      in pairs if value != usual) or "the defaults"  # fmt: skip
 
 
-def _ENDED(optuna: Any) -> tuple[Any, ...]:
-    states = optuna.trial.TrialState
-    return (states.COMPLETE, states.PRUNED)
-
-
-def _finished(log: Path) -> int:
+def _lines(log: Path) -> int:
     """Lines of an earlier call: the sampler goes on with other random numbers."""
     return len(log.read_text(encoding="utf-8").splitlines()) if log.exists() else 0
 

@@ -1,0 +1,159 @@
+"""Figures of ``pontryagin benchmark``: every seed is drawn."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import matplotlib.axes
+import matplotlib.figure
+import numpy as np
+
+from ..envs.problem import Problem
+from .benchmark_paths import Ghost, paths_figure
+from .benchmark_table import Record, by_method
+from .compare_plots import plain_ticks
+from .disturbances import disturbances
+from .methods import METHODS
+from .paths import INK, SOFT
+from .plots import tidy
+
+Axis = matplotlib.axes.Axes
+
+
+def benchmark_figures(
+    problem: Problem, name: str, records: list[Record], optimum: float | None, ghost: Ghost | None, folder: Path
+) -> list[Path]:
+    """Draw the figures that the records have data for, and return their paths.
+
+    Args:
+        problem, name: what was controlled.
+        records: of runs that did not fail.
+        optimum: mean cost of the optima, where they are known.
+        ghost: the optimum from the first state, as in ``paths_figure``.
+        folder: for the figures.
+    """
+    found = by_method(records)
+    paths = []
+    if any(run["curve"] for runs in found.values() for run in runs):
+        paths.append(_save(curves_figure(name, found, optimum), folder / "curves.png"))
+    paths.append(_save(distribution_figure(name, found), folder / "gaps.png"))
+    paths.append(_save(paths_figure(problem, found, ghost), folder / "paths.png"))
+    paths.append(_save(latency_figure(found), folder / "latency.png"))
+    if any("robustness" in run for runs in found.values() for run in runs):
+        paths.append(_save(robustness_figure(problem, name, found), folder / "robustness.png"))
+    return paths
+
+
+def curves_figure(name: str, found: dict[str, list[Record]], optimum: float | None) -> matplotlib.figure.Figure:
+    """Validation cost against wall time, and against environment steps; controllers that do not learn are lines."""
+    figure = matplotlib.figure.Figure(figsize=(14, 5.4), layout="constrained")
+    axes = figure.subplots(1, 2, sharey=True)
+    for axis, key, title in zip(
+        axes, ("seconds", "env_steps"), ("wall time, everything included (s)", "environment steps"), strict=True
+    ):
+        for method, runs in found.items():
+            _curves(axis, method, runs, key)
+        if optimum is not None:
+            axis.axhline(optimum, color=INK, ls="--", lw=1.2, label=f"optimum (IPOPT), {optimum:.4g}")
+        axis.set(xscale="log", yscale="log", xlabel=title)
+        axis.legend(frameon=False, fontsize=9)
+    axes[0].set_ylabel("cost J on the validation states")
+    plain_ticks(axes[0].yaxis)
+    plain_ticks(axes[0].xaxis)
+    figure.suptitle(f"{name}: thin lines are the runs as they went, thick ones the best so far, mean of the seeds",
+                    color=INK, fontsize=13)  # fmt: skip
+    tidy(figure)
+    return figure
+
+
+def _curves(axis: Axis, method: str, runs: list[Record], key: str) -> None:
+    look, learned = METHODS[method], [run for run in runs if run["curve"]]
+    if not learned:
+        axis.axhline(runs[0]["summary"]["cost_mean"], color=look.color, ls=":", lw=1.6, label=look.label)
+        return
+    x = [np.array([max(row[key], 1e-3) for row in run["curve"]]) for run in learned]
+    y = [np.array([row["validation_cost"] for row in run["curve"]]) for run in learned]
+    for at, cost in zip(x, y, strict=True):
+        shown = np.isfinite(cost) & (at > 1e-2)
+        axis.plot(at[shown], cost[shown], color=look.color, lw=0.6, alpha=0.45)
+    begin, end = max(float(at[at > 1e-2].min()) for at in x), min(float(at.max()) for at in x)
+    grid = np.geomspace(begin, max(end, begin * 1.001), 200)
+    best = [np.interp(grid, at, np.minimum.accumulate(cost)) for at, cost in zip(x, y, strict=True)]
+    axis.plot(grid, np.mean(best, 0), color=look.color, lw=2.2, label=look.label)
+
+
+def distribution_figure(name: str, found: dict[str, list[Record]]) -> matplotlib.figure.Figure:
+    """Share of the states whose gap to the optimum, or cost where that is not known, is below the abscissa."""
+    figure = matplotlib.figure.Figure(figsize=(8, 4.8), layout="constrained")
+    axis = figure.subplots()
+    known = all(run["gap"] is not None for runs in found.values() for run in runs)
+    for method, runs in found.items():
+        look = METHODS[method]
+        for index, run in enumerate(runs):
+            values = np.sort(run["gap"] if known else run["cost"])
+            values = np.maximum(100 * values, 1e-4) if known else values
+            share = np.arange(1, len(values) + 1) / len(values)
+            label = look.label if index == 0 else None
+            axis.plot(values, share, color=look.color, lw=1.4, alpha=0.9, drawstyle="steps-post", label=label)
+    axis.set(xscale="log", ylabel="share of the initial states", xlabel="gap to the optimum (%)" if known else "cost J")
+    axis.set_title(f"{name}: all initial states, all seeds", loc="left")
+    axis.legend(frameon=False)
+    tidy(figure)
+    return figure
+
+
+def latency_figure(found: dict[str, list[Record]]) -> matplotlib.figure.Figure:
+    """Milliseconds of one answer for one observation."""
+    figure = matplotlib.figure.Figure(figsize=(8, 0.55 * len(found) + 1.2), layout="constrained")
+    axis = figure.subplots()
+    values = [float(np.mean([run["summary"]["latency_ms"] for run in runs])) for runs in found.values()]
+    looks = [METHODS[method] for method in found]
+    axis.barh([look.label for look in looks], values, color=[look.color for look in looks], height=0.6)
+    for index, value in enumerate(values):
+        axis.text(1.08 * value, index, f"{value:.3g}", va="center", color=INK, fontsize=9)
+    axis.set(xscale="log", xlabel="ms per answer: one observation in, one action out, eager, on the CPU")
+    axis.set_xlim(0.5 * min(values), 3 * max(values))
+    axis.invert_yaxis()
+    tidy(figure)
+    return figure
+
+
+def robustness_figure(problem: Problem, name: str, found: dict[str, list[Record]]) -> matplotlib.figure.Figure:
+    """Cost against the strength of each disturbance: mean of the seeds, and their range."""
+    kinds = disturbances(problem)
+    figure = matplotlib.figure.Figure(figsize=(15, 4.1 * math.ceil(len(kinds) / 3)), layout="constrained")
+    axes = figure.subplots(math.ceil(len(kinds) / 3), 3, squeeze=False).ravel()
+    for axis, (kind, disturbance) in zip(axes, kinds.items(), strict=False):
+        for method, runs in found.items():
+            rows: list[list[dict[str, Any]]] = [r["robustness"][kind] for r in runs if "robustness" in r]
+            if not rows:
+                continue
+            level = [row["level"] for row in rows[0]]
+            cost = np.array([[_value(row["cost_mean"]) for row in run] for run in rows])
+            look = METHODS[method]
+            axis.plot(level, cost.mean(0), "o-", color=look.color, lw=1.8, ms=4, label=look.label)
+            if len(rows) > 1:
+                axis.fill_between(level, cost.min(0), cost.max(0), color=look.color, alpha=0.15, lw=0)
+        axis.axvline(disturbance.calm, color=SOFT, lw=0.8, ls=":")
+        axis.set(yscale="log", xlabel=disturbance.title, title=kind)
+        plain_ticks(axis.yaxis)
+    for unused in axes[len(kinds) :]:
+        unused.remove()
+    axes[0].legend(frameon=False, fontsize=9)
+    for axis in axes[0 : len(kinds) : 3]:
+        axis.set_ylabel("mean cost J")
+    figure.suptitle(f"{name}: the cost under what the model does not have", color=INK, fontsize=13)
+    tidy(figure)
+    return figure
+
+
+def _value(cost: float | None) -> float:
+    return math.nan if cost is None else cost
+
+
+def _save(figure: matplotlib.figure.Figure, path: Path) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=110)
+    return path

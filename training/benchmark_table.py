@@ -1,0 +1,85 @@
+"""The table of a benchmark: methods by row, mean ± standard deviation over the seeds."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Callable
+from typing import Any
+
+from .methods import METHODS
+
+Record = dict[str, Any]
+HEADINGS = (
+    "method", "seeds", "cost, mean ± std", "gap, mean", "gap, median", "gap, worst", "miss at T", "success",
+    "training, s", "env steps", "ms per answer",
+)  # fmt: skip
+
+
+def by_method(records: list[Record]) -> dict[str, list[Record]]:
+    """The runs that did not fail, by method, in the order in which they came."""
+    found: dict[str, list[Record]] = {}
+    for record in records:
+        if "failed" not in record:
+            found.setdefault(record["method"], []).append(record)
+    return found
+
+
+def rows(records: list[Record]) -> list[tuple[str, ...]]:
+    """A row of text per method, as ``HEADINGS`` says; methods that failed have a row of dashes."""
+    found, table = by_method(records), []
+    for method, runs in found.items():
+        label = METHODS[method].label + (f" ({runs[0]['states']} states)" if method == "mpc" else "")
+        gaps = [spread(runs, key, percent) for key in ("gap_mean", "gap_median")]
+        columns = (
+            [run["seconds"] for run in runs],
+            [run["env_steps"] for run in runs],
+            [run["summary"]["latency_ms"] for run in runs],
+        )
+        table.append(
+            (
+                label, str(len(runs)), spread(runs, "cost_mean", number), *gaps, worst(runs, "gap_worst", percent),
+                spread(runs, "terminal_error_mean", number), spread(runs, "success_rate", percent),
+                *(number(statistics.fmean(values)) for values in columns),
+            )
+        )  # fmt: skip
+    failed = dict.fromkeys(record["method"] for record in records if "failed" in record)
+    table += [(METHODS[m].label, "0", *["-"] * (len(HEADINGS) - 2)) for m in failed if m not in found]
+    return table
+
+
+def markdown(records: list[Record]) -> str:
+    """The table, and below it the command and the machine."""
+    lines = ["| " + " | ".join(HEADINGS) + " |", "|" + "---|" * len(HEADINGS)]
+    lines += ["| " + " | ".join(row) + " |" for row in rows(records)]
+    about = records[0]
+    machine, versions = about["machine"], about["versions"]
+    lines += ["", f"`{about['command']}`, {about['date']}, {machine['processor']}, {machine['cores']} cores, "
+              f"{about['threads']} thread(s), torch {versions['torch']}."]  # fmt: skip
+    return "\n".join(lines) + "\n"
+
+
+def spread(runs: list[Record], key: str, write: Callable[[float], str]) -> str:
+    """Mean over the seeds ± their standard deviation, where there is more than one."""
+    values = [run["summary"][key] for run in runs if key in run["summary"]]
+    if not values:
+        return "-"
+    mean = write(statistics.fmean(values))
+    return mean if len(values) < 2 else f"{mean} ± {write(statistics.stdev(values))}"
+
+
+def worst(runs: list[Record], key: str, write: Callable[[float], str]) -> str:
+    """The largest over the seeds."""
+    values = [run["summary"][key] for run in runs if key in run["summary"]]
+    return write(max(values)) if values else "-"
+
+
+def number(value: float) -> str:
+    """Four digits, without an exponent where it can be."""
+    return f"{value:.4g}" if abs(value) < 1e4 else f"{value:.3g}" if abs(value) >= 1e6 else f"{value:,.0f}"
+
+
+def percent(value: float) -> str:
+    """A share as a percentage; as a factor where that would be long."""
+    if abs(value) < 1e-4:
+        return "0 %" if value == 0 else f"{100 * value:.0e} %"
+    return f"{100 * value:.3g} %" if abs(value) < 9.995 else f"×{1 + value:,.0f}"

@@ -1,0 +1,192 @@
+"""The methods of the benchmark, each with the same interface: a problem, a seed and a budget in, a controller out."""
+
+from __future__ import annotations
+
+import dataclasses
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from ..controllers.lqr import TimeVaryingLQR
+from ..controllers.mpc import RecedingHorizon
+from ..envs.integrate import Controller
+from ..envs.problem import Problem
+from .checkpoint import History, plain_config
+from .config import TrainConfig, recipe
+from .direct import train_direct
+from .nominal import nominal_path
+from .rl import Row, train_rl
+from .rl_recipes import Algorithm, rl_recipe
+from .train import train
+
+COMPILING_PAYS = 180.0
+"""Seconds of budget from which on a training step is compiled: it takes most of a minute, and is counted."""
+PRETRAINING = 0.4
+"""Share of the budget that goes to the smaller problem whose policy a recipe begins from."""
+UNLIMITED = 10**9
+LARGE = 100
+"""States above which an optimum by IPOPT with exact second derivatives is out of reach of a benchmark."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Task:
+    """What a method is asked for: ``name`` is that of the problem, ``budget`` is in seconds, everything included."""
+
+    name: str
+    problem: Problem
+    seed: int
+    budget: float
+
+
+@dataclasses.dataclass(frozen=True)
+class Trained:
+    """What it answers.
+
+    Attributes:
+        controller: the best on the validation states, where there was anything to choose.
+        curve: rows of ``seconds``, ``env_steps`` and ``validation_cost``.
+        seconds: wall time, everything included.
+        env_steps: of the environment, or of its model where the method differentiates that.
+        settings: as plain data.
+    """
+
+    controller: Controller
+    curve: list[Row]
+    seconds: float
+    env_steps: float
+    settings: dict[str, Any]
+
+
+@dataclasses.dataclass(frozen=True)
+class Method:
+    """A method by name: how it is written in tables, its colour, whether seeds mean anything to it."""
+
+    label: str
+    color: str
+    learns: bool
+    make: Callable[[Task], Trained]
+
+
+def _jfb(task: Task, changes: dict[str, Any]) -> Trained:
+    """``train`` with the recipe of the problem; what the recipe begins from is trained within the budget, too."""
+    begun = time.monotonic()
+    config = dataclasses.replace(recipe(task.name), **changes)
+    with tempfile.TemporaryDirectory() as folder:
+        earlier = 0.0
+        if config.begin_from is not None:
+            first = config.begin_from
+            small = _budgeted(recipe(first), task, PRETRAINING * task.budget)
+            from ..envs.catalog import make_problem
+
+            _, history = train(make_problem(first), dataclasses.replace(small, out=Path(folder)))
+            earlier = env_steps(history, small, make_problem(first))[-1]
+            config = dataclasses.replace(config, begin_from=folder)
+        offset = time.monotonic() - begun
+        config = _budgeted(config, task, task.budget - offset)
+        policy, history = train(task.problem, config)
+    seconds = time.monotonic() - begun
+    settings = plain_config(config) | {"begin_from": recipe(task.name).begin_from, "pretraining_seconds": offset}
+    return _trained(policy, history, config, task.problem, seconds, settings, offset, earlier)
+
+
+def _direct(task: Task) -> Trained:
+    """``train_direct`` with what of the recipe means something to it: no value function, no argmax."""
+    begun = time.monotonic()
+    found = recipe(task.name)
+    config = _budgeted(
+        dataclasses.replace(
+            found, width=max(found.width, 64), begin_from=None, nominal=False, pressure_weight=0.0, hjb_weight=0.0,
+            terminal_value_weight=0.0, terminal_gradient_weight=0.0,
+        ),
+        task, task.budget,
+    )  # fmt: skip
+    policy, history = train_direct(task.problem, config)
+    return _trained(policy, history, config, task.problem, time.monotonic() - begun, plain_config(config))
+
+
+def _budgeted(config: TrainConfig, task: Task, seconds: float) -> TrainConfig:
+    """``config`` within so many seconds of wall time, all counted; on the CPU, as the others."""
+    return dataclasses.replace(
+        config, minutes=max(seconds, 1e-3) / 60, iterations=UNLIMITED, seed=task.seed, count_all=True, out=None,
+        compile=config.compile and task.budget >= COMPILING_PAYS, device="cpu",
+    )  # fmt: skip
+
+
+def _trained(
+    policy: Controller, history: History, config: TrainConfig, problem: Problem, seconds: float,
+    settings: dict[str, Any], offset: float = 0.0, earlier: float = 0.0,
+) -> Trained:  # fmt: skip
+    counted = [earlier + n for n in env_steps(history, config, problem)]
+    curve = [
+        {"seconds": offset + row["seconds"], "env_steps": n, "validation_cost": row["validation_cost"]}
+        for row, n in zip(history.rows, counted, strict=True)
+    ]
+    return Trained(policy, curve, seconds, counted[-1] if counted else earlier, settings)
+
+
+def env_steps(history: History, config: TrainConfig, problem: Problem) -> list[float]:
+    """Control steps of the model that training had flown (and differentiated) by each row of the history.
+
+    A run that begins with shorter rollouts changes to the problem's own between two rows; which iteration it was is not
+    in the history, so the count is right to one validation interval.
+    """
+    assert config.minutes is not None
+    counted, last = 0.0, 0.0
+    found = []
+    for row in history.rows:
+        late = row["seconds"] / (60 * config.minutes) >= 1 - config.refine
+        steps = problem.steps if late or config.steps is None else config.steps
+        counted += (row["iteration"] - last) * config.batch * steps
+        last = row["iteration"]
+        found.append(counted)
+    return found
+
+
+def _rl(task: Task, algorithm: Algorithm) -> Trained:
+    """Stable-Baselines3 with the tuned recipe of the problem."""
+    begun = time.monotonic()
+    settings = rl_recipe(task.name, algorithm)
+    learned = train_rl(task.problem, settings, task.budget, task.seed)
+    seconds = time.monotonic() - begun
+    return Trained(learned.policy, learned.curve, seconds, learned.curve[-1]["env_steps"], dataclasses.asdict(settings))
+
+
+def _lqr(task: Task) -> Trained:
+    """Time-varying LQR along the optimum from the mean initial state."""
+    _refuse_large(task.problem)
+    begun = time.monotonic()
+    controller = TimeVaryingLQR(task.problem, nominal_path(task.problem))
+    return Trained(controller, [], time.monotonic() - begun, 0.0, {"about": "the optimum from the mean initial state"})
+
+
+def _mpc(task: Task) -> Trained:
+    """IPOPT at every step, from the last optimum."""
+    _refuse_large(task.problem)
+    begun = time.monotonic()
+    controller = RecedingHorizon(task.problem)
+    return Trained(controller, [], time.monotonic() - begun, 0.0, {"every": 1})
+
+
+def _refuse_large(problem: Problem) -> None:
+    if problem.state_dim > LARGE:
+        raise ValueError(
+            f"{type(problem).__name__} has {problem.state_dim} states: its optima take IPOPT minutes each; "
+            f"LQR and MPC are made for up to {LARGE}"
+        )
+
+
+ANCHORED = {"anchor": "multi", "anchor_rounds": 4, "steps": None, "learning_rate": 5e-4, "nominal": False}
+"""How ``jfb-anchored`` differs from the recipe."""
+
+METHODS: dict[str, Method] = {
+    "jfb": Method("JFB", "#2563eb", True, lambda task: _jfb(task, {})),
+    "jfb-anchored": Method("JFB, anchored", "#0e7490", True, lambda task: _jfb(task, ANCHORED)),
+    "ppo": Method("PPO", "#d97706", True, lambda task: _rl(task, "ppo")),
+    "sac": Method("SAC", "#b91c1c", True, lambda task: _rl(task, "sac")),
+    "direct": Method("direct", "#7c3aed", True, _direct),
+    "lqr": Method("LQR along one optimum", "#15803d", False, _lqr),
+    "mpc": Method("MPC", "#6b7280", False, _mpc),
+}
+"""Name -> method."""
