@@ -12,6 +12,7 @@ BRIEF = {
     "ride_bicycles": lambda out: {"episodes": 1, "out": out / "bicycles.gif"},
     "new_problem": lambda out: {"minutes": 0.03, "states": 2, "out": out, "compile": False},
     "classical": lambda out: {"states": 2, "mpc_states": 1, "out": out},
+    "compare": lambda out: {"methods": ("ppo",), "seconds": 1.5, "policies": out, "out": out / "film.gif"},
     "speed": lambda out: {"envs": 64, "runs": 2, "training": False},
 }
 

@@ -9,8 +9,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from ..controllers.actor import ActorPolicy
+from ..controllers.direct import DirectPolicy
 from ..controllers.lqr import TimeVaryingLQR
 from ..controllers.mpc import RecedingHorizon
+from ..controllers.policy import ImplicitPolicy
+from ..controllers.storage import read_store
+from ..envs.catalog import make_problem
 from ..envs.integrate import Controller
 from ..envs.problem import Problem
 from .checkpoint import History, plain_config
@@ -78,8 +83,6 @@ def _jfb(task: Task, changes: dict[str, Any]) -> Trained:
         if config.begin_from is not None:
             first = config.begin_from
             small = _budgeted(recipe(first), task, PRETRAINING * task.budget)
-            from ..envs.catalog import make_problem
-
             _, history = train(make_problem(first), dataclasses.replace(small, out=Path(folder)))
             earlier = env_steps(history, small, make_problem(first))[-1]
             config = dataclasses.replace(config, begin_from=folder)
@@ -167,6 +170,22 @@ def _mpc(task: Task) -> Trained:
     begun = time.monotonic()
     controller = RecedingHorizon(task.problem)
     return Trained(controller, [], time.monotonic() - begun, 0.0, {"every": 1})
+
+
+def load_controller(folder: Path, problem: Problem) -> Controller:
+    """The policy that a run of the benchmark left in ``folder``, on the CPU.
+
+    Raises:
+        ValueError: if there is none, or it is damaged, of an unknown kind or for another problem.
+    """
+    kind = read_store(folder, "policy")[1].get("kind")
+    if kind == "ImplicitPolicy":
+        return ImplicitPolicy.load(folder, device="cpu", problem=problem)
+    if kind == "DirectPolicy":
+        return DirectPolicy.load(folder, device="cpu", problem=problem)
+    if kind == "ActorPolicy":
+        return ActorPolicy.load(folder, problem=problem)
+    raise ValueError(f"{folder} holds a {kind!r}; expected an ImplicitPolicy, a DirectPolicy or an ActorPolicy")
 
 
 def _refuse_large(problem: Problem) -> None:

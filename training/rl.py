@@ -35,15 +35,18 @@ REST = 0.8
 
 @dataclasses.dataclass
 class Clock:
-    """The budget of a run in seconds of wall time, all included, from ``started`` on."""
+    """The budget of a run in seconds, all included: of wall time, or of what ``now`` measures."""
 
     budget: float
-    started: float = dataclasses.field(default_factory=time.monotonic)
+    now: Callable[[], float] = time.monotonic
+
+    def __post_init__(self) -> None:
+        self.started = self.now()
 
     @property
     def seconds(self) -> float:
         """Spent so far."""
-        return time.monotonic() - self.started
+        return self.now() - self.started
 
     @property
     def share(self) -> float:
@@ -67,11 +70,12 @@ def train_rl(
     validations: int = 50,
     states: int = 128,
     watch: Watch = lambda row: True,
+    now: Callable[[], float] = time.monotonic,
 ) -> Learned:
     """Train for ``budget`` seconds, everything included, and return the actor that was best on the validation states.
 
     The states are those on which ``train`` chooses, too. After each ``budget / validations`` seconds the actor is flown
-    from them without its noise; that time is part of the budget, as it is for every other method.
+    from them without its noise; that time is part of the budget, as it is for every other method. ``now`` is the clock.
 
     Raises:
         ValueError: on a budget that is not positive.
@@ -79,13 +83,13 @@ def train_rl(
     """
     if not budget > 0:
         raise ValueError(f"budget is {budget!r}; expected a positive number of seconds")
-    clock = Clock(budget)
+    clock = Clock(budget, now)
     env = make_env(problem, recipe, seed)
     model = make_model(problem, recipe, env, clock, seed)
     z0 = problem.sample_initial_state(states, torch.Generator().manual_seed(VALIDATION_SEED))
     log = _Log(problem, model, env, clock, z0, watch)
     log.look()
-    model.learn(10**12, callback=_callback(log, budget / validations, recipe))
+    model.learn(10**12, callback=_callback(log, budget / validations))
     log.look()
     env.close()
     return Learned(log.best, log.curve)
@@ -98,7 +102,7 @@ def make_env(problem: Problem, recipe: RLRecipe, seed: int) -> VecNormalize:
     env = as_sb3(OptimalControlVectorEnv(problem, recipe.num_envs, compile=recipe.compile_env))
     env.seed(seed * 1_000_003)
     env = shaped(problem, env) if recipe.shaping else env
-    return VecNormalize(env, gamma=recipe.gamma, clip_reward=recipe.reward_clip)
+    return VecNormalize(env, norm_reward=recipe.normalise_rewards, gamma=recipe.gamma, clip_reward=recipe.reward_clip)
 
 
 def shaped(problem: Problem, env: VecEnv) -> VecEnv:
@@ -146,9 +150,9 @@ def make_model(problem: Problem, recipe: PPORecipe | SACRecipe, env: VecNormaliz
         head: Any = model.policy.action_net
     else:
         model = SAC(
-            "MlpPolicy", env, learning_rate=pace, buffer_size=recipe.buffer, learning_starts=0,
+            "MlpPolicy", env, learning_rate=pace, buffer_size=recipe.buffer, learning_starts=recipe.random_steps,
             batch_size=recipe.batch, tau=recipe.tau, gamma=recipe.gamma, train_freq=1,
-            gradient_steps=0, ent_coef=f"auto_{recipe.initial_entropy}",
+            gradient_steps=recipe.gradient_steps, ent_coef=f"auto_{recipe.initial_entropy}",
             target_entropy=-recipe.target_entropy_scale * problem.control_dim, policy_kwargs=network, seed=seed,
             device="cpu",
         )  # fmt: skip
@@ -216,19 +220,17 @@ class _Log:
         return self.watch(row)
 
 
-def _callback(log: _Log, interval: float, recipe: RLRecipe) -> Any:
+def _callback(log: _Log, interval: float) -> Any:
     from stable_baselines3.common.callbacks import BaseCallback
 
     class Validate(BaseCallback):
-        """Looks at the clock at every step, at the cost now and then; lets SAC learn after its warm-up."""
+        """Looks at the clock at every step, at the cost now and then."""
 
         def __init__(self) -> None:
             super().__init__()
             self.last = log.clock.seconds
 
         def _on_step(self) -> bool:
-            if isinstance(recipe, SACRecipe) and self.num_timesteps >= recipe.warm_up:
-                log.model.gradient_steps = recipe.gradient_steps
             now = log.clock.seconds
             if now >= log.clock.budget:
                 return False

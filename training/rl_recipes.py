@@ -28,6 +28,8 @@ class RLRecipe:
     """The control that an untrained actor gives: the middle of the box, or what holds the target, as for the LQR."""
     log_std: float = -1.5
     """Logarithm of the initial standard deviation of the actions, which reach from -1 to 1."""
+    normalise_rewards: bool = True
+    """Divide rewards by the running standard deviation of the discounted return."""
     reward_clip: float = 10.0
     """Largest normalised reward."""
     shaping: bool = False
@@ -64,33 +66,35 @@ class PPORecipe(RLRecipe):
 
 @dataclasses.dataclass(frozen=True)
 class SACRecipe(RLRecipe):
-    """SAC of Stable-Baselines3."""
+    """SAC of Stable-Baselines3. Its critic must have seen the corners of the box, or the actor ends in one."""
 
-    num_envs: int = 16
+    num_envs: int = 8
     learning_rate: float = 3e-4
-    gamma: float = 0.99
-    log_std: float = -2.0
-    shaping: bool = True
     activation: Literal["tanh", "relu"] = "relu"
     width: int = 128
-    gradient_steps: int = 4
+    log_std: float = 0.0
+    normalise_rewards: bool = False
+    gradient_steps: int = 8
     """Updates after each step of the batch of copies."""
     batch: int = 256
     """Transitions of an update."""
     buffer: int = 1_000_000
     """Transitions that are kept."""
-    warm_up: int = 5_000
-    """Transitions at the beginning that are only collected, with the first actor's own noise: actions drawn from the
-    whole box, which is SB3's way, cost hundreds of times the optimum and drown what comes after."""
+    random_steps: int = 2_000
+    """Transitions with actions drawn from the whole box, at the beginning."""
     tau: float = 0.005
     """Share by which the target network follows."""
-    initial_entropy: float = 0.01
+    initial_entropy: float = 1.0
     """First value of the entropy coefficient, which is then learnt."""
-    target_entropy_scale: float = 3.0
+    target_entropy_scale: float = 1.0
     """Entropy aimed at, in multiples of -m."""
 
 
-RECIPES: dict[tuple[str, Algorithm], PPORecipe | SACRecipe] = {}
+RECIPES: dict[tuple[str, Algorithm], PPORecipe | SACRecipe] = {
+    ("quadrotor", "ppo"): PPORecipe(
+        learning_rate=8.6e-4, width=128, log_std=-1.66, epochs=5, gae_lambda=0.99, num_envs=64
+    ),
+}
 
 
 def rl_recipe(problem: str, algorithm: Algorithm) -> PPORecipe | SACRecipe:

@@ -1,0 +1,65 @@
+"""The implicit controller, PPO and SAC on one film, from the same initial state, with the open-loop optimum as a ghost.
+
+Flies what ``pontryagin benchmark`` has trained; what is missing it trains here, briefly.
+"""
+
+from pathlib import Path
+
+import torch
+import tyro
+from rich.console import Console
+
+import pontryagin
+from pontryagin.envs.environment import frames_per_second
+from pontryagin.training.benchmark_film import Flown, compare_frames, rgb
+from pontryagin.training.film import write_film
+from pontryagin.training.methods import METHODS, Task, load_controller
+
+
+def main(
+    problem: str = "quadrotor",
+    methods: tuple[str, ...] = ("jfb", "ppo", "sac"),
+    policies: Path = Path("runs/benchmark"),
+    seconds: float = 60.0,
+    seed: int = 0,
+    optimum: bool = True,
+    out: Path = Path("results/compare.gif"),
+) -> Path:
+    """Write a GIF or MP4.
+
+    Args:
+        problem: quadrotor, bicycle5, ..
+        methods: which to show.
+        policies: where the benchmark left them.
+        seconds: of training, for a method that has left none.
+        seed: of the initial state.
+        optimum: solve for the open-loop optimum and show it, too.
+        out: the film, .gif or .mp4.
+    """
+    made = pontryagin.make_problem(problem)
+    z0 = made.sample_initial_state(1, torch.Generator().manual_seed(seed))
+    flown = []
+    for name in methods:
+        method, folder = METHODS[name], policies / problem / f"{name}-0"
+        if (folder / "policy.json").exists():
+            controller = load_controller(folder, made)
+        else:
+            Console().print(f"{method.label}: nothing in {folder}, training for {seconds:g} s", highlight=False)
+            controller = method.make(Task(problem, made, 0, seconds)).controller
+        path = pontryagin.evaluate(made, controller, z0).trajectory
+        z, u = path.z[:, 0].numpy(), path.u[:, 0].numpy()
+        flown.append(Flown(method.label, rgb(method.color), z, u, float(path.cost)))
+        Console().print(f"{method.label}: cost {float(path.cost):.4g}", highlight=False)
+    ghost = None
+    if optimum:
+        best = pontryagin.solve_reference(made, z0)
+        Console().print(f"optimum: cost {float(best.cost):.4g}", highlight=False)
+        ghost = best.z[:, 0].numpy(), best.u[:, 0].numpy()
+    every = max(1, frames_per_second(made) // 15)
+    frames = compare_frames(made, flown, ghost, every)
+    print(write_film(frames, out, frames_per_second(made) // every, width=640))
+    return out
+
+
+if __name__ == "__main__":
+    tyro.cli(main)
