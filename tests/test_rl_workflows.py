@@ -83,7 +83,7 @@ def test_a_loop_that_compares_at_equal_steps(shipped):
 
 
 def test_vec_video_recorder(shipped, tmp_path, monkeypatch):
-    """SB3 hands its frames to moviepy, which is no dependency of ours (it asks for an old pillow): imageio stands in."""
+    """SB3 hands its frames to moviepy, no dependency of ours, as it asks for an old pillow: imageio stands in."""
     import imageio
 
     class Clip:

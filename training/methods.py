@@ -205,7 +205,7 @@ METHODS: dict[str, Method] = {
     "ppo": Method("PPO", "#d97706", True, lambda task: _rl(task, "ppo")),
     "sac": Method("SAC", "#b91c1c", True, lambda task: _rl(task, "sac")),
     "direct": Method("direct", "#7c3aed", True, _direct),
-    "lqr": Method("LQR along one optimum", "#15803d", False, _lqr),
+    "lqr": Method("LQR", "#15803d", False, _lqr),
     "mpc": Method("MPC", "#6b7280", False, _mpc),
 }
 """Name -> method."""

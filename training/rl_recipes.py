@@ -94,6 +94,12 @@ RECIPES: dict[tuple[str, Algorithm], PPORecipe | SACRecipe] = {
     ("quadrotor", "ppo"): PPORecipe(
         learning_rate=8.6e-4, width=128, log_std=-1.66, epochs=5, gae_lambda=0.99, num_envs=64
     ),
+    ("bicycle5", "ppo"): PPORecipe(
+        learning_rate=1e-3, log_std=-2.5, gae_lambda=0.95, num_envs=128, n_steps=60, minibatches=10
+    ),
+    ("bicycle100", "ppo"): PPORecipe(
+        learning_rate=5e-4, width=256, log_std=-2.5, gae_lambda=0.95, num_envs=128, n_steps=60, minibatches=10
+    ),
 }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+import json
 import math
 import time
 from collections.abc import Callable
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from ..envs.catalog import make_problem
+from ..envs.problem import Problem
 from .rl import Row, train_rl
 from .rl_recipes import Algorithm, PPORecipe, SACRecipe, rl_recipe
 
@@ -20,6 +22,8 @@ if TYPE_CHECKING:
     import optuna
 
 Recipe = PPORecipe | SACRecipe
+COLUMNS = ("trial", "cost", "seconds", "budget", "env_steps", "ended_early", "finished", "recipe")
+"""Of the log."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,8 +53,8 @@ def tune(problem: str, config: TuneConfig, tell: Callable[[str], None] = print) 
     """Search with Optuna's TPE, from the present recipe on; the score is the best validation cost of a trial.
 
     The study is kept in ``out`` and goes on where it stopped. Every trial has a line in ``<problem>-<algorithm>.csv``:
-    its settings, its cost, its environment steps. A trial whose cost is above the median of the others at the same share
-    of its budget ends early, from a half of it on.
+    its settings, its cost, its environment steps. A trial whose cost is above the median of the others at the same
+    share of its budget ends early, from a half of it on.
 
     Returns:
         The best recipe. Written into ``rl_recipes.RECIPES`` by hand, so that a change of it shows in the history.
@@ -74,39 +78,37 @@ def tune(problem: str, config: TuneConfig, tell: Callable[[str], None] = print) 
     if not study.trials:
         study.enqueue_trial(_plain(rl_recipe(problem, config.algorithm)))
 
-    def objective(trial: optuna.Trial) -> float:
-        recipe = suggest(trial, config.algorithm, made.steps)
-        rows: list[Row] = []
-
-        def watch(row: Row) -> bool:
-            rows.append(row)
-            share = min(row["seconds"] / config.budget, 1.0)
-            trial.report(math.log(best(rows)), int(20 * share))
-            return not trial.should_prune()
-
-        train_rl(made, recipe, config.budget, config.seed, validations=20, watch=watch, now=time.process_time)
-        pruned = rows[-1]["seconds"] < config.budget
-        row: dict[str, Any] = {
-            "trial": trial.number,
-            "cost": best(rows),
-            "seconds": rows[-1]["seconds"],
-            "pruned": pruned,
-        }
-        row |= {"env_steps": rows[-1]["env_steps"], "budget": config.budget, "finished": time.strftime("%F %T")}
-        _append(config.out / f"{name}.csv", row | dataclasses.asdict(recipe))
-        early = ", ended early" if pruned else ""
-        tell(f"trial {trial.number}: cost {best(rows):.3f}{early}, {_changed(recipe)}")
-        if pruned:
-            raise optuna.TrialPruned()
-        return best(rows)
-
-    ended = (optuna.trial.TrialState.COMPLETE, optuna.trial.TrialState.PRUNED)
-    study.optimize(objective, n_trials=max(0, config.trials - len(study.get_trials(states=ended))))
+    study.optimize(
+        lambda trial: _try(trial, made, config, config.out / f"{name}.csv", tell),
+        n_trials=max(0, config.trials - sum(trial.state.is_finished() for trial in study.trials)),
+    )
     return suggest(optuna.trial.FixedTrial(study.best_params), config.algorithm, made.steps)
 
 
+def _try(trial: optuna.Trial, problem: Problem, config: TuneConfig, log: Path, tell: Callable[[str], None]) -> float:
+    """Train once; its score. Pruned where the others were better at the same share of the budget."""
+    import optuna
+
+    recipe = suggest(trial, config.algorithm, problem.steps)
+    rows: list[Row] = []
+
+    def watch(row: Row) -> bool:
+        rows.append(row)
+        trial.report(math.log(best(rows)), int(20 * min(row["seconds"] / config.budget, 1.0)))
+        return not trial.should_prune()
+
+    train_rl(problem, recipe, config.budget, config.seed, validations=20, watch=watch, now=time.process_time)
+    pruned = rows[-1]["seconds"] < config.budget
+    figures = [trial.number, best(rows), rows[-1]["seconds"], config.budget, int(rows[-1]["env_steps"]), pruned]
+    _append(log, [*figures, time.strftime("%F %T"), json.dumps(dataclasses.asdict(recipe))])
+    tell(f"trial {trial.number}: cost {best(rows):.3f}{', ended early' if pruned else ''}, {_changed(recipe)}")
+    if pruned:
+        raise optuna.TrialPruned()
+    return best(rows)
+
+
 def suggest(trial: Any, algorithm: Algorithm, steps: int) -> Recipe:
-    """The recipe of a trial; ``steps`` are those of an episode."""
+    """The recipe of a trial, in a range that a search by hand had found to learn; ``steps`` are those of an episode."""
     shared: dict[str, Any] = {
         "learning_rate": trial.suggest_float("learning_rate", 1e-4, 3e-3, log=True),
         "gamma": trial.suggest_categorical("gamma", [0.99, 0.995, 0.999, 1.0]),
@@ -115,7 +117,7 @@ def suggest(trial: Any, algorithm: Algorithm, steps: int) -> Recipe:
     if algorithm == "ppo":
         return PPORecipe(
             **shared,
-            num_envs=trial.suggest_categorical("num_envs", [16, 32, 64, 128]),
+            num_envs=trial.suggest_categorical("num_envs", [32, 64, 128]),
             n_steps=steps,
             minibatches=trial.suggest_categorical("minibatches", [10, 20, 40]),
             epochs=trial.suggest_int("epochs", 5, 20),
@@ -143,28 +145,19 @@ def best(rows: list[Row]) -> float:
 
 def _plain(recipe: Recipe) -> dict[str, Any]:
     """The parameters of ``suggest`` that give ``recipe``, where they can."""
-    names = {"learning_rate", "gamma", "width", "num_envs"}
-    if isinstance(recipe, PPORecipe):
-        names |= {"minibatches", "epochs", "gae_lambda", "clip_range", "log_std"}
-    else:
-        names |= {
-            "gradient_steps",
-            "batch",
-            "tau",
-            "initial_entropy",
-            "target_entropy_scale",
-            "shaping",
-            "normalise_rewards",
-        }
-    return {k: v for k, v in dataclasses.asdict(recipe).items() if k in names}
+    names = "learning_rate gamma width num_envs "
+    names += "minibatches epochs gae_lambda clip_range log_std" if isinstance(recipe, PPORecipe) else (
+        "gradient_steps batch tau initial_entropy target_entropy_scale shaping normalise_rewards"
+    )  # fmt: skip
+    return {k: v for k, v in dataclasses.asdict(recipe).items() if k in names.split()}
 
 
 def _changed(recipe: Recipe) -> str:
     """The fields that differ from the defaults."""
-    default = type(recipe)()
-    pairs = ((f.name, getattr(recipe, f.name), getattr(default, f.name)) for f in dataclasses.fields(recipe))
-    return ", ".join(f"{name} {value:.3g}" if isinstance(value, float) else f"{name} {value}" for name, value, usual
-                     in pairs if value != usual) or "the defaults"  # fmt: skip
+    usual = dataclasses.asdict(type(recipe)())
+    changed = {k: v for k, v in dataclasses.asdict(recipe).items() if v != usual[k]}
+    words = [f"{k} {v:.3g}" if isinstance(v, float) else f"{k} {v}" for k, v in changed.items()]
+    return ", ".join(words) or "the defaults"
 
 
 def _lines(log: Path) -> int:
@@ -172,10 +165,10 @@ def _lines(log: Path) -> int:
     return len(log.read_text(encoding="utf-8").splitlines()) if log.exists() else 0
 
 
-def _append(log: Path, row: dict[str, Any]) -> None:
+def _append(log: Path, row: list[Any]) -> None:
     fresh = not log.exists()
     with log.open("a", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, list(row), lineterminator="\n")
+        writer = csv.writer(file, lineterminator="\n")
         if fresh:
-            writer.writeheader()
+            writer.writerow(COLUMNS)
         writer.writerow(row)

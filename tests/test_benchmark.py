@@ -1,0 +1,265 @@
+"""The benchmark: what is run, what is kept, what is drawn, and that everything counts."""
+
+import dataclasses
+import json
+import sys
+import time
+import types
+
+import numpy as np
+import pytest
+import torch
+
+from pontryagin import DoubleIntegrator, MultiBicycle, Quadrotor, TrainConfig, train
+from pontryagin.controllers.direct import DirectPolicy
+from pontryagin.envs import catalog
+from pontryagin.training import benchmark as module
+from pontryagin.training import config as recipes
+from pontryagin.training import methods
+from pontryagin.training import train as training
+from pontryagin.training.benchmark import benchmark, evaluation_states, known_optima, make_jobs, run_job
+from pontryagin.training.benchmark_config import BenchmarkConfig
+from pontryagin.training.benchmark_film import Flown, compare_frames
+from pontryagin.training.benchmark_table import HEADINGS, markdown, number, percent, rows
+from pontryagin.training.checkpoint import History
+from pontryagin.training.cli import main
+from pontryagin.training.methods import METHODS, Task, env_steps, load_controller
+
+BRIEF = {"budget": "1s", "seeds": 2, "states": 6, "mpc_states": 2, "robust_states": 2, "film": False}
+
+
+def brief(folder, **changes):
+    return BenchmarkConfig(**{**BRIEF, "out": folder / "results", "policies": folder / "runs", **changes})
+
+
+@pytest.fixture
+def here(monkeypatch):
+    """Runs in this process, and counts them."""
+    done = []
+
+    def spread(jobs, config):
+        for job in jobs:
+            done.append(job.label)
+            yield job, run_job(job)
+
+    monkeypatch.setattr(module, "spread_processes", spread)
+    return done
+
+
+def test_a_budget_is_a_number_and_a_unit():
+    assert [BenchmarkConfig(budget=b).seconds for b in ("60s", "10m", "1.5h")] == [60, 600, 5400]
+    for budget in ("10", "m", "10 minutes", "0s"):
+        with pytest.raises(ValueError, match="budget"):
+            BenchmarkConfig(budget=budget)
+    with pytest.raises(ValueError, match="expected some of jfb"):
+        BenchmarkConfig(methods="jfb,dqn")
+    with pytest.raises(ValueError, match="seeds"):
+        BenchmarkConfig(seeds=0)
+    config = BenchmarkConfig(methods="jfb, ppo,jfb", budget="60s", film=False, workers=2)
+    assert config.names == ["jfb", "ppo"]
+    asked = "pontryagin benchmark quadrotor --methods jfb, ppo,jfb --budget 60s --workers 2 --no-film"
+    assert config.command("quadrotor") == asked
+
+
+def test_runs_go_seed_by_seed_and_only_those_that_learn_have_several():
+    jobs = make_jobs("quadrotor", BenchmarkConfig(methods="jfb,lqr,ppo,mpc", seeds=2))
+    assert [job.label for job in jobs] == ["jfb-0", "lqr-0", "ppo-0", "mpc-0", "jfb-1", "ppo-1"]
+    assert {job.states for job in jobs if job.method != "mpc"} == {128}
+    assert [(job.states, job.robust_states) for job in jobs if job.method == "mpc"] == [(16, 2)]
+    assert all(job.threads == 1 and job.budget == 600 for job in jobs)
+
+
+def test_a_benchmark_goes_on_where_it_was(tmp_path, here):
+    config = brief(tmp_path, methods="direct,lqr")
+    records = benchmark("double_integrator", config, lambda line: None)
+    assert here == ["direct-0", "lqr-0", "direct-1"] == [f"{r['method']}-{r['seed']}" for r in records]
+    stored = json.loads((tmp_path / "results" / "double_integrator" / "direct-1.json").read_text())
+    assert stored == json.loads(json.dumps(records[2]))
+    assert {"versions", "threads", "command", "machine", "curve", "cost", "robustness", "settings"} <= set(stored)
+    policy = load_controller(tmp_path / "runs" / "double_integrator" / "direct-1", DoubleIntegrator())
+    assert isinstance(policy, DirectPolicy)
+    flown = DoubleIntegrator().sample_initial_state(128, torch.Generator().manual_seed(0))[:6]
+    from pontryagin import evaluate
+
+    np.testing.assert_allclose(evaluate(DoubleIntegrator(), policy, flown).cost, stored["cost"], rtol=1e-5)
+    told = []
+    assert benchmark("double_integrator", config, told.append) == records and len(here) == 3
+    assert "3 of them finished before" in told[0]
+    (tmp_path / "results" / "double_integrator" / "lqr-0.json").unlink()
+    benchmark("double_integrator", config, told.append)
+    assert here[3:] == ["lqr-0"]
+    with pytest.raises(ValueError, match="budget_seconds.*expected the same, or --fresh"):
+        benchmark("double_integrator", dataclasses.replace(config, budget="2s"), told.append)
+    benchmark("double_integrator", dataclasses.replace(config, methods="lqr", states=4, fresh=True), told.append)
+    assert here[4:] == ["lqr-0"]
+
+
+def test_what_fails_says_why_and_is_tried_again(tmp_path, here):
+    catalog.PROBLEMS["crowd"] = (MultiBicycle, {"num_agents": 30})
+    try:
+        config, told = brief(tmp_path, methods="lqr,mpc"), []
+        records = benchmark("crowd", config, told.append)
+        assert "has 120 states" in records[0]["failed"] and "failed: MultiBicycle has 120" in told[1]
+        benchmark("crowd", config, told.append)
+        assert here == ["lqr-0", "mpc-0"] * 2
+        assert [row[:3] for row in rows(records)] == [("LQR", "0", "-"), ("MPC", "0", "-")]
+    finally:
+        del catalog.PROBLEMS["crowd"]
+
+
+def test_the_command_writes_table_figures_and_page(tmp_path, here, capsys):
+    words = f"--methods direct,lqr --budget 1s --seeds 2 --states 5 --robust-states 2 --out {tmp_path}/r"
+    main(["benchmark", "double_integrator", *words.split(), "--policies", f"{tmp_path}/p"])
+    folder = tmp_path / "r" / "double_integrator"
+    pictures = {"curves.png", "gaps.png", "paths.png", "latency.png", "robustness.png", "film.gif"}
+    assert {*pictures, "table.md", "report.html"} <= {path.name for path in folder.iterdir()}
+    page = (folder / "report.html").read_text()
+    assert page.count("data:image/png;base64,") == 5 and page.count("data:image/gif;base64,") == 1
+    assert "http" not in page and "pontryagin benchmark double_integrator" in page
+    table = (folder / "table.md").read_text()
+    assert table.count("\n|") == 3 and "`pontryagin benchmark double_integrator --methods direct,lqr" in table
+    assert "LQR" in capsys.readouterr().out
+
+
+def test_ray_spreads_the_same_function(tmp_path, monkeypatch):
+    """A stand-in for Ray: a remote that runs here; the slow test takes the real one."""
+    asked, results = [], {}
+
+    def remote(**options):
+        asked.append(options)
+
+        def submit(job):
+            results[job.label] = run(job)
+            return job.label
+
+        return lambda function: types.SimpleNamespace(remote=submit)
+
+    def run(job):
+        return module.Outcome({"method": job.method, "failed": job.label}, {})
+
+    stand_in = types.ModuleType("ray")
+    stand_in.is_initialized, stand_in.init, stand_in.shutdown = lambda: False, lambda **o: None, lambda: None
+    stand_in.remote, stand_in.get = remote, results.get
+    stand_in.wait = lambda handles, num_returns: (handles[-1:], handles[:-1])
+    monkeypatch.setitem(sys.modules, "ray", stand_in)
+    config = brief(tmp_path, methods="direct,lqr", ray=True, threads=3)
+    records = benchmark("double_integrator", config, lambda line: None)
+    assert [r["failed"] for r in records] == ["direct-0", "lqr-0", "direct-1"]
+    assert asked == [{"num_cpus": 3, "max_calls": 1}]
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with pytest.raises(ImportError, match=r"pontryagin\[ray\]"):
+        benchmark("double_integrator", config, lambda line: None)
+
+
+def test_everything_counts_in_the_budget(monkeypatch):
+    """With ``count_all`` what comes before the first iteration is part of the minutes; without, it is extra."""
+    make = training.make_value
+
+    def slow(problem, config):
+        time.sleep(0.6)
+        return make(problem, config)
+
+    monkeypatch.setattr(training, "make_value", slow)
+    ends = {}
+    for count_all in (False, True):
+        config = TrainConfig(minutes=1.2 / 60, count_all=count_all, width=8, batch=4, validate_every=1)
+        begun = time.monotonic()
+        _, history = train(DoubleIntegrator(steps=4), config)
+        ends[count_all] = time.monotonic() - begun, history.rows[0]["seconds"]
+    assert ends[True][1] >= 0.6 and ends[True][0] < ends[False][0]
+    assert ends[False][0] >= 1.8
+
+
+def test_env_steps_count_short_rollouts_as_short():
+    config = TrainConfig(minutes=1.0, batch=10, steps=5, refine=0.5)
+    history = History([{"iteration": i, "seconds": s} for i, s in ((100, 10.0), (200, 29.0), (300, 45.0))])
+    problem = DoubleIntegrator(steps=20)
+    assert env_steps(history, config, problem) == [5_000, 10_000, 30_000]
+    whole = dataclasses.replace(config, steps=None)
+    assert env_steps(history, whole, problem) == [20_000, 40_000, 60_000]
+
+
+def test_what_a_recipe_begins_from_is_trained_within_the_budget(monkeypatch):
+    small = TrainConfig(width=0, rank=0, agent_width=4, batch=2, validate_every=1, validation_states=2, steps=6)
+    monkeypatch.setitem(catalog.PROBLEMS, "two", (MultiBicycle, {"num_agents": 2, "steps": 6}))
+    monkeypatch.setitem(catalog.PROBLEMS, "three", (MultiBicycle, {"num_agents": 3, "steps": 6}))
+    monkeypatch.setitem(recipes.RECIPES, "two", small)
+    monkeypatch.setitem(recipes.RECIPES, "three", dataclasses.replace(small, begin_from="two"))
+    trained = METHODS["jfb"].make(Task("three", catalog.make_problem("three"), 0, 4.0))
+    assert trained.settings["begin_from"] == "two"
+    assert 1.5 < trained.settings["pretraining_seconds"] < 4 and trained.seconds < 8
+    assert trained.curve[0]["seconds"] > trained.settings["pretraining_seconds"] and trained.curve[0]["env_steps"] > 12
+    assert trained.controller.problem.num_agents == 3
+
+
+def test_compiling_is_for_budgets_that_can_pay_for_it(monkeypatch):
+    seen = []
+    monkeypatch.setattr(methods, "train", lambda problem, config: seen.append(config) or (None, History([])))
+    for budget in (60.0, 600.0):
+        METHODS["jfb"].make(Task("quadrotor", Quadrotor(), 1, budget))
+    METHODS["jfb-anchored"].make(Task("quadrotor", Quadrotor(), 1, 600.0))
+    assert [config.compile for config in seen] == [False, True, True]
+    assert all(config.count_all and config.seed == 1 and config.device == "cpu" for config in seen)
+    assert seen[1].minutes == pytest.approx(10, abs=0.01) and seen[1].width == recipes.recipe("quadrotor").width
+    assert seen[2].anchor == "multi" and seen[2].anchor_rounds == 4 and seen[2].steps is None
+
+
+def test_optima_are_found_for_all_states_or_beside_them():
+    problem = Quadrotor()
+    z0 = evaluation_states(problem, 16)
+    states, optima = known_optima(problem, z0)
+    assert states is z0 and optima.cost.shape == (16,)
+    torch.testing.assert_close(optima.z[0].float(), z0)
+    assert torch.equal(z0, evaluation_states(problem, 128)[:16])
+    crowd = catalog.make_problem("bicycle100")
+    states, optima = known_optima(crowd, evaluation_states(crowd, 8))
+    assert states.shape == (4, 400) and float(optima.cost.mean()) == pytest.approx(318.1, abs=0.1)
+    assert known_optima(DoubleIntegrator(), evaluation_states(DoubleIntegrator(), 4)) is None
+
+
+def test_numbers_in_tables():
+    assert [number(x) for x in (15.5994, 1234.5, 98765.4, 12_345_678)] == ["15.6", "1234", "98,765", "1.23e+07"]
+    assert [percent(x) for x in (0.0123, 0.0, 2e-7, 1.5, 41.0)] == ["1.23 %", "0 %", "2e-05 %", "150 %", "×42"]
+
+
+def test_the_table_has_means_and_spreads():
+    def record(seed, cost):
+        summary = {"cost_mean": cost, "gap_mean": cost / 10 - 1, "gap_worst": 0.1 * seed, "latency_ms": 0.5}
+        summary |= {"terminal_error_mean": 0.1, "success_rate": 1.0}
+        about = {"machine": {"processor": "P", "cores": 2}, "versions": {"torch": "2"}, "threads": 1, "date": "D"}
+        run = {"method": "ppo", "seed": seed, "summary": summary, "seconds": 600.0, "env_steps": 1e7, "states": 128}
+        return run | about | {"command": "pontryagin benchmark x"}
+
+    table = rows([record(0, 11.0), record(1, 13.0)])
+    named = dict(zip(HEADINGS, table[0], strict=True))
+    assert named["cost, mean ± std"] == "12 ± 1.414" and named["gap, mean"] == "20 % ± 14.1 %"
+    assert named["gap, median"] == "-" and named["gap, worst"] == "10 %" and named["success"] == "100 % ± 0 %"
+    assert markdown([record(0, 11.0)]).splitlines()[2].startswith("| PPO | 1 | 11 |")
+
+
+@pytest.mark.parametrize(("problem", "panels"), [(Quadrotor(steps=6), 1), (MultiBicycle(steps=6), 2)])
+def test_one_body_shares_a_scene_and_many_get_panels(problem, panels):
+    z = problem.sample_initial_state(1)[0].numpy()
+    path = np.stack([z + 0.02 * k for k in range(7)])
+    u = np.zeros((6, problem.control_dim))
+    flown = [Flown("A", (200, 0, 0), path, u, 1.0), Flown("B", (0, 0, 200), path[:, ::1] + 0.1, u, 2.0)]
+    frames = list(compare_frames(problem, flown, (path - 0.1, u), every=3, hold=2))
+    assert len(frames) == 4 and np.array_equal(frames[-1], frames[-2])
+    alone = list(compare_frames(problem, flown[:1], None, every=3, hold=2))
+    assert frames[0].shape[0] * frames[0].shape[1] == (720 * 960 if panels == 1 else 360 * 960)
+    assert not np.array_equal(frames[0].shape, alone[0].shape) or not np.array_equal(frames[-1], alone[-1])
+    with pytest.raises(ValueError, match="no paths"):
+        next(compare_frames(problem, []))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("ray", [False, True])
+def test_runs_in_processes_of_their_own(tmp_path, ray):
+    if ray:
+        pytest.importorskip("ray", reason="Ray is not installed: pip install 'pontryagin[ray]'")
+    config = brief(tmp_path, methods="ppo,direct,lqr", seeds=1, ray=ray, workers=2)
+    records = benchmark("double_integrator", config, lambda line: None)
+    assert [r["method"] for r in records] == ["ppo", "direct", "lqr"] and not any("failed" in r for r in records)
+    assert (
+        records[0]["versions"]["stable_baselines3"] and (tmp_path / "runs/double_integrator/ppo-0/policy.json").exists()
+    )
