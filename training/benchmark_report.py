@@ -24,7 +24,7 @@ STYLE = """
 :root { color-scheme: light; font: 16px/1.5 system-ui, sans-serif; color: #1f2937; background: #fbfbf9 }
 body { max-width: 70rem; margin: 0 auto; padding: 1rem }
 h1 { font-size: 1.5rem } h2 { font-size: 1.15rem; margin-top: 2rem }
-figure { margin: 1.5rem 0 } img { max-width: 100%; height: auto; border-radius: 4px; background: #fff }
+figure { margin: 1.5rem 0 } img { max-width: max(100%, 40rem); height: auto; border-radius: 4px; background: #fff }
 figcaption, .note { color: #6b7280; font-size: .9rem }
 .wide { overflow-x: auto } table { border-collapse: collapse; font-size: .9rem; white-space: nowrap }
 th, td { padding: .35rem .7rem; border-bottom: 1px solid #e5e7eb; text-align: right }
@@ -121,7 +121,7 @@ def figure(picture: Path) -> str:
     kind = picture.suffix.removeprefix(".")
     caption = html.escape(CAPTIONS.get(picture.name, picture.stem))
     source = f"data:image/{kind};base64,{base64.b64encode(picture.read_bytes()).decode()}"
-    return f'<figure><img alt="{caption}" src="{source}"><figcaption>{caption}</figcaption></figure>'
+    return f'<figure><div class=wide><img alt="{caption}" src="{source}"></div><figcaption>{caption}</figcaption></figure>'
 
 
 def _robustness(records: list[Record]) -> str:
