@@ -17,9 +17,10 @@ from pontryagin.training import benchmark as module
 from pontryagin.training import config as recipes
 from pontryagin.training import methods
 from pontryagin.training import train as training
-from pontryagin.training.benchmark import benchmark, evaluation_states, known_optima, make_jobs, run_job
+from pontryagin.training.benchmark import benchmark, make_jobs
 from pontryagin.training.benchmark_config import BenchmarkConfig
 from pontryagin.training.benchmark_film import Flown, compare_frames
+from pontryagin.training.benchmark_run import evaluation_states, known_optima, run_job
 from pontryagin.training.benchmark_table import HEADINGS, markdown, number, percent, rows
 from pontryagin.training.checkpoint import History
 from pontryagin.training.cli import main

@@ -64,7 +64,9 @@ def test_pictures_and_sorting_without_a_network_and_on_a_phone(page, browser, tm
     tab.goto(moved.as_uri())
     assert not failures and [url for url in asked if not url.startswith(("file:", "data:"))] == []
     widths = tab.eval_on_selector_all("img", "images => images.map(i => [i.naturalWidth, i.clientWidth])")
-    assert [natural for natural, _ in widths] == [1200, 60] and widths[0][1] == 640  # to be scrolled, not too small to read
+    assert [natural for natural, _ in widths] == [1200, 60] and widths[0][
+        1
+    ] == 640  # to be scrolled, not too small to read
     assert tab.evaluate("document.documentElement.scrollWidth") <= 390
 
     def methods():

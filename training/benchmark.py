@@ -3,64 +3,19 @@
 from __future__ import annotations
 
 import concurrent.futures
-import dataclasses
-import datetime
 import json
 import multiprocessing
-import os
-import platform
-import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
-import torch
-from torch import Tensor
-
-from ..controllers.adapter import ControllerPolicy
-from ..controllers.reference import ReferenceTrajectory
-from ..controllers.reference_store import FOLDER, find_reference
-from ..envs.catalog import class_name, make_problem
-from ..envs.problem import Problem, problem_parameters
+from ..envs.catalog import make_problem
+from ..envs.problem import Problem
 from .benchmark_config import BenchmarkConfig
-from .evaluate import evaluate
-from .methods import METHODS, Task, Trained
-from .robustness import robustness
+from .benchmark_run import Job, Outcome, Record, describe, run_job
+from .methods import METHODS
 
-Record = dict[str, Any]
-STORED = Path(__file__).resolve().parent.parent / FOLDER
-"""References that come with a checkout of the project."""
-SEED = 0
-"""Of the initial states of the evaluation, as in ``pontryagin evaluate``."""
 IDENTITY = ("problem", "parameters", "method", "seed", "budget_seconds", "threads", "states", "robust_states")
 """What a finished run must agree in to be kept."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Job:
-    """One run: a method, a seed, and what it is measured by. All of it can be pickled."""
-
-    name: str
-    method: str
-    seed: int
-    budget: float
-    threads: int
-    states: int
-    robust_states: int
-    command: str
-
-    @property
-    def label(self) -> str:
-        """``ppo-0``: the names of its files."""
-        return f"{self.method}-{self.seed}"
-
-
-@dataclasses.dataclass(frozen=True)
-class Outcome:
-    """What a run sends back, from wherever it ran: its record, and the files of its policy."""
-
-    record: Record
-    files: dict[str, bytes]
 
 
 def benchmark(name: str, config: BenchmarkConfig, tell: Callable[[str], None] = print) -> list[Record]:
@@ -149,67 +104,6 @@ def spread_ray(jobs: list[Job], config: BenchmarkConfig) -> Iterator[tuple[Job, 
             ray.shutdown()
 
 
-def run_job(job: Job) -> Outcome:
-    """Train, evaluate, disturb. What fails is recorded with its reason."""
-    torch.set_num_threads(job.threads)
-    problem = make_problem(job.name)
-    about = _about(job, problem)
-    with tempfile.TemporaryDirectory() as cache:
-        os.environ["TORCHINDUCTOR_CACHE_DIR"] = cache  # every run compiles for itself, and pays for it
-        try:
-            trained = METHODS[job.method].make(Task(job.name, problem, job.seed, job.budget))
-        except (ValueError, ImportError, FloatingPointError) as error:
-            return Outcome(about | {"failed": str(error)}, {})
-        record = about | measure(job, problem, trained)
-        files: dict[str, bytes] = {}
-        if hasattr(trained.controller, "save"):
-            saved = Path(cache) / "policy"
-            trained.controller.save(saved, {"benchmark": about})
-            files = {path.name: path.read_bytes() for path in saved.iterdir()}
-    return Outcome(record, files)
-
-
-def measure(job: Job, problem: Problem, trained: Trained) -> Record:
-    """The figures of a trained controller."""
-    z0 = evaluation_states(problem, job.states)
-    known = known_optima(problem, z0)
-    controller = trained.controller
-    policy = controller if hasattr(controller, "predict") else ControllerPolicy(problem, controller)
-    same = known is not None and known[0] is z0
-    result = evaluate(problem, policy, z0, known[1].cost if known and same else None)
-    beside = evaluate(problem, policy, known[0], known[1].cost) if known and not same else result
-    gaps = {k: v for k, v in beside.summary().items() if k.startswith(("gap_", "reference_"))}
-    path = result.trajectory
-    record: Record = {
-        "seconds": trained.seconds, "env_steps": trained.env_steps, "settings": trained.settings,
-        "curve": trained.curve, "summary": result.summary() | gaps,
-        "cost": result.cost.tolist(), "miss": result.terminal_error.tolist(),
-        "gap": None if beside.gap is None else beside.gap.tolist(),
-        "path": {"z": _rounded(path.z[:, 0]), "u": _rounded(path.u[:, 0])},
-    }  # fmt: skip
-    if job.robust_states:
-        record["robustness"] = robustness(problem, controller, z0[: job.robust_states])
-    return record
-
-
-def evaluation_states(problem: Problem, count: int) -> Tensor:
-    """The first ``count`` of the seeded states that ``pontryagin evaluate`` flies.
-
-    A draw of 16 is not the beginning of a draw of 128, so 128 are drawn; more if more are asked for.
-    """
-    return problem.sample_initial_state(max(128, count), torch.Generator().manual_seed(SEED))[:count]
-
-
-def known_optima(problem: Problem, z0: Tensor) -> tuple[Tensor, ReferenceTrajectory] | None:
-    """``z0`` and the stored optima from there; or other states, of a smaller draw, whose optima are stored; or None."""
-    draws = [problem.sample_initial_state(count, torch.Generator().manual_seed(SEED)) for count in (64, 32, 16, 8, 4)]
-    for states in (z0, *draws):
-        for folder in (FOLDER, STORED):
-            if found := find_reference(problem, states, folder):
-                return states, found
-    return None
-
-
 def one_line(record: Record) -> str:
     """What a run came to, in a few words."""
     if "failed" in record:
@@ -217,33 +111,6 @@ def one_line(record: Record) -> str:
     s = record["summary"]
     gap = f", {100 * s['gap_mean']:.3g} % above the optimum" if "gap_mean" in s else ""
     return f"cost {s['cost_mean']:.4g}{gap}, {record['seconds']:.0f} s, {record['env_steps']:.3g} steps"
-
-
-def _about(job: Job, problem: Problem) -> Record:
-    import gymnasium
-    import numpy
-
-    versions = {"python": platform.python_version(), "torch": torch.__version__, "numpy": numpy.__version__}
-    versions |= {"gymnasium": gymnasium.__version__}
-    if METHODS[job.method].label in ("PPO", "SAC"):
-        import stable_baselines3
-
-        versions["stable_baselines3"] = stable_baselines3.__version__
-    return {
-        "problem": class_name(type(problem)), "parameters": json.loads(json.dumps(problem_parameters(problem))),
-        "method": job.method, "seed": job.seed, "budget_seconds": job.budget, "threads": job.threads,
-        "states": job.states, "robust_states": job.robust_states, "command": job.command,
-        "date": datetime.date.today().isoformat(), "versions": versions,
-        "machine": {"processor": _processor(), "cores": os.cpu_count(), "system": platform.system()},
-    }  # fmt: skip
-
-
-def _processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return platform.processor()
-    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.machine())
 
 
 def _finished(folder: Path, problem: Problem, job: Job) -> Record | None:
@@ -254,7 +121,7 @@ def _finished(folder: Path, problem: Problem, job: Job) -> Record | None:
     record: Record = json.loads(file.read_text(encoding="utf-8"))
     if "failed" in record:
         return None
-    now = _about(job, problem)
+    now = describe(job, problem)
     changed = {k: (record.get(k), now[k]) for k in IDENTITY if record.get(k) != now[k]}
     if changed:
         raise ValueError(
@@ -265,10 +132,6 @@ def _finished(folder: Path, problem: Problem, job: Job) -> Record | None:
 
 def _minutes(jobs: list[Job]) -> str:
     return f"{sum(job.budget for job in jobs if METHODS[job.method].learns) / 60:.3g} minutes"
-
-
-def _rounded(x: Tensor) -> list[list[float]]:
-    return [[round(v, 5) for v in row] for row in x.tolist()]
 
 
 def _write(path: Path, content: bytes) -> None:

@@ -12,8 +12,9 @@ from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from ..envs.catalog import make_problem
-from .benchmark import Record, benchmark, evaluation_states, known_optima
+from .benchmark import benchmark
 from .benchmark_config import BenchmarkConfig
+from .benchmark_run import Record, evaluation_states, known_optima
 from .benchmark_table import HEADINGS, markdown, rows
 from .tuning import TuneConfig, tune
 

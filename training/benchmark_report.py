@@ -121,7 +121,9 @@ def figure(picture: Path) -> str:
     kind = picture.suffix.removeprefix(".")
     caption = html.escape(CAPTIONS.get(picture.name, picture.stem))
     source = f"data:image/{kind};base64,{base64.b64encode(picture.read_bytes()).decode()}"
-    return f'<figure><div class=wide><img alt="{caption}" src="{source}"></div><figcaption>{caption}</figcaption></figure>'
+    return (
+        f'<figure><div class=wide><img alt="{caption}" src="{source}"></div><figcaption>{caption}</figcaption></figure>'
+    )
 
 
 def _robustness(records: list[Record]) -> str:

@@ -66,25 +66,27 @@ class PPORecipe(RLRecipe):
 
 @dataclasses.dataclass(frozen=True)
 class SACRecipe(RLRecipe):
-    """SAC of Stable-Baselines3. Its critic must have seen the corners of the box, or the actor ends in one."""
+    """SAC of Stable-Baselines3."""
 
-    num_envs: int = 8
+    num_envs: int = 16
     learning_rate: float = 3e-4
+    gamma: float = 0.99
     activation: Literal["tanh", "relu"] = "relu"
     width: int = 128
-    log_std: float = 0.0
-    normalise_rewards: bool = False
+    log_std: float = -1.0
+    shaping: bool = True
     gradient_steps: int = 8
     """Updates after each step of the batch of copies."""
     batch: int = 256
     """Transitions of an update."""
     buffer: int = 1_000_000
     """Transitions that are kept."""
-    random_steps: int = 2_000
-    """Transitions with actions drawn from the whole box, at the beginning."""
+    random_steps: int = 0
+    """Transitions with actions drawn from the whole box, at the beginning, instead of the first actor's own. They cost
+    hundreds of times the optimum and drown what comes after."""
     tau: float = 0.005
     """Share by which the target network follows."""
-    initial_entropy: float = 1.0
+    initial_entropy: float = 0.01
     """First value of the entropy coefficient, which is then learnt."""
     target_entropy_scale: float = 1.0
     """Entropy aimed at, in multiples of -m."""

@@ -127,14 +127,14 @@ def suggest(trial: Any, algorithm: Algorithm, steps: int) -> Recipe:
         )
     return SACRecipe(
         **shared,
-        num_envs=trial.suggest_categorical("num_envs", [4, 8, 16]),
+        num_envs=trial.suggest_categorical("num_envs", [8, 16, 32]),
         gradient_steps=trial.suggest_categorical("gradient_steps", [4, 8, 16]),
         batch=trial.suggest_categorical("batch", [128, 256, 512]),
         tau=trial.suggest_categorical("tau", [0.005, 0.01, 0.02]),
-        initial_entropy=trial.suggest_float("initial_entropy", 0.01, 10.0, log=True),
+        initial_entropy=trial.suggest_float("initial_entropy", 1e-3, 0.1, log=True),
         target_entropy_scale=trial.suggest_categorical("target_entropy_scale", [1.0, 2.0, 3.0]),
         shaping=trial.suggest_categorical("shaping", [False, True]),
-        normalise_rewards=trial.suggest_categorical("normalise_rewards", [False, True]),
+        log_std=trial.suggest_float("log_std", -2.0, 0.0),
     )
 
 
@@ -147,7 +147,7 @@ def _plain(recipe: Recipe) -> dict[str, Any]:
     """The parameters of ``suggest`` that give ``recipe``, where they can."""
     names = "learning_rate gamma width num_envs "
     names += "minibatches epochs gae_lambda clip_range log_std" if isinstance(recipe, PPORecipe) else (
-        "gradient_steps batch tau initial_entropy target_entropy_scale shaping normalise_rewards"
+        "gradient_steps batch tau initial_entropy target_entropy_scale shaping log_std"
     )  # fmt: skip
     return {k: v for k, v in dataclasses.asdict(recipe).items() if k in names.split()}
 
