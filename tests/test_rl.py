@@ -23,7 +23,7 @@ SAC = SACRecipe(num_envs=8, gradient_steps=1, width=16, batch=32, random_steps=3
 @pytest.mark.parametrize("recipe", [PPO, SAC, dataclasses.replace(PPO, activation="relu", shaping=True)])
 def test_the_actor_taken_out_acts_as_the_model_does(recipe, tmp_path):
     problem = Quadrotor(steps=12)
-    env = make_env(problem, recipe, seed=0)
+    env = make_env(problem, recipe)
     model = make_model(problem, recipe, env, Clock(1e9), seed=0)
     model.learn(200)
     with torch.no_grad():
@@ -62,7 +62,7 @@ def test_where_the_first_actor_begins(start):
     problem = Quadrotor(steps=12)
     for recipe in (PPO, SAC):
         recipe = dataclasses.replace(recipe, start=start)
-        env = make_env(problem, recipe, seed=0)
+        env = make_env(problem, recipe)
         actor = actor_policy(problem, make_model(problem, recipe, env, Clock(1.0), seed=0), env)
         u = actor(0.0, torch.zeros(1, 12))[0]
         torch.testing.assert_close(u[0], torch.tensor(0.5 if start == "equilibrium" else 1.5), atol=0.3, rtol=0)
@@ -73,7 +73,7 @@ def test_shaping_adds_the_terminal_cost_of_the_start_and_nothing_else():
     problem = Quadrotor(steps=12)
     totals = {}
     for shaping in (False, True):
-        env = make_env(problem, dataclasses.replace(PPO, shaping=shaping, num_envs=4), seed=3).venv
+        env = make_env(problem, dataclasses.replace(PPO, shaping=shaping, num_envs=4)).venv
         env.seed(3)
         observation = env.reset()
         bonus = problem.terminal_cost(torch.from_numpy(observation[:, :-1])).numpy()
@@ -89,7 +89,7 @@ def test_shaping_adds_the_terminal_cost_of_the_start_and_nothing_else():
 def test_the_learning_rate_follows_the_clock():
     now = [0.0]
     clock = Clock(10.0, lambda: now[0])
-    env = make_env(DoubleIntegrator(), PPO, seed=0)
+    env = make_env(DoubleIntegrator(), PPO)
     model = make_model(DoubleIntegrator(), dataclasses.replace(PPO, final_share=0.1), env, clock, seed=0)
     rates = []
     for now[0] in (0.0, 5.0, 10.0, 20.0):

@@ -36,7 +36,8 @@ def benchmark(name: str, config: BenchmarkConfig, tell: Callable[[str], None] = 
     tell(f"{len(jobs)} runs, {len(kept)} of them finished before; up to {_minutes(waiting)} of training ahead")
     spread = spread_ray if config.ray else spread_processes
     for job, outcome in spread(waiting, config):
-        _write(folder / f"{job.label}.json", (json.dumps(outcome.record, indent=1) + "\n").encode())
+        lines = ",\n".join(f" {json.dumps(key)}: {json.dumps(value)}" for key, value in outcome.record.items())
+        _write(folder / f"{job.label}.json", f"{{\n{lines}\n}}\n".encode())
         for file, content in outcome.files.items():
             _write(policies / job.label / file, content)
         tell(f"{job.label}: {one_line(outcome.record)}")

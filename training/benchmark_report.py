@@ -13,7 +13,7 @@ from .methods import METHODS
 
 CAPTIONS = {
     "curves.png": "Cost on the validation states against wall time and against environment steps. For JFB and direct, "
-    "which differentiate the model, a step is one of the model.",
+    "which differentiate the model, a step is one of the model. The optimum is that of the states of the evaluation.",
     "gaps.png": "Distribution over the initial states.",
     "paths.png": "The same initial state, flown by each method; the optimum in grey.",
     "latency.png": "Time of one answer.",

@@ -64,6 +64,7 @@ def run_job(job: Job) -> Outcome:
     about = describe(job, problem)
     with tempfile.TemporaryDirectory() as cache:
         os.environ["TORCHINDUCTOR_CACHE_DIR"] = cache  # every run compiles for itself, and pays for it
+        os.environ["TORCHINDUCTOR_COMPILE_THREADS"] = str(job.threads)
         try:
             trained = METHODS[job.method].make(Task(job.name, problem, job.seed, job.budget))
         except (ValueError, ImportError, FloatingPointError) as error:

@@ -151,7 +151,8 @@ def _rl(task: Task, algorithm: Algorithm) -> Trained:
     """Stable-Baselines3 with the tuned recipe of the problem."""
     begun = time.monotonic()
     settings = rl_recipe(task.name, algorithm)
-    learned = train_rl(task.problem, settings, task.budget, task.seed)
+    states = recipe(task.name).validation_states
+    learned = train_rl(task.problem, settings, task.budget, task.seed, states=states)
     seconds = time.monotonic() - begun
     return Trained(learned.policy, learned.curve, seconds, learned.curve[-1]["env_steps"], dataclasses.asdict(settings))
 

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 Row = dict[str, float]
 Watch = Callable[[Row], bool]
 """Sees a row of the curve as it is made; False ends the training."""
+STRIDE = 1_000_003
+"""Between the seeds of the environments of one run and the next."""
 REST = 0.8
 """How far towards a bound the first action may lie with ``start="equilibrium"``."""
 
@@ -84,7 +86,7 @@ def train_rl(
     if not budget > 0:
         raise ValueError(f"budget is {budget!r}; expected a positive number of seconds")
     clock = Clock(budget, now)
-    env = make_env(problem, recipe, seed)
+    env = make_env(problem, recipe)
     model = make_model(problem, recipe, env, clock, seed)
     z0 = problem.sample_initial_state(states, torch.Generator().manual_seed(VALIDATION_SEED))
     log = _Log(problem, model, env, clock, z0, watch)
@@ -95,12 +97,11 @@ def train_rl(
     return Learned(log.best, log.curve)
 
 
-def make_env(problem: Problem, recipe: RLRecipe, seed: int) -> VecNormalize:
+def make_env(problem: Problem, recipe: RLRecipe) -> VecNormalize:
     """The batched environment, shaped if the recipe says so, with observations and rewards normalised."""
     from stable_baselines3.common.vec_env import VecNormalize
 
     env = as_sb3(OptimalControlVectorEnv(problem, recipe.num_envs, compile=recipe.compile_env))
-    env.seed(seed * 1_000_003)
     env = shaped(problem, env) if recipe.shaping else env
     return VecNormalize(env, norm_reward=recipe.normalise_rewards, gamma=recipe.gamma, clip_reward=recipe.reward_clip)
 
@@ -161,13 +162,22 @@ def make_model(problem: Problem, recipe: PPORecipe | SACRecipe, env: VecNormaliz
         with torch.no_grad():
             noise.weight.mul_(0.1)
             noise.bias.fill_(recipe.log_std)
-    if recipe.start == "equilibrium":
-        _, u = find_equilibrium(problem)
-        rest = to_action(problem, u.float()).clamp(-REST, REST)
+    env.seed(STRIDE * seed)  # SB3 has seeded them with seed, seed + 1, ..: almost those of the next run
+    u = _equilibrium(problem) if recipe.start == "equilibrium" else None
+    if u is not None:
+        rest = to_action(problem, u).clamp(-REST, REST)
         with torch.no_grad():
             head.bias.copy_(rest if isinstance(recipe, PPORecipe) else torch.atanh(rest))
             head.weight.mul_(1.0 if isinstance(recipe, PPORecipe) else 0.1)  # PPO begins with a gain of 0.01
     return model
+
+
+def _equilibrium(problem: Problem) -> Tensor | None:
+    """The control that holds the target, ``(m,)``, if one does."""
+    try:
+        return find_equilibrium(problem)[1].float()
+    except ValueError:
+        return None
 
 
 def actor_policy(problem: Problem, model: PPO | SAC, env: VecNormalize | None) -> ActorPolicy:

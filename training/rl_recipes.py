@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 Algorithm: TypeAlias = Literal["ppo", "sac"]
 
@@ -25,7 +25,7 @@ class RLRecipe:
     activation: Literal["tanh", "relu"] = "tanh"
     """Between the layers."""
     start: Literal["middle", "equilibrium"] = "equilibrium"
-    """The control that an untrained actor gives: the middle of the box, or what holds the target, as for the LQR."""
+    """The control that an untrained actor gives: the middle of the box, or what holds the target, where anything does."""
     log_std: float = -1.5
     """Logarithm of the initial standard deviation of the actions, which reach from -1 to 1."""
     normalise_rewards: bool = True
@@ -92,16 +92,20 @@ class SACRecipe(RLRecipe):
     """Entropy aimed at, in multiples of -m."""
 
 
+BICYCLES: dict[str, Any] = {
+    "start": "middle", "log_std": -2.5, "gae_lambda": 0.95, "num_envs": 128, "n_steps": 60, "minibatches": 10,
+}  # fmt: skip
+"""What PPO's recipes for bicycles share: the middle of their box is their equilibrium."""
+
 RECIPES: dict[tuple[str, Algorithm], PPORecipe | SACRecipe] = {
     ("quadrotor", "ppo"): PPORecipe(
         learning_rate=8.6e-4, width=128, log_std=-1.66, epochs=5, gae_lambda=0.99, num_envs=64
     ),
-    ("bicycle5", "ppo"): PPORecipe(
-        learning_rate=1e-3, log_std=-2.5, gae_lambda=0.95, num_envs=128, n_steps=60, minibatches=10
-    ),
-    ("bicycle100", "ppo"): PPORecipe(
-        learning_rate=5e-4, width=256, log_std=-2.5, gae_lambda=0.95, num_envs=128, n_steps=60, minibatches=10
-    ),
+    ("quadrotor", "sac"): SACRecipe(),
+    ("bicycle5", "ppo"): PPORecipe(**BICYCLES, learning_rate=1e-3),
+    ("bicycle5", "sac"): SACRecipe(start="middle", log_std=-2.0),
+    ("bicycle100", "ppo"): PPORecipe(**BICYCLES, learning_rate=5e-4, width=256),
+    ("bicycle100", "sac"): SACRecipe(start="middle", log_std=-2.0, width=256),
 }
 
 
