@@ -25,7 +25,7 @@ def benchmark_command(problem: str, config: BenchmarkConfig) -> None:
     Every run has a process of its own and the same budget, everything included; finished runs are kept, so the command
     can be killed and given again. For example
 
-        pontryagin benchmark quadrotor                                # 3 seeds, 10 minutes each: two and a half hours
+        pontryagin benchmark quadrotor                                # 3 seeds, 10 minutes each: over two hours
         pontryagin benchmark quadrotor --budget 60s --seeds 1         # a first look
         pontryagin benchmark my_module:Rocket --methods jfb,ppo --workers 4
 

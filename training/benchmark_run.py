@@ -67,9 +67,9 @@ def run_job(job: Job) -> Outcome:
         os.environ["TORCHINDUCTOR_COMPILE_THREADS"] = str(job.threads)
         try:
             trained = METHODS[job.method].make(Task(job.name, problem, job.seed, job.budget))
+            record = about | measure(job, problem, trained)
         except (ValueError, ImportError, FloatingPointError) as error:
             return Outcome(about | {"failed": str(error)}, {})
-        record = about | measure(job, problem, trained)
         files: dict[str, bytes] = {}
         if hasattr(trained.controller, "save"):
             saved = Path(cache) / "policy"

@@ -25,7 +25,7 @@ class RLRecipe:
     activation: Literal["tanh", "relu"] = "tanh"
     """Between the layers."""
     start: Literal["middle", "equilibrium"] = "equilibrium"
-    """The control that an untrained actor gives: the middle of the box, or what holds the target, where anything does."""
+    """The control that an untrained actor gives: the middle of the box, or what holds the target, if there is such."""
     log_std: float = -1.5
     """Logarithm of the initial standard deviation of the actions, which reach from -1 to 1."""
     normalise_rewards: bool = True
