@@ -106,7 +106,7 @@ def descend(
     started = saved = time.monotonic()
     compiled = False
     with Report(config.out, progress.history.rows) as report:
-        while (share := _share(progress, config)) < 1:
+        while (share := _share(progress, config)) < 1 or not progress.iteration:
             course = problem if share >= 1 - config.refine else coarse
             loss, size = iterate(course, config, progress, step, share, validation.device)
             if config.compile and not compiled and not config.count_all:
