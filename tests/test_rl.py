@@ -119,6 +119,16 @@ def test_who_watches_may_end_the_training():
     assert len(learned.curve) <= 5 and learned.curve[-1]["seconds"] < 60
 
 
+def test_numbers_that_run_out_end_the_training_and_not_the_benchmark():
+    from pontryagin.training.methods import METHODS, Task
+
+    hot = dataclasses.replace(PPO, learning_rate=1e30)
+    learned = train_rl(DoubleIntegrator(), hot, 30.0, states=4)
+    assert "invalid values" in learned.diverged and learned.curve[-1]["seconds"] < 30
+    assert np.isfinite(learned.policy(0.0, torch.zeros(1, 2)).detach().numpy()).all()
+    assert METHODS["ppo"].make(Task("double_integrator", DoubleIntegrator(), 0, 0.2)).settings["diverged"] is None
+
+
 @pytest.mark.parametrize(("change", "message"), [({"gamma": 1.2}, "gamma"), ({"num_envs": 0}, "num_envs")])
 def test_refusals(change, message):
     with pytest.raises(ValueError, match=message):

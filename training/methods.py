@@ -154,7 +154,13 @@ def _rl(task: Task, algorithm: Algorithm) -> Trained:
     states = recipe(task.name).validation_states
     learned = train_rl(task.problem, settings, task.budget, task.seed, states=states)
     seconds = time.monotonic() - begun
-    return Trained(learned.policy, learned.curve, seconds, learned.curve[-1]["env_steps"], dataclasses.asdict(settings))
+    return Trained(
+        learned.policy,
+        learned.curve,
+        seconds,
+        learned.curve[-1]["env_steps"],
+        dataclasses.asdict(settings) | {"diverged": learned.diverged},
+    )
 
 
 def _lqr(task: Task) -> Trained:

@@ -58,10 +58,14 @@ class Clock:
 
 @dataclasses.dataclass
 class Learned:
-    """The best policy on the validation states, and the curve: rows of seconds, env_steps, validation_cost."""
+    """The best policy on the validation states, and the curve: rows of seconds, env_steps, validation_cost.
+
+    ``diverged`` is what SB3 said where numbers ran out before the budget did; the best until then is kept.
+    """
 
     policy: ActorPolicy
     curve: list[Row]
+    diverged: str | None = None
 
 
 def train_rl(
@@ -91,10 +95,16 @@ def train_rl(
     z0 = problem.sample_initial_state(states, torch.Generator().manual_seed(VALIDATION_SEED))
     log = _Log(problem, model, env, clock, z0, watch)
     log.look()
-    model.learn(10**12, callback=_callback(log, budget / validations))
-    log.look()
+    diverged = None
+    try:
+        model.learn(10**12, callback=_callback(log, budget / validations))
+        log.look()
+    except ValueError as error:  # torch's, of a distribution whose mean is not a number
+        if "invalid values" not in str(error):
+            raise
+        diverged = str(error).partition("\n")[0]
     env.close()
-    return Learned(log.best, log.curve)
+    return Learned(log.best, log.curve, diverged)
 
 
 def make_env(problem: Problem, recipe: RLRecipe) -> VecNormalize:

@@ -104,7 +104,7 @@ RECIPES: dict[tuple[str, Algorithm], PPORecipe | SACRecipe] = {
     ("quadrotor", "sac"): SACRecipe(),
     ("bicycle5", "ppo"): PPORecipe(**BICYCLES, learning_rate=1e-3),
     ("bicycle5", "sac"): SACRecipe(start="middle", log_std=-2.0),
-    ("bicycle100", "ppo"): PPORecipe(**BICYCLES, learning_rate=5e-4, width=256),
+    ("bicycle100", "ppo"): PPORecipe(**BICYCLES, learning_rate=1e-4, width=256, target_kl=0.05),
     ("bicycle100", "sac"): SACRecipe(start="middle", log_std=-2.0, width=256),
 }
 
