@@ -20,11 +20,12 @@ from ..envs.problem import Problem
 from ..envs.sb3 import as_sb3
 from ..envs.vector import OptimalControlVectorEnv
 from .rl_recipes import PPORecipe, RLRecipe, SACRecipe
+from .shaping import shaped
 from .train import VALIDATION_SEED
 
 if TYPE_CHECKING:
     from stable_baselines3 import PPO, SAC
-    from stable_baselines3.common.vec_env import VecEnv, VecNormalize
+    from stable_baselines3.common.vec_env import VecNormalize
 
 Row = dict[str, float]
 Watch = Callable[[Row], bool]
@@ -114,31 +115,6 @@ def make_env(problem: Problem, recipe: RLRecipe) -> VecNormalize:
     env = as_sb3(OptimalControlVectorEnv(problem, recipe.num_envs, compile=recipe.compile_env))
     env = shaped(problem, env) if recipe.shaping else env
     return VecNormalize(env, norm_reward=recipe.normalise_rewards, gamma=recipe.gamma, clip_reward=recipe.reward_clip)
-
-
-def shaped(problem: Problem, env: VecEnv) -> VecEnv:
-    """Rewards -∫L - (G(z') - G(z)) in place of -∫L and, at the end, -G: their sum is greater by G(z(0))."""
-    from stable_baselines3.common.vec_env import VecEnvWrapper
-
-    class Shaped(VecEnvWrapper):
-        """Adds G(z) before the step, and takes it away again after it, but for the last step, which pays G itself."""
-
-        def reset(self) -> np.ndarray:
-            observation = np.asarray(self.venv.reset())
-            self.before = self.terminal_cost(observation)
-            return observation
-
-        def step_wait(self) -> Any:
-            observation, reward, done, infos = self.venv.step_wait()
-            after = self.terminal_cost(np.asarray(observation))
-            reward = reward + self.before - np.where(done, 0.0, after)
-            self.before = after
-            return observation, reward.astype(np.float32), done, infos
-
-        def terminal_cost(self, observation: np.ndarray) -> np.ndarray:
-            return problem.terminal_cost(torch.from_numpy(observation[:, :-1])).numpy()
-
-    return Shaped(env)
 
 
 def make_model(problem: Problem, recipe: PPORecipe | SACRecipe, env: VecNormalize, clock: Clock, seed: int) -> Any:
