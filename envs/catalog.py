@@ -13,6 +13,7 @@ from .quadrotor import Quadrotor
 
 PROBLEMS: dict[str, tuple[type[Problem], dict[str, Any]]] = {
     "quadrotor": (Quadrotor, {}),
+    "quadrotor_wide": (Quadrotor, {"initial_scale": 0.5}),
     "bicycle5": (MultiBicycle, {}),
     "bicycle10": (MultiBicycle, {"num_agents": 10}),
     "bicycle100": (MultiBicycle, {"num_agents": 100, "success_radius": 0.2}),

@@ -9,7 +9,7 @@ from typing import Any, Literal, TypeAlias, get_args
 from ..controllers.anchor import Blend
 from ..controllers.operators import GradientAscent, Operator, ProjectedNewton
 
-Anchor: TypeAlias = Literal["none", "nominal", "multi"]
+Anchor: TypeAlias = Literal["none", "nominal", "multi", "distilled"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,11 +48,16 @@ class TrainConfig:
     """Share of ``Problem.gentle_bounds`` that this optimum may use; what rides at their edge can fall over it."""
     anchor: Anchor = "none"
     """Begin with the second-order expansion of the true value function about the open-loop optimum from the mean
-    initial state (``"nominal"``), or about those from ``anchors`` random initial states (``"multi"``)."""
+    initial state (``"nominal"``), or about those from ``anchors`` random initial states (``"multi"``), kept as tables;
+    or with a network taught what thousands of them say (``"distilled"``), which is small and fast and goes further."""
     anchors: int = 256
-    """How many optima ``anchor="multi"`` takes; each costs the time of IPOPT, and of a table."""
+    """How many optima are taken by ``"multi"`` and ``"distilled"``; each costs the time of IPOPT, and of a table."""
+    processes: int = 1
+    """How many of the optima are sought at a time."""
+    distill_iterations: int = 8000
+    """Steps of Adam that teach them to the network, before the run."""
     anchor_rounds: int = 1
-    """How often ``anchors`` / 5 further optima are added where the policy so far flies worst."""
+    """How often, with ``"multi"``, ``anchors`` / 5 further optima are added where the policy so far flies worst."""
     blend: Blend = "costate"
     """How several expansions become one feedback law: by their costates, or by their values; see ``AnchoredValue``."""
     begin_from: str | None = None
@@ -132,6 +137,7 @@ class TrainConfig:
             "terminal_start",
         )
         positive += ("tracked", "argmax_iterations", "validation_states", "validate_every", "agent_rank", "anchors")
+        positive += ("processes", "distill_iterations")
         for name in positive:
             if not getattr(self, name) > 0:
                 raise ValueError(f"TrainConfig.{name} is {getattr(self, name)!r}; expected a positive number")
@@ -170,11 +176,12 @@ class TrainConfig:
             raise ValueError(f"TrainConfig.anchor is {self.anchor!r}; expected one of {get_args(Anchor)}")
         if self.blend not in get_args(Blend):
             raise ValueError(f"TrainConfig.blend is {self.blend!r}; expected one of {get_args(Blend)}")
-        if self.anchor != "none" and self.steps is not None:
+        tables = self.anchor in ("nominal", "multi")
+        if tables and self.steps is not None:
             raise ValueError(
-                "TrainConfig.steps must be None with an anchor, whose feedback is that of the problem's steps"
+                "TrainConfig.steps must be None with tables of anchors, whose feedback is that of the problem's steps"
             )
-        if self.anchor != "none" and self.nominal:
+        if tables and self.nominal:
             raise ValueError("TrainConfig.anchor and nominal are two ways to begin; expected one of them")
         if self.resume and self.out is None:
             raise ValueError("TrainConfig.resume needs out, the folder that holds the checkpoint")
@@ -195,6 +202,22 @@ BICYCLES: dict[str, Any] = {
 RECIPES: dict[str, TrainConfig] = {
     "quadrotor": TrainConfig(
         iterations=7000, steps=80, width=96, learning_rate=1.5e-2, argmax_iterations=3, backtracks=2, compile=True
+    ),
+    "quadrotor_wide": TrainConfig(
+        iterations=10_000,
+        minutes=8.0,
+        steps=80,
+        batch=128,
+        width=128,
+        depth=2,
+        rank=20,
+        learning_rate=2e-3,
+        rollback=2.0,
+        argmax_iterations=3,
+        backtracks=2,
+        anchor="distilled",
+        anchors=4000,
+        compile=True,
     ),
     "bicycle5": TrainConfig(
         iterations=3000,

@@ -47,13 +47,15 @@ def nominal_path(problem: Problem, share: float = 1.0, starts: int = 4) -> Refer
     return optima(problem, mean, share, starts)
 
 
-def optima(problem: Problem, z0: Tensor, share: float = 1.0, starts: int = 1) -> ReferenceTrajectory:
+def optima(
+    problem: Problem, z0: Tensor, share: float = 1.0, starts: int = 1, processes: int = 1
+) -> ReferenceTrajectory:
     """The optima from those of ``z0`` from which IPOPT finds one, within ``share`` of ``problem.gentle_bounds``.
 
     Raises:
         ValueError: if there is none.
     """
-    path = solve_reference(gentle(problem, share), z0.double(), starts=starts, seed=SEED)
+    path = solve_reference(gentle(problem, share), z0.double(), starts=starts, seed=SEED, processes=processes)
     if path.converged.all():
         return path
     kept = path.converged.nonzero().ravel()

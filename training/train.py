@@ -19,9 +19,11 @@ from ..envs.problem import Problem, check_state
 from .anchoring import anchored
 from .checkpoint import History, Progress, plain_config, read_checkpoint, write_checkpoint
 from .config import TrainConfig
+from .distill import distilled
 from .loss import Loss, StepFunction, make_step, path_loss
 from .nominal import nominal_costate
 from .report import Report
+from .schedule import clip_gradient, learning_rate, terminal_weight
 
 VALIDATION_SEED = 7_919
 """Validation states are drawn from a generator of their own, so that every run and every seed shares them."""
@@ -77,6 +79,9 @@ def make_value(problem: Problem, config: TrainConfig) -> Value:
         value.adopt(teacher)
     if config.anchor == "none":
         return value
+    if config.anchor == "distilled":
+        # A resumed run has its weights in the checkpoint.
+        return value if config.resume else distilled(problem, value, config)
     count = config.anchors if config.anchor == "multi" else 1
     return anchored(problem, value, count, config.nominal_share, config.blend, config.anchor_rounds)
 
@@ -126,11 +131,10 @@ def iterate(
     loss = path_loss(course, progress.value, step, z0, config, terminal_weight(config, share))
     progress.optimizer.zero_grad(set_to_none=True)
     loss.total.backward()
-    size = float(torch.nn.utils.get_total_norm([w.grad for w in progress.value.parameters() if w.grad is not None]))
+    progress.usual_norm, size = clip_gradient(
+        progress.value, config.gradient_clip, progress.usual_norm, not progress.iteration
+    )
     if math.isfinite(size):
-        limit = config.gradient_clip * (progress.usual_norm or size)
-        torch.nn.utils.clip_grads_with_norm_(progress.value.parameters(), limit, torch.tensor(size))
-        progress.usual_norm += 0.05 * (min(size, limit) - progress.usual_norm) if progress.iteration else size
         progress.optimizer.param_groups[0]["lr"] = progress.pace * learning_rate(config, share)
         progress.optimizer.step()
     else:
@@ -184,20 +188,6 @@ def _roll_back(config: TrainConfig, progress: Progress) -> None:
     progress.optimizer.state.clear()
     progress.pace *= config.rollback_pace
     progress.rollbacks += 1
-
-
-def learning_rate(config: TrainConfig, share: float) -> float:
-    """One cycle: cosine up from 1/25 of the peak during the warm-up, cosine down to 1/1000 of it after (Smith 2018)."""
-    low, final = config.learning_rate / 25, config.learning_rate / 1000
-    if share < config.warmup:
-        return low + (config.learning_rate - low) * 0.5 * (1 - math.cos(math.pi * share / config.warmup))
-    rest = (share - config.warmup) / (1 - config.warmup)
-    return final + (config.learning_rate - final) * 0.5 * (1 + math.cos(math.pi * min(rest, 1.0)))
-
-
-def terminal_weight(config: TrainConfig, share: float) -> float:
-    """The weight of G when ``share`` of the run is done: geometric from ``terminal_start`` to 1."""
-    return float(config.terminal_start ** max(0.0, 1 - share / config.terminal_ramp))
 
 
 def _share(progress: Progress, config: TrainConfig) -> float:
