@@ -42,6 +42,8 @@ class TrainConfig:
     """Units of a layer of the network that each agent has for itself (``Problem.state_block``); 0: none."""
     agent_rank: int = 8
     """Rank of each agent's own quadratic term."""
+    fine_width: int = 0
+    """Units of a layer of the network for states that steer (``Problem.fine_scale``); 0: none."""
     nominal: bool = False
     """Begin with the costate of the open-loop optimum from the mean initial state (IPOPT), networks at 0."""
     nominal_share: float = 1.0
@@ -56,6 +58,10 @@ class TrainConfig:
     """How many of the optima are sought at a time."""
     distill_iterations: int = 8000
     """Steps of Adam that teach them to the network, before the run."""
+    distill_rate: float = 1e-2
+    """Peak of their learning rate."""
+    distill_distance: float = 0.03
+    """How far beside the optimal paths the feedback along them is taught, in units of a state's scale."""
     anchor_rounds: int = 1
     """How often, with ``"multi"``, ``anchors`` / 5 further optima are added where the policy so far flies worst."""
     blend: Blend = "costate"
@@ -137,7 +143,7 @@ class TrainConfig:
             "terminal_start",
         )
         positive += ("tracked", "argmax_iterations", "validation_states", "validate_every", "agent_rank", "anchors")
-        positive += ("processes", "distill_iterations")
+        positive += ("processes", "distill_iterations", "distill_rate", "distill_distance")
         for name in positive:
             if not getattr(self, name) > 0:
                 raise ValueError(f"TrainConfig.{name} is {getattr(self, name)!r}; expected a positive number")
@@ -152,6 +158,7 @@ class TrainConfig:
             "rank",
             "depth",
             "agent_width",
+            "fine_width",
             "argmax_tolerance",
             "memory",
             "anchor_rounds",
@@ -205,7 +212,7 @@ RECIPES: dict[str, TrainConfig] = {
     ),
     "quadrotor_wide": TrainConfig(
         iterations=10_000,
-        minutes=8.0,
+        minutes=6.0,
         steps=80,
         batch=128,
         width=128,
@@ -217,6 +224,8 @@ RECIPES: dict[str, TrainConfig] = {
         backtracks=2,
         anchor="distilled",
         anchors=4000,
+        distill_iterations=16_000,
+        distill_distance=0.06,
         compile=True,
     ),
     "bicycle5": TrainConfig(
@@ -225,6 +234,7 @@ RECIPES: dict[str, TrainConfig] = {
         width=32,
         rank=20,
         agent_width=32,
+        fine_width=32,
         learning_rate=5e-3,
         **BICYCLES,
         pressure_weight=1.0,

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import NamedTuple, TypeAlias
+from typing import NamedTuple
 
 import torch
 from rich.console import Console
@@ -13,13 +12,12 @@ from torch import Tensor
 from ..controllers.argmax import Starts, solve_argmax
 from ..controllers.hamiltonian import hamiltonian
 from ..controllers.operators import ProjectedNewton
-from ..controllers.reference import ReferenceTrajectory
-from ..controllers.sweep import Expansion, expand, joined
+from ..controllers.sweep import expand
 from ..controllers.value import ValueFunction
 from ..envs.compiling import compiled
 from ..envs.problem import Problem, vector
 from .config import TrainConfig
-from .nominal import SEED, optima
+from .nominal import SEED, gentle, nominal_path, optima
 from .schedule import clip_gradient, one_cycle
 
 SPREAD = 1.2
@@ -28,18 +26,14 @@ CHUNK = 500
 """Optima solved and expanded at a time: what bounds the memory."""
 BATCH = 1024
 """Lessons per step of Adam."""
-RATE, WARMUP = 1e-2, 0.05
-"""Peak of Adam's learning rate, and the share of the steps in which it rises."""
-BESIDE = 0.3
-"""Share of the lessons that lie beside an optimal path, where its second-order feedback is the teacher. Without any,
-the quadrotor of wide initial states learns the paths and not how to stay on them: measured, 290 times the optimum,
-against 5 % above it."""
-DISTANCE = 0.03
-"""How far beside, at most, in standard deviations of one ``state_scale``."""
-
-
-Feedback: TypeAlias = Callable[[Tensor, Tensor, Tensor], Tensor]
-"""(t, z, p) -> argmax_u H(t, z, p, u)."""
+WARMUP = 0.05
+"""Share of the steps in which the learning rate rises."""
+BESIDE = 0.5
+"""Share of the lessons that lie beside an optimal path, where the feedback along it is the teacher. Without any, the
+quadrotor of wide initial states learns the paths and not how to stay on them: measured, 290 times the optimum, against
+5 % above it."""
+REACH = 0.25
+"""How far the feedback may ask for, in ranges of the control: beyond that a lesson is taken from nearer to the path."""
 
 
 class Teacher(NamedTuple):
@@ -47,17 +41,16 @@ class Teacher(NamedTuple):
 
     Attributes:
         t: ``(K,)``.
-        state, costate: ``(K, N, n)``.
+        state: ``(K, N, n)``.
         control: ``(K, N, m)``, held over the step.
-        curvature: ``(K, N, n, n)``.
+        gain: ``(K, N, m, n)``, the feedback along the optimum.
         weight: ``(N,)``, mean 1: the inverse of the optimum's cost, as the relative gap has it.
     """
 
     t: Tensor
     state: Tensor
     control: Tensor
-    costate: Tensor
-    curvature: Tensor
+    gain: Tensor
     weight: Tensor
 
 
@@ -93,76 +86,74 @@ def distilled(problem: Problem, value: ValueFunction, config: TrainConfig) -> Va
     """
     console = Console()
     console.print(f"distilling {config.anchors} optima, {config.processes} at a time", highlight=False)
-    teacher = consult(problem, config.anchors, config.processes)
+    teacher = consult(problem, config)
     left = teach(problem, value, teacher, config)
     console.print(f"distilled: {len(teacher.weight)} optima; the loss ends at {left:.4f}", highlight=False)
     return value
 
 
-def consult(problem: Problem, count: int, processes: int = 1) -> Teacher:
-    """The optima from ``count`` draws of rho_0, those that IPOPT found; float32."""
-    z0 = problem.sample_initial_state(count, torch.Generator().manual_seed(SEED)).double()
+def consult(problem: Problem, config: TrainConfig) -> Teacher:
+    """The optima from ``config.anchors`` draws of rho_0, those that IPOPT found, and the feedback along each; float32.
+
+    They are sought within ``config.nominal_share`` of ``problem.gentle_bounds``, and, with ``config.nominal``, from the
+    optimum of the mean on, so that all belong to one family.
+    """
+    z0 = problem.sample_initial_state(config.anchors, torch.Generator().manual_seed(SEED)).double()
     z0 = torch.lerp(z0.mean(0), z0, SPREAD)
-    paths: list[ReferenceTrajectory] = []
-    expansion: Expansion | None = None
+    nominal = nominal_path(problem, config.nominal_share) if config.nominal else None
+    within = gentle(problem, config.nominal_share)
+    parts: list[Teacher] = []
     for part in track(z0.split(CHUNK), "optima", transient=True):
-        paths.append(optima(problem, part, processes=processes))
-        found = expand(problem, paths[-1])
-        expansion = found if expansion is None else joined(expansion, found)
-    assert expansion is not None
-    cost, steps = torch.cat([path.cost for path in paths]), problem.steps
-    size = cost.abs().clamp_min(0.1 * cost.abs().mean() + 1e-12)
-    return Teacher(
-        paths[0].t[:steps].float(),
-        expansion.state[:steps].float(),
-        torch.cat([path.u for path in paths], 1).float(),
-        expansion.costate[:steps].float(),
-        expansion.curvature[:steps].float(),
-        (size.reciprocal() / size.reciprocal().mean()).float(),
-    )
+        path = optima(problem, part, config.nominal_share, processes=config.processes, near=nominal)
+        found = expand(problem, path, within=within.control_bounds(path.u))
+        assert found.gain is not None
+        parts.append(Teacher(path.t[:-1], path.z[:-1], path.u, found.gain, path.cost))
+    state, control, gain = (torch.cat([getattr(p, name) for p in parts], 1) for name in ("state", "control", "gain"))
+    cost = torch.cat([p.weight for p in parts]).abs()
+    weight = cost.clamp_min(0.1 * float(cost.mean()) + 1e-12).reciprocal()
+    return Teacher(*(x.float() for x in (parts[0].t, state, control, gain, weight / weight.mean())))
 
 
 def teach(problem: Problem, value: ValueFunction, teacher: Teacher, config: TrainConfig) -> float:
     """Fit ``value`` to ``teacher``, in place; returns the mean loss over the last hundredth of the steps."""
     device, generator = value.scale.device, torch.Generator().manual_seed(config.seed)
-    operator, usual = ProjectedNewton(3), 0.0
 
     def loss(t: Tensor, z: Tensor, u: Tensor, weight: Tensor) -> Tensor:
         return (weight * fenchel_young(problem, t, z, value.gradient(t, z)[1], u, config.starts)).mean()
 
-    def feedback(t: Tensor, z: Tensor, p: Tensor) -> Tensor:
-        return solve_argmax(problem, t, z, p, operator=operator, max_iterations=5, starts=config.starts).control
-
     if config.compile:
-        loss, feedback = compiled(loss, device), compiled(feedback, device)
-    optimizer = torch.optim.Adam(value.parameters(), lr=RATE, betas=config.betas)
-    last: list[float] = []
+        loss = compiled(loss, device)
+    optimizer = torch.optim.Adam(value.parameters(), lr=config.distill_rate, betas=config.betas)
+    usual, last = 0.0, []
     for iteration in track(range(config.distill_iterations), "distilling", transient=True):
         share = iteration / config.distill_iterations
-        optimizer.param_groups[0]["lr"] = one_cycle(RATE, WARMUP, share)
-        current = loss(*(x.to(device) for x in ask(problem, teacher, feedback, generator)))
+        optimizer.param_groups[0]["lr"] = one_cycle(config.distill_rate, WARMUP, share)
+        current = loss(*(x.to(device) for x in ask(problem, teacher, config.distill_distance, generator)))
         optimizer.zero_grad(set_to_none=True)
         current.backward()
         usual, _ = clip_gradient(value, config.gradient_clip, usual, iteration == 0)
         optimizer.step()
-        last += [float(current)] if share > 0.99 else []
-    return sum(last) / max(1, len(last))
+        last += [float(current.detach())] if share >= 0.99 else []
+    return sum(last) / len(last)
 
 
-@torch.no_grad()
-def ask(problem: Problem, teacher: Teacher, feedback: Feedback, generator: torch.Generator) -> Lessons:
-    """``BATCH`` lessons at random steps of random optima.
+def ask(problem: Problem, teacher: Teacher, distance: float, generator: torch.Generator) -> Lessons:
+    """``BATCH`` lessons at random steps of random optima: at z_i + δ, u_i + K_i δ within the bounds.
 
-    On the path the control is the optimal one; beside it, at z = z_i + δ, argmax_u H(t, z, p_i + P_i δ, u).
+    For half of them δ = 0. The others lie up to ``distance`` away, in standard deviations of one ``fine_scale`` (or
+    ``state_scale``), or nearer, see ``REACH``.
     """
-    count, beside = teacher.state.shape[1], int(BESIDE * BATCH)
+    n, m, beside = problem.state_dim, problem.control_dim, int(BESIDE * BATCH)
     k = torch.randint(len(teacher.t), (BATCH,), generator=generator)
-    i = torch.randint(count, (BATCH,), generator=generator)
-    t, z, u = teacher.t[k], teacher.state[k, i], teacher.control[k, i].clone()
-    apart = torch.randn(beside, z.shape[1], generator=generator) * torch.rand(beside, 1, generator=generator)
-    apart = DISTANCE * vector(problem.state_scale, z.shape[1], z) * apart
-    row, own = k[:beside], i[:beside]
-    z[:beside] += apart
-    p = teacher.costate[row, own] + (teacher.curvature[row, own] @ apart.unsqueeze(-1)).squeeze(-1)
-    u[:beside] = feedback(t[:beside], z[:beside], p)
-    return Lessons(t, z, u, teacher.weight[i])
+    i = torch.randint(teacher.state.shape[1], (BATCH,), generator=generator)
+    z, u = teacher.state[k, i], teacher.control[k, i]
+    size = torch.zeros(BATCH, 1)
+    size[:beside] = distance * torch.rand(beside, 1, generator=generator)
+    scale = vector(problem.state_scale if problem.fine_scale is None else problem.fine_scale, n, z)
+    apart = size * scale * torch.randn(BATCH, n, generator=generator)
+    push = (teacher.gain[k, i] @ apart.unsqueeze(-1)).squeeze(-1)
+    low, high = (vector(bound, m, z) for bound in problem.gentle_bounds)
+    share = (REACH * (high - low) / push.abs().clamp_min(1e-12)).amin(-1, keepdim=True).clamp_max(1.0)
+    # an optimal control beyond the gentle bounds is kept as it is
+    answer = torch.maximum(torch.minimum(u + share * push, torch.maximum(high, u)), torch.minimum(low, u))
+    return Lessons(teacher.t[k], z + share * apart, answer, teacher.weight[i])

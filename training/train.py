@@ -66,7 +66,8 @@ def make_value(problem: Problem, config: TrainConfig) -> Value:
     """phi as the configuration describes it, with its first weights."""
     value = ValueFunction(
         problem, config.width, config.depth, config.rank, config.seed,
-        agent_width=config.agent_width, agent_rank=config.agent_rank, nominal=config.nominal,
+        agent_width=config.agent_width, agent_rank=config.agent_rank,
+        fine_width=config.fine_width, nominal=config.nominal,
     )  # fmt: skip
     if config.nominal and config.begin_from is None:
         value.start_at(nominal_costate(problem, config.nominal_share).to(value.scale))
