@@ -12,6 +12,16 @@ BRIEF = {
     "ride_bicycles": lambda out: {"episodes": 1, "out": out / "bicycles.gif"},
     "new_problem": lambda out: {"minutes": 0.03, "states": 2, "out": out, "compile": False},
     "classical": lambda out: {"states": 2, "mpc_states": 1, "out": out},
+    "widths": lambda out: {
+        "widths": (0.1, 0.2),
+        "anchors": 2,
+        "teaching": 3,
+        "minutes": 0.01,
+        "states": 2,
+        "mpc_states": 1,
+        "compile": False,
+        "out": out,
+    },  # fmt: skip
     "speed": lambda out: {"envs": 64, "runs": 2, "training": False},
 }
 

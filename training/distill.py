@@ -133,7 +133,8 @@ def teach(problem: Problem, value: ValueFunction, teacher: Teacher, config: Trai
         current.backward()
         usual, _ = clip_gradient(value, config.gradient_clip, usual, iteration == 0)
         optimizer.step()
-        last += [float(current.detach())] if share >= 0.99 else []
+        if iteration >= 0.99 * (config.distill_iterations - 1):
+            last.append(float(current.detach()))
     return sum(last) / len(last)
 
 

@@ -29,11 +29,18 @@ VALIDATION_SEED = 7_919
 """Validation states are drawn from a generator of their own, so that every run and every seed shares them."""
 
 
-def train(problem: Problem, config: TrainConfig | None = None) -> tuple[ImplicitPolicy, History]:
+def train(
+    problem: Problem, config: TrainConfig | None = None, value: Value | None = None
+) -> tuple[ImplicitPolicy, History]:
     """Minimise E_{z0 ~ rho_0}[J] over theta (slides, eq. 1-3) and return the best policy on validation states.
 
     Fresh initial states every iteration. A gradient that is not finite is not applied, and counted in the history
     (``skipped``); the argmax's residual is logged. With ``config.out`` the run can be killed at any time and resumed.
+
+    Args:
+        problem: what is controlled.
+        config: how.
+        value: where to begin, trained in place; what the configuration says (``make_value``) unless given.
 
     Raises:
         ValueError: if the configuration or the problem makes no sense, or ``resume`` finds another run.
@@ -45,13 +52,14 @@ def train(problem: Problem, config: TrainConfig | None = None) -> tuple[Implicit
     seen = torch.Generator().manual_seed(VALIDATION_SEED)
     validation = problem.sample_initial_state(config.validation_states, seen).to(device)
     check_state(problem, validation, "sample_initial_state's answer")
-    progress = begin(problem, config, device)
+    begun = value is not None or config.anchor != "none"
+    progress = begin(problem, config, device, value)
     if config.out is not None:
         config.out.mkdir(parents=True, exist_ok=True)
         if config.resume:
             read_checkpoint(config.out, problem, config, progress)
         (config.out / "config.json").write_text(json.dumps(plain_config(config), indent=2) + "\n", encoding="utf-8")
-    if config.anchor != "none" and not progress.iteration:
+    if begun and not progress.iteration:
         _validate_start(problem, config, progress, validation)
     policy = make_policy(problem, progress.value, config)
     descend(problem, config, progress, validation, make_step(problem, progress.value, config), policy)
