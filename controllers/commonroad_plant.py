@@ -43,7 +43,7 @@ class CommonRoadBicycles:
     def __init__(
         self,
         problem: Problem,
-        seconds: float = 4.0,
+        seconds: float = 6.0,
         vehicle: int = 2,
         servo: float = 0.05,
         step: float = 0.02,

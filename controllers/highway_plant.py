@@ -42,7 +42,7 @@ class HighwayBicycles:
     """
 
     def __init__(
-        self, problem: Problem, seconds: float = 4.0, frequency: float = 200.0, size: tuple[int, int] = (480, 480)
+        self, problem: Problem, seconds: float = 6.0, frequency: float = 200.0, size: tuple[int, int] = (480, 480)
     ) -> None:
         kinematics = optional("highway_env.vehicle.kinematics", "highway")
         self._vehicle: Any = kinematics.Vehicle
