@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..envs.drawing import PAPER
 from ..envs.problem import Problem
 from ..envs.render import Renderer
 from .plant import optional
@@ -104,10 +105,11 @@ class CommonRoadBicycles:
         """See ``Plant``: the problem's own scene of this state; the library draws nothing."""
         z, shown = self.read_state(), np.stack([self._x[:, 2], self._u[:, 1]], -1).ravel()
         frame = self._renderer.draw(
-            self.problem.scene(self._time, z, shown), time=self._time, horizon=self.problem.horizon, cost=math.nan,
-            title="commonroad", state=z,
+            self.problem.scene(self._time, z, shown), time=self._time, horizon=self.problem.horizon, cost=None,
+            title="", state=z,
         )  # fmt: skip
         assert frame is not None
+        frame[: round(0.13 * self.size[1])] = PAPER  # room for the caption of whoever shows it
         return frame
 
     def _rates(self, x: Array) -> Array:

@@ -82,13 +82,10 @@ def make_contract(policy: ImplicitPolicy, source: str) -> dict[str, Any]:
     low, high = (bound.tolist() for bound in problem.control_bounds(torch.zeros(())))
     states, controls = labels(problem)
     space = observation_space(problem)
-    weights = hashlib.sha256()
-    for name, tensor in sorted(policy.state_dict().items()):
-        weights.update(name.encode() + tensor.numpy().tobytes())
     operator = policy.operator
     return {
         "format": 1,
-        "policy": {"source": source, "weights_sha256": weights.hexdigest()},
+        "policy": {"source": source, "weights_sha256": weights_checksum(policy)},
         "versions": {"pontryagin": pontryagin.__version__, "torch": torch.__version__, "numpy": np.__version__},
         "problem": {"class": class_name(type(problem)), "parameters": problem_parameters(problem)},
         "horizon": problem.horizon,
@@ -111,6 +108,14 @@ def make_contract(policy: ImplicitPolicy, source: str) -> dict[str, Any]:
         },
         "value": policy.value.config,
     }  # fmt: skip
+
+
+def weights_checksum(policy: ImplicitPolicy) -> str:
+    """SHA-256 of the tensors of a policy, by name."""
+    weights = hashlib.sha256()
+    for name, tensor in sorted(policy.state_dict().items()):
+        weights.update(name.encode() + tensor.numpy().tobytes())
+    return weights.hexdigest()
 
 
 def labels(problem: Problem) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:

@@ -53,13 +53,14 @@ class HighwayBicycles:
         self.road: Any = None
         self._u = np.zeros((self.problem.num_agents, 2))
         self._steering = np.zeros(self.problem.num_agents)
+        self._trails: list[Array] = []
 
     def reset(self, z0: Array) -> None:
         """See ``Plant``."""
         rows = np.array(z0, float).reshape(-1, 4) * self._units()
         self._u, self._steering = np.zeros((len(rows), 2)), np.zeros(len(rows))
         center = to_center(rows, self._steering, self._vehicle.LENGTH)
-        self.road = _open_ground(self.problem.target_points * self.scale.length * (1, -1))
+        self.road, self._trails = self._open_ground(), []
         for (x, y, heading, speed), color in zip(center, hue_circle(len(rows)), strict=True):
             car = self._vehicle(self.road, [x, -y], -heading, speed)
             car.color = tuple(color.tolist())
@@ -89,6 +90,7 @@ class HighwayBicycles:
                 car.act({"steering": -float(angle), "acceleration": float(push)})
             self.road.step(h)
             self._steering = steering
+        self._trails.append(self._centers()[:, :2])
 
     @property
     def touched(self) -> bool:
@@ -108,7 +110,7 @@ class HighwayBicycles:
         surface.scaling = float((np.array(size) / (high - low + 4 * self._vehicle.LENGTH)).min())
         surface.move_display_window_to(0.5 * (low + high) * (1, -1))
         graphics.RoadGraphics.display(self.road, surface)
-        graphics.RoadGraphics.display_road_objects(self.road, surface, offscreen=True)
+        self._draw_ground(surface)
         graphics.RoadGraphics.display_traffic(
             self.road, surface, simulation_frequency=self.frequency, offscreen=True
         )
@@ -122,18 +124,26 @@ class HighwayBicycles:
     def _units(self) -> Array:
         return np.array([self.scale.length, self.scale.length, 1.0, self.scale.speed])
 
+    def _open_ground(self) -> Any:
+        """A road without lines, which vehicles leave at will."""
+        lane = optional("highway_env.road.lane", "highway")
+        road = optional("highway_env.road.road", "highway")
+        net, line = road.RoadNetwork(), (lane.LineType.NONE, lane.LineType.NONE)
+        net.add_lane("west", "east", lane.StraightLane([-500.0, 0.0], [500.0, 0.0], line_types=line, width=1000.0))
+        return road.Road(network=net, np_random=np.random.RandomState(0), record_history=False)
 
-def _open_ground(targets: Array) -> Any:
-    """A road without lines, which vehicles leave at will, and a landmark at each target."""
-    lane = optional("highway_env.road.lane", "highway")
-    road = optional("highway_env.road.road", "highway")
-    objects = optional("highway_env.vehicle.objects", "highway")
-    net = road.RoadNetwork()
-    line = (lane.LineType.NONE, lane.LineType.NONE)
-    net.add_lane("west", "east", lane.StraightLane([-500.0, 0.0], [500.0, 0.0], line_types=line, width=1000.0))
-    ground = road.Road(network=net, np_random=np.random.RandomState(0), record_history=False)
-    for place, color in zip(targets, hue_circle(len(targets)), strict=True):
-        mark = objects.Landmark(ground, place)
-        mark.color, mark.collidable = tuple(color.tolist()), False
-        ground.objects.append(mark)
-    return ground
+    def _draw_ground(self, surface: Any) -> None:
+        """Under highway-env's vehicles: a ring at each target and the ways so far, in the vehicles' colours."""
+        import pygame
+
+        colors = hue_circle(self.problem.num_agents).tolist()
+        ways = np.array([*self._trails, self._centers()[:, :2]]).swapaxes(0, 1)
+        goals = self.problem.target_points * self.scale.length
+        for goal, way, color in zip(goals, ways, colors, strict=True):
+            pixels = [surface.pos2pix(x, -y) for x, y in way]
+            if len(pixels) > 1:
+                pale = [round(0.45 * c + 0.55 * g) for c, g in zip(color, GROUND, strict=True)]
+                pygame.draw.lines(surface, pale, False, pixels, 2 * OVERSAMPLING)
+            place = surface.pos2pix(goal[0], -goal[1])
+            pygame.draw.circle(surface, color, place, surface.pix(2.0), 2 * OVERSAMPLING)
+            pygame.draw.circle(surface, color, place, surface.pix(0.5))

@@ -63,12 +63,14 @@ class MujocoQuadrotor:
     ½), about that of a small quadrotor.
 
     With ``rotors=True`` four rotors at ±45° on arms of length ``arm`` share the work: (u₁, M) = mixer · forces, rotor i
-    turning the body by ±κ fᵢ about its axis. A rotor cannot pull: what would be negative is raised to 0 by adding the
-    same force to all four, so that M keeps its value and the thrust grows.
+    turning the body by ±κ fᵢ about its axis. The least force of a rotor is ``rotor_low``, 0 for one that cannot reverse:
+    what would be less is raised to it by adding the same force to all four, so that M keeps its value and the thrust
+    grows. The model knows no such thing: where its thrust is 0, torques are still free.
 
     Args:
         problem: whose mass, gravity, target and bounds are used.
         rotors: four rotors and a mixer in place of thrust and torques.
+        rotor_low: least force of a rotor; below 0 it is reversible.
         mismatch: in what the plant differs from the model.
         time_step: of MuJoCo, at most; an eighth of the problem's control step unless given.
         size: of the frames, width and height in pixels.
@@ -83,6 +85,7 @@ class MujocoQuadrotor:
         problem: Problem,
         *,
         rotors: bool = False,
+        rotor_low: float = 0.0,
         mismatch: Mismatch | None = None,
         time_step: float | None = None,
         size: tuple[int, int] = (640, 480),
@@ -93,6 +96,7 @@ class MujocoQuadrotor:
         if not time_step > 0:
             raise ValueError(f"time_step is {time_step!r}; expected a positive time")
         self.problem, self.rotors, self.time_step, self.size = problem, rotors, time_step, size
+        self.rotor_low = rotor_low
         self.mismatch = Mismatch() if mismatch is None else mismatch
         self.inertia = problem.mass * ARM**2 * np.array([0.25, 0.25, 0.5])
         self._mujoco = load_mujoco()
@@ -146,7 +150,7 @@ class MujocoQuadrotor:
         if not self.rotors:
             return wanted
         forces = self._unmix @ wanted
-        return np.clip(forces - min(0.0, float(forces.min())), 0.0, ROTOR_HIGH)
+        return np.clip(forces + max(0.0, self.rotor_low - float(forces.min())), self.rotor_low, ROTOR_HIGH)
 
     def frame(self) -> NDArray[np.uint8]:
         """See ``Plant``: rendered offscreen, with EGL where there is no display and MUJOCO_GL does not say otherwise."""
