@@ -21,8 +21,8 @@ Array = NDArray[np.float64]
 class CommonRoadBicycles:
     """A ``Plant``: ``vehicle_dynamics_ks`` of commonroad-vehicle-models for each agent, integrated by RK4.
 
-    Its state is (x, y, δ, v, θ) of the rear axle, its input (δ̇, a), and it cuts off what the car cannot do: |δ|, |δ̇|, a,
-    v. Between the controller, which wants an angle, and the input is an inner loop,
+    Its state is (x, y, δ, v, θ) of the rear axle, its input (δ̇, a), and it cuts off what the car cannot do: |δ|, |δ̇|,
+    a, v. Between the controller, which wants an angle, and the input is an inner loop,
 
         δ̇ = (δ* - δ) / ``servo``,
 

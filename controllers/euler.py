@@ -24,13 +24,14 @@ Array = NDArray[np.float64]
 def rotation(angles: Array) -> Array:
     """R = Rz(ψ) Ry(θ) Rx(φ), ``(3, 3)``, of angles (ψ, θ, φ)."""
     (cz, cy, cx), (sz, sy, sx) = np.cos(angles), np.sin(angles)
-    return np.array(
+    matrix: Array = np.array(
         [
             [cz * cy, cz * sy * sx - sz * cx, cz * sy * cx + sz * sx],
             [sz * cy, sz * sy * sx + cz * cx, sz * sy * cx - cz * sx],
             [-sy, cy * sx, cy * cx],
         ]
     )
+    return matrix
 
 
 def angles_near(matrix: Array, near: Array) -> Array:
@@ -56,7 +57,8 @@ def body_rates(angles: Array, rates: Array) -> Array:
 
 def angle_rates(angles: Array, omega: Array) -> Array:
     """η̇ = E⁻¹ ω, ``(3,)``; not at pitch ±π/2."""
-    return np.linalg.solve(rate_matrix(angles), omega)
+    rates: Array = np.linalg.solve(rate_matrix(angles), omega)
+    return rates
 
 
 def body_torque(angles: Array, rates: Array, accelerations: Array, inertia: Array) -> Array:

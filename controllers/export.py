@@ -58,7 +58,9 @@ def export_policy(policy: ImplicitPolicy, folder: str | Path, to: Target, source
     if to not in get_args(Target):
         raise ValueError(f"to is {to!r}; expected one of {get_args(Target)}")
     if policy.value.scale.dtype != torch.float32 or policy.value.scale.device.type != "cpu":
-        raise ValueError(f"the policy is {policy.value.scale.dtype} on {policy.value.scale.device}; expected float32, cpu")
+        raise ValueError(
+            f"the policy is {policy.value.scale.dtype} on {policy.value.scale.device}; expected float32, cpu"
+        )
     folder = Path(folder)
     contract = make_contract(policy, source)
     contract["files"] = _earlier(folder, contract)
@@ -92,7 +94,8 @@ def make_contract(policy: ImplicitPolicy, source: str) -> dict[str, Any]:
         "period": problem.time_step,
         "rate": 1 / problem.time_step,
         "observation": {
-            "dtype": "float32", "shape": [1, problem.state_dim + 1], "low": space.low.tolist(), "high": space.high.tolist(),
+            "dtype": "float32", "shape": [1, problem.state_dim + 1],
+            "low": space.low.tolist(), "high": space.high.tolist(),
             "names": [n for n, _ in states] + ["t"], "units": [u for _, u in states] + ["time"],
         },
         "control": {
@@ -142,7 +145,8 @@ def onnx_bytes(policy: ImplicitPolicy) -> bytes:
     with warnings.catch_warnings(), tempfile.TemporaryDirectory() as scratch:
         warnings.simplefilter("ignore")
         log = logging.getLogger("torch.onnx._internal.exporter._registration")
-        level, _ = log.level, log.setLevel(logging.ERROR)  # it misses torchvision, which nobody needs here
+        level = log.level
+        log.setLevel(logging.ERROR)  # it misses torchvision, which nobody needs here
         try:
             program = torch.onnx.export(
                 _exported(policy), dynamo=True, input_names=["observation"], output_names=list(OUTPUTS), verbose=False
@@ -179,7 +183,7 @@ def numpy_bytes(policy: ImplicitPolicy) -> bytes:
         ValueError: where the runtime has no Hamiltonian, or no such value function or search.
     """
     kind, value = type(policy.problem), policy.value
-    if kind not in (Quadrotor, MultiBicycle):
+    if kind.__name__ not in numpy_runtime.HAMILTONIANS:
         raise ValueError(
             f"the NumPy runtime has no Hamiltonian for {kind.__name__}; it knows {sorted(numpy_runtime.HAMILTONIANS)}. "
             "Export to onnx or aoti, which trace any problem"
@@ -194,7 +198,7 @@ def numpy_bytes(policy: ImplicitPolicy) -> bytes:
     if value.swift:
         arrays["excess"] = value.excess.numpy()
     stream = io.BytesIO()
-    np.savez(stream, **arrays)  # type: ignore[arg-type]
+    np.savez(stream, **arrays)
     return stream.getvalue()
 
 

@@ -21,12 +21,12 @@ GROUND = (232, 233, 236)
 class HighwayBicycles:
     """A ``Plant``: N of highway-env's vehicles, driven by its actions ``steering`` and ``acceleration``.
 
-    highway-env moves the *centre* of a vehicle, at the speed v_c in the direction θ + β, tanβ = ½ tanδ, and turns it with
-    θ̇ = v_c sinβ / (L/2), L = 5 m the vehicle's length. That is the problem's bicycle, whose point is the rear wheel and
-    whose wheelbase ℓ is L, seen from its centre (``controllers.vehicles.to_center``). Where δ changes, v = v_c cosβ would
-    jump, because highway-env keeps v_c; a bicycle keeps v. So the acceleration of each step is the one that brings v_c to
-    (v + a h) / cosβ, an inner loop on the speed through the simulator's own action. Its y axis points down the screen:
-    y, θ and δ change sign.
+    highway-env moves the *centre* of a vehicle, at the speed v_c in the direction θ + β, tanβ = ½ tanδ, and turns it
+    with θ̇ = v_c sinβ / (L/2), L = 5 m the vehicle's length. That is the problem's bicycle, whose point is the rear
+    wheel and whose wheelbase ℓ is L, seen from its centre (``controllers.vehicles.to_center``). Where δ changes,
+    v = v_c cosβ would jump, because highway-env keeps v_c; a bicycle keeps v. So the acceleration of each step is the
+    one that brings v_c to (v + a h) / cosβ, an inner loop on the speed through the simulator's own action. Its y axis
+    points down the screen: y, θ and δ change sign.
 
     A collision is highway-env's own: its vehicles lose control and stop. ``touched`` says whether it has happened.
 
@@ -111,9 +111,7 @@ class HighwayBicycles:
         surface.move_display_window_to(0.5 * (low + high) * (1, -1))
         graphics.RoadGraphics.display(self.road, surface)
         self._draw_ground(surface)
-        graphics.RoadGraphics.display_traffic(
-            self.road, surface, simulation_frequency=self.frequency, offscreen=True
-        )
+        graphics.RoadGraphics.display_traffic(self.road, surface, simulation_frequency=self.frequency, offscreen=True)
         small = pygame.transform.smoothscale(surface, self.size)
         return pygame.surfarray.array3d(small).swapaxes(0, 1).astype(np.uint8)
 

@@ -56,8 +56,10 @@ def mjcf(
     <map znear="0.02" zfar="20"/>
   </visual>
   <asset>
-    <texture name="sky" type="skybox" builtin="gradient" rgb1="0.984 0.984 0.976" rgb2="0.90 0.93 0.96" width="64" height="384"/>
-    <texture name="tiles" type="2d" builtin="checker" rgb1="0.80 0.82 0.85" rgb2="0.74 0.76 0.80" width="512" height="512"/>
+    <texture name="sky" type="skybox" builtin="gradient" rgb1="0.984 0.984 0.976" rgb2="0.90 0.93 0.96"
+      width="64" height="384"/>
+    <texture name="tiles" type="2d" builtin="checker" rgb1="0.80 0.82 0.85" rgb2="0.74 0.76 0.80"
+      width="512" height="512"/>
     <material name="tiles" texture="tiles" texrepeat="16 16" texuniform="false" reflectance="0.06"/>
     <material name="frame" rgba="0.17 0.19 0.23 1" specular="0.4" shininess="0.5"/>
     <material name="front" rgba="0.15 0.41 0.77 0.75"/>

@@ -53,19 +53,26 @@ class Mismatch:
 class MujocoQuadrotor:
     """A ``Plant``: MuJoCo's rigid-body dynamics in the coordinates of ``Quadrotor``.
 
-    z = (x, η, ẋ, η̇) with η = (ψ, θ, φ). MuJoCo keeps x and ẋ in the world's axes, the attitude as a quaternion (w, x, y,
-    z), and ω in the body's axes: R and η̇ are read as ``controllers.euler`` derives. The model's control is a thrust along
-    the body's third axis and the accelerations η̈ of the angles; what moves a body is the torque M = J (E η̈ + Ė η̇) +
-    ω × Jω. The plant holds u and computes M anew at each step of MuJoCo, which is what an autopilot's inner loop does.
+    z = (x, η, ẋ, η̇) with η = (ψ, θ, φ). MuJoCo keeps x and ẋ in the world's axes, the attitude as a quaternion (w, x,
+    y, z), and ω in the body's axes; R, ω and η̇ are as derived in ``controllers.euler``: R = Rz(ψ) Ry(θ) Rx(φ), and
 
-    Gravity and mass are the problem's. Its control costs and dynamics are in η̈ alone, so that the inertia J cancels where
-    M is applied as it is; J matters to the gyroscopic term and to what the rotors must give. It is diagonal, m arm² (¼, ¼,
-    ½), about that of a small quadrotor.
+        ω = E η̇,   E = (Rxᵀ Ryᵀ e_z, Rxᵀ e_y, e_x).
 
-    With ``rotors=True`` four rotors at ±45° on arms of length ``arm`` share the work: (u₁, M) = mixer · forces, rotor i
-    turning the body by ±κ fᵢ about its axis. The least force of a rotor is ``rotor_low``, 0 for one that cannot reverse:
-    what would be less is raised to it by adding the same force to all four, so that M keeps its value and the thrust
-    grows. The model knows no such thing: where its thrust is 0, torques are still free.
+    The model's control is a thrust along the body's third axis and the accelerations η̈ of the angles. What moves a body
+    is the torque that Euler's equation asks for it,
+
+        M = J ω̇ + ω × Jω = J (E η̈ + Ė η̇) + ω × Jω.
+
+    The plant holds u and computes M anew at each step of MuJoCo, which is what an autopilot's inner loop does.
+
+    Gravity and mass are the problem's. Its controls are the accelerations η̈, inertia divided out, so that J is free: it
+    cancels where M is applied as it is, and matters to what the rotors must give, and where the plant is heavier than
+    the model. It is diagonal, m arm² (¼, ¼, ½), about that of a small quadrotor.
+
+    With ``rotors=True`` four rotors at ±45° on arms of length 0.25 share the work: (u₁, M) = mixer · forces, rotor i
+    turning the body by ±κ fᵢ about its axis. The least force of a rotor is ``rotor_low``, 0 for one that cannot
+    reverse: what would be less is raised to it by adding the same force to all four, so that M keeps its value and the
+    thrust grows. The model knows no such thing: where its thrust is 0, torques are still free.
 
     Args:
         problem: whose mass, gravity, target and bounds are used.
@@ -153,9 +160,13 @@ class MujocoQuadrotor:
         return np.clip(forces + max(0.0, self.rotor_low - float(forces.min())), self.rotor_low, ROTOR_HIGH)
 
     def frame(self) -> NDArray[np.uint8]:
-        """See ``Plant``: rendered offscreen, with EGL where there is no display and MUJOCO_GL does not say otherwise."""
+        """See ``Plant``: offscreen; with EGL where there is no display and MUJOCO_GL does not say otherwise.
+
+        Raises:
+            RuntimeError: where no OpenGL is to be had.
+        """
         if self._renderer is None:
-            self._renderer = self._mujoco.Renderer(self.model, self.size[1], self.size[0])
+            self._renderer = self._open_renderer()
         goal = np.array(self.problem.target)
         low, high = np.minimum(goal, 0.0) - 0.5, np.maximum(goal, 0.0) + (0.6, 0.6, 0.8)
         eye = fit_camera("perspective", low, high, self.size)
@@ -173,6 +184,14 @@ class MujocoQuadrotor:
         if self._renderer is not None:
             self._renderer.close()
             self._renderer = None
+
+    def _open_renderer(self) -> Any:
+        try:
+            return self._mujoco.Renderer(self.model, self.size[1], self.size[0])
+        except self._mujoco.FatalError as error:
+            raise RuntimeError(
+                f"MuJoCo cannot draw ({error}): set MUJOCO_GL=egl or MUJOCO_GL=osmesa before mujoco is first imported"
+            ) from error
 
     def _rotation(self) -> Array:
         flat = np.zeros(9)

@@ -12,7 +12,8 @@ costs more than its arithmetic. A problem enters by its Hamiltonian in u alone, 
 
     parameters of the problem -> (t, z, p) -> list of blocks, each with ``start``, ``value``, ``gradient``, ``hessian``
 
-Register another with ``HAMILTONIANS["ClassName"] = function``; H must separate over the blocks.
+This file is long because it is one: all that a robot needs. Register another problem, where it is exported and where
+it runs, with ``HAMILTONIANS["ClassName"] = function``; H must separate over the blocks.
 """
 
 from __future__ import annotations
@@ -69,17 +70,14 @@ class Exponential:
         return [x * factor for x in q]
 
     def value(self, u: Sequence[float]) -> float:
-        """See ``Block``."""
         linear = sum(x * y for x, y in zip(self.q, u, strict=True))
         return -linear - math.exp(self.a * sum(x * x for x in u))
 
     def gradient(self, u: Sequence[float]) -> list[float]:
-        """See ``Block``."""
         growth = 2 * self.a * math.exp(self.a * sum(x * x for x in u))
         return [-x - growth * y for x, y in zip(self.q, u, strict=True)]
 
     def hessian(self, u: Sequence[float]) -> list[list[float]]:
-        """See ``Block``."""
         growth = -2 * self.a * math.exp(self.a * sum(x * x for x in u))
         slant = 2 * self.a * growth
         return [[slant * x * y + (growth if i == j else 0.0) for j, y in enumerate(u)] for i, x in enumerate(u)]
@@ -92,29 +90,30 @@ class Bicycle:
         self.q, self.r, self.bound = q, r, bound
 
     def start(self) -> list[float]:
-        """See ``Block``: the bound past ``JUMP``, else the root of δ cos²δ = |q| by its series."""
+        """The bound past ``JUMP``, else the root of δ cos²δ = |q| by its series."""
         s = abs(self.q)
         square = s * s
         root = s * (1 + square * (1 + square * (8 / 3 + square * (422 / 45))))
         return [-math.copysign(self.bound if s > JUMP else root, self.q), -self.r]
 
     def value(self, u: Sequence[float]) -> float:
-        """See ``Block``."""
         return -(self.q * math.tan(u[0]) + 0.5 * u[0] * u[0] + (self.r + 0.5 * u[1]) * u[1])
 
     def gradient(self, u: Sequence[float]) -> list[float]:
-        """See ``Block``."""
         return [-(self.q * (1 + math.tan(u[0]) ** 2) + u[0]), -(self.r + u[1])]
 
     def hessian(self, u: Sequence[float]) -> list[list[float]]:
-        """See ``Block``."""
         tangent = math.tan(u[0])
         return [[-(2 * self.q * tangent * (1 + tangent * tangent) + 1), 0.0], [0.0, -1.0]]
 
 
 def quadrotor(parameters: dict[str, Any]) -> Blocks:
     """``Quadrotor``: f is affine in u, so that u -> H is -q·u - exp(a |u|²) with q = f_uᵀ p, one block of four."""
-    mass, a, rest = parameters["mass"], parameters["cost_exponent"], (parameters["thrust_low"] == 0, False, False, False)
+    mass, a, rest = (
+        parameters["mass"],
+        parameters["cost_exponent"],
+        (parameters["thrust_low"] == 0, False, False, False),
+    )
 
     def blocks(t: float, z: Array, p: Array) -> Sequence[Block]:
         yaw, pitch, roll = z[3:6].tolist()
@@ -262,7 +261,12 @@ def log_cosh(x: Array) -> Array:
 
 
 def climb(
-    block: Block, start: list[float], box: Sequence[tuple[float, float]], lengths: Sequence[float], most: int, tolerance: float
+    block: Block,
+    start: list[float],
+    box: Sequence[tuple[float, float]],
+    lengths: Sequence[float],
+    most: int,
+    tolerance: float,
 ) -> list[float]:
     """Projected Newton on the free controls, backtracking on H (Armijo), until the projected gradient is small."""
     u = [min(max(x, low), high) for x, (low, high) in zip(start, box, strict=True)]

@@ -1,4 +1,4 @@
-"""The feedback law as one module of plain tensor operations, with the argmax a real loop: what ONNX and AOTInductor take."""
+"""The feedback law as one module of plain tensor operations, the argmax a real loop: for ONNX and AOTInductor."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class TracedLaw(nn.Module):
         super().__init__()
         if policy.starts != "single" or policy.operator.memory:
             raise ValueError(
-                f'a policy with starts={policy.starts!r}, memory={policy.operator.memory} cannot be exported; expected '
+                f"a policy with starts={policy.starts!r}, memory={policy.operator.memory} cannot be exported; expected "
                 'starts="single" and memory=0 (set policy.starts after loading, if one start is enough)'
             )
         self.most, self.tolerance = policy.max_iterations, policy.tolerance

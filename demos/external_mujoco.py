@@ -43,7 +43,9 @@ def main(states: int = 32, seed: int = 0, every: int = 2, out: Path = Path("resu
     for name, options in PLANTS.items():
         flown, _ = fly_all(policy, MujocoQuadrotor(problem, **options), z0)
         f = figures[name] = compare(problem, model, pontryagin.evaluate(problem, policy, z0, flown=flown))
-        table.add_row(name, f"{f['cost_plant']:.3f}", f"{f['cost_ratio_of_means']:+.3%}", f"{f['terminal_error_worst']:.3f}")
+        table.add_row(
+            name, f"{f['cost_plant']:.3f}", f"{f['cost_ratio_of_means']:+.3%}", f"{f['terminal_error_worst']:.3f}"
+        )
     Console(width=max(Console().width, 90)).print(table)
     plant = MujocoQuadrotor(problem, size=(560, 480))
     frames, _ = side_by_side(problem, policy, {"MuJoCo": plant}, z0[:1], every=every, size=plant.size)

@@ -12,6 +12,8 @@ BRIEF = {
     "ride_bicycles": lambda out: {"episodes": 1, "out": out / "bicycles.gif"},
     "new_problem": lambda out: {"minutes": 0.03, "states": 2, "out": out, "compile": False},
     "classical": lambda out: {"states": 2, "mpc_states": 1, "out": out},
+    "external_mujoco": lambda out: {"states": 1, "every": 80, "out": out},
+    "external_highway": lambda out: {"states": 1, "out": out},
     "speed": lambda out: {"envs": 64, "runs": 2, "training": False},
 }
 

@@ -93,7 +93,8 @@ def evaluate(
             model's own.
 
     Raises:
-        ValueError: on bad states, if ``flown`` is not from ``z0``, or if a cost is not finite (with the index of the first such state).
+        ValueError: on bad states, if ``flown`` is not from ``z0``, or if a cost is not finite (with
+            the index of the first such state).
     """
     check_state(problem, z0, "z0")
     residuals: list[Tensor] = []
@@ -131,7 +132,7 @@ def evaluate(
 def _from(flown: Trajectory, z0: Tensor) -> Trajectory:
     if flown.z.shape[1:] != z0.shape or not torch.allclose(flown.z[0], z0.to(flown.z), atol=1e-5):
         raise ValueError(
-            f"flown begins with states {tuple(flown.z.shape[1:])} that are not z0 {tuple(z0.shape)}; expected paths from z0"
+            f"flown begins with states other than z0 (it has {flown.z.shape[1]}, z0 {len(z0)}); expected paths from z0"
         )
     return flown
 

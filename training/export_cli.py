@@ -92,7 +92,9 @@ def parity_command(
     contract = read_contract(folder)
     policy = load_policy(checkpoint or contract["policy"]["source"], problem)
     if weights_checksum(policy) != contract["policy"]["weights_sha256"]:
-        raise ValueError(f"{folder} is not an export of {checkpoint or contract['policy']['source']}: its weights differ")
+        raise ValueError(
+            f"{folder} is not an export of {checkpoint or contract['policy']['source']}: its weights differ"
+        )
     torch.set_num_threads(1)
     observations = scattered(policy, states, seed)
     found = {target: agreement(policy, folder, target, observations) for target in contract["files"]}

@@ -53,7 +53,9 @@ def side_by_side(
     paths = {"model": path}
     for title, plant in plants.items():
         frames: list[Frame] = []
-        paths[title] = fly(problem, plant, controller, z0, latency=latency, watch=_camera(frames, moments, title, problem, size))
+        paths[title] = fly(
+            problem, plant, controller, z0, latency=latency, watch=_camera(frames, moments, title, problem, size)
+        )
         columns.append(frames)
     rows = [np.concatenate(row, axis=1) for row in zip(*columns, strict=True)]
     return rows + [rows[-1]] * hold, paths
