@@ -57,8 +57,7 @@ def body_rates(angles: Array, rates: Array) -> Array:
 
 def angle_rates(angles: Array, omega: Array) -> Array:
     """η̇ = E⁻¹ ω, ``(3,)``; not at pitch ±π/2."""
-    rates: Array = np.linalg.solve(rate_matrix(angles), omega)
-    return rates
+    return np.asarray(np.linalg.solve(rate_matrix(angles), omega), dtype=np.float64)
 
 
 def body_torque(angles: Array, rates: Array, accelerations: Array, inertia: Array) -> Array:

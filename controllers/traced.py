@@ -7,6 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 from torch._higher_order_ops.while_loop import while_loop
+from torch.fx import GraphModule
 from torch.fx.experimental.proxy_tensor import make_fx
 
 from .argmax import _residual, _scale
@@ -43,10 +44,10 @@ class TracedLaw(nn.Module):
         self.most, self.tolerance = policy.max_iterations, policy.tolerance
         head, body, tail = _parts(policy)
         with torch.no_grad():
-            self.head = make_fx(head)(observation)
+            self.head = _trace(head, observation)
             p, u, scale, slope, residual = self.head(observation)
-            self.body = make_fx(body)(u, slope, residual, observation, p, scale)
-            self.tail = make_fx(tail)(u)
+            self.body = _trace(body, u, slope, residual, observation, p, scale)
+            self.tail = _trace(tail, u)
 
     def forward(self, observation: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """action ``(B, m)`` in [-1, 1], control ``(B, m)``, residual ``(B,)``, iterations ``(1,)`` int64."""
@@ -61,6 +62,16 @@ class TracedLaw(nn.Module):
         begin = torch.zeros((), dtype=torch.int64)
         count, u, _, residual = while_loop(condition, body, (begin, u, slope, residual))
         return self.tail(u), u, residual, count.reshape(1)
+
+
+def _trace(function: Callable[..., object], *arguments: Tensor) -> GraphModule:
+    """``function`` as plain tensor operations, without what nothing depends on: ``torch.func`` leaves checks behind."""
+    module = make_fx(function)(*arguments)
+    for node in reversed(list(module.graph.nodes)):
+        if node.op == "call_function" and not node.users:
+            module.graph.erase_node(node)
+    module.recompile()
+    return module
 
 
 Part = Callable[..., tuple[Tensor, ...]]
