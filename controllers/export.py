@@ -70,7 +70,9 @@ def export_policy(policy: ImplicitPolicy, folder: str | Path, to: Target, source
     _replace(path, blob)
     contract["files"][to] = {"path": path.name, "sha256": hashlib.sha256(blob).hexdigest(), "bytes": len(blob)}
     if to == "numpy":
-        _replace(folder / "runtime.py", Path(numpy_runtime.__file__).read_bytes())
+        code = Path(numpy_runtime.__file__).read_bytes()
+        _replace(folder / "runtime.py", code)
+        contract["files"][to]["runtime"] = {"path": "runtime.py", "sha256": hashlib.sha256(code).hexdigest()}
     contract["checksum"] = checksum(contract)
     _replace(folder / "contract.json", (json.dumps(contract, indent=2) + "\n").encode())
     return folder / "contract.json"
@@ -140,7 +142,7 @@ def labels(problem: Problem) -> tuple[list[tuple[str, str]], list[tuple[str, str
 
 def onnx_bytes(policy: ImplicitPolicy) -> bytes:
     """The law as an ONNX model, input ``observation``, outputs ``OUTPUTS``; the argmax is a ``Loop``."""
-    optional("onnx", "export")
+    onnx = optional("onnx", "export")
     optional("onnxscript", "export")
     with warnings.catch_warnings(), tempfile.TemporaryDirectory() as scratch:
         warnings.simplefilter("ignore")
@@ -155,7 +157,21 @@ def onnx_bytes(policy: ImplicitPolicy) -> bytes:
             log.setLevel(level)
         assert program is not None
         program.save(f"{scratch}/policy.onnx")
-        return Path(scratch, "policy.onnx").read_bytes()
+        model = onnx.load(f"{scratch}/policy.onnx")
+    _forget_sources(model.graph)
+    blob: bytes = model.SerializeToString()
+    return blob
+
+
+def _forget_sources(graph: Any) -> None:
+    """Drop what the exporter notes on every node, its place in our source files: most of the size, and of no use."""
+    for item in (graph, *graph.node, *graph.value_info, *graph.input, *graph.output, *graph.initializer):
+        del item.metadata_props[:]
+    for node in graph.node:
+        node.doc_string = ""
+        for attribute in node.attribute:
+            if attribute.HasField("g"):
+                _forget_sources(attribute.g)
 
 
 def aoti_bytes(policy: ImplicitPolicy) -> bytes:

@@ -49,23 +49,7 @@ def mjcf(
 <mujoco model="quadrotor">
   <option gravity="0 0 {-problem.gravity}" integrator="RK4" timestep="0.001"/>
   <statistic extent="6" center="0 0 0"/>
-  <visual>
-    <global fovy="28" offwidth="{size[0]}" offheight="{size[1]}"/>
-    <quality shadowsize="2048" offsamples="4"/>
-    <headlight ambient="0.42 0.42 0.42" diffuse="0.2 0.2 0.2" specular="0 0 0"/>
-    <map znear="0.02" zfar="20"/>
-  </visual>
-  <asset>
-    <texture name="sky" type="skybox" builtin="gradient" rgb1="0.984 0.984 0.976" rgb2="0.90 0.93 0.96"
-      width="64" height="384"/>
-    <texture name="tiles" type="2d" builtin="checker" rgb1="0.80 0.82 0.85" rgb2="0.74 0.76 0.80"
-      width="512" height="512"/>
-    <material name="tiles" texture="tiles" texrepeat="16 16" texuniform="false" reflectance="0.06"/>
-    <material name="frame" rgba="0.17 0.19 0.23 1" specular="0.4" shininess="0.5"/>
-    <material name="front" rgba="0.15 0.41 0.77 0.75"/>
-    <material name="rear" rgba="0.56 0.58 0.64 0.75"/>
-  </asset>
-  <default><geom contype="0" conaffinity="0" mass="0"/></default>
+{_looks(size)}  <default><geom contype="0" conaffinity="0" mass="0"/></default>
   <worldbody>
     <light pos="1 -2 8" dir="0 0.2 -1" directional="true" diffuse="0.5 0.5 0.5" castshadow="true"/>
     <geom type="plane" size="8 8 0.1" pos="0 0 {lowest}" material="tiles"/>
@@ -82,6 +66,27 @@ def mjcf(
 {actuators}
   </actuator>
 </mujoco>"""
+
+
+def _looks(size: tuple[int, int]) -> str:
+    """How it is drawn: a narrow view as in the analytic scene, a pale sky, a tiled floor."""
+    return f"""  <visual>
+    <global fovy="28" offwidth="{size[0]}" offheight="{size[1]}"/>
+    <quality shadowsize="2048" offsamples="4"/>
+    <headlight ambient="0.42 0.42 0.42" diffuse="0.2 0.2 0.2" specular="0 0 0"/>
+    <map znear="0.02" zfar="20"/>
+  </visual>
+  <asset>
+    <texture name="sky" type="skybox" builtin="gradient" rgb1="0.984 0.984 0.976" rgb2="0.90 0.93 0.96"
+      width="64" height="384"/>
+    <texture name="tiles" type="2d" builtin="checker" rgb1="0.80 0.82 0.85" rgb2="0.74 0.76 0.80"
+      width="512" height="512"/>
+    <material name="tiles" texture="tiles" texrepeat="16 16" texuniform="false" reflectance="0.06"/>
+    <material name="frame" rgba="0.17 0.19 0.23 1" specular="0.4" shininess="0.5"/>
+    <material name="front" rgba="0.15 0.41 0.77 0.75"/>
+    <material name="rear" rgba="0.56 0.58 0.64 0.75"/>
+  </asset>
+"""
 
 
 def _arms() -> str:

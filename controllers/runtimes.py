@@ -35,7 +35,8 @@ def read_contract(folder: str | Path) -> dict[str, Any]:
         raise ValueError(f"{path} is not readable JSON ({error}); was it cut short?") from None
     if checksum(contract) != contract.get("checksum"):
         raise ValueError(f"{path} was edited after it was written: its checksum does not match")
-    for file in contract["files"].values():
+    files = list(contract["files"].values())
+    for file in [*files, *(f["runtime"] for f in files if "runtime" in f)]:
         stored = path.parent / file["path"]
         if not stored.exists() or hashlib.sha256(stored.read_bytes()).hexdigest() != file["sha256"]:
             raise ValueError(f"{stored} is missing, cut short or edited: it is not the file that {path.name} names")

@@ -110,6 +110,11 @@ def test_damage_is_refused(tmp_path):
     with pytest.raises(ValueError, match="cut short or edited"):
         numpy_runtime.Policy(tmp_path)
     weights.write_bytes(whole)
+    runtime = (tmp_path / "runtime.py").read_bytes()
+    (tmp_path / "runtime.py").write_bytes(runtime + b"\n")
+    with pytest.raises(ValueError, match=r"runtime\.py is missing, cut short or edited"):
+        read_contract(tmp_path)
+    (tmp_path / "runtime.py").write_bytes(runtime)
     with pytest.raises(ValueError, match=r"holds exports to \['numpy'\]; got 'onnx'"):
         load_runtime(tmp_path, "onnx")
     with pytest.raises(ValueError, match="another policy"):
@@ -162,7 +167,7 @@ def test_export_and_parity_from_the_command_line(tmp_path, capsys, monkeypatch):
 def test_onnx_has_a_loop_and_agrees(tmp_path, pendulum):
     """A user's problem, its Hamiltonian derived by torch.func, two blocks, bounds that bind."""
     onnx = pytest.importorskip("onnx")
-    pytest.importorskip("onnxruntime")
+    ort = pytest.importorskip("onnxruntime")
     value = ValueFunction(pendulum, 8, seed=0)
     policy = ImplicitPolicy(pendulum, value)
     export_policy(policy, tmp_path, "onnx")
@@ -170,6 +175,11 @@ def test_onnx_has_a_loop_and_agrees(tmp_path, pendulum):
     assert "Loop" in {node.op_type for node in model.graph.node}
     assert [x.name for x in model.graph.output] == ["action", "control", "residual", "iterations"]
     assert apart(policy, tmp_path, "onnx", 300) <= 1e-5
+    assert b".py" not in (tmp_path / "policy.onnx").read_bytes()  # nobody's folders are in it
+    row = export_cli.scattered(policy, 1, 3)
+    action, _, residual, count = ort.InferenceSession(str(tmp_path / "policy.onnx")).run(None, {"observation": row})
+    np.testing.assert_allclose(action, policy.predict(row)[0], atol=1e-5)
+    assert residual[0] <= policy.tolerance and 0 <= count[0] <= policy.max_iterations
 
 
 @pytest.mark.slow

@@ -106,12 +106,9 @@ def evaluate(
         residuals.append(solution.residual.cpu())
         return solution.control
 
-    if flown is None:
-        path = rollout(problem, observed, z0)
-    else:
-        path = _from(flown, z0)
-        if isinstance(controller, ImplicitPolicy):
-            residuals = [controller.solve(t, z).residual.cpu() for t, z in zip(path.t[:-1], path.z[:-1], strict=True)]
+    path = rollout(problem, observed, z0) if flown is None else _from(flown, z0)
+    if flown is not None and isinstance(controller, ImplicitPolicy):
+        residuals = [controller.solve(t, z).residual.cpu() for t, z in zip(path.t[:-1], path.z[:-1], strict=True)]
     check_finite("the cost", path.cost)
     error = problem.terminal_error(path.z[-1])
     if reference_cost is not None and reference_cost.shape != path.cost.shape:

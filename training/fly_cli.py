@@ -84,10 +84,14 @@ def fly_command(
     figures = compare(policy.problem, model, result) | ({} if touched is None else {"flights_that_touched": touched})
     if out is not None:
         trajectory_figure(policy.problem, result, out / f"{plant}.png")
+    _report(f"{checkpoint} in {plant}: {states} states, seed {seed}", figures, json)
+
+
+def _report(title: str, figures: dict[str, float], json: bool) -> None:
     if json:
         print(json_.dumps(figures, indent=2))
         return
-    table = Table(title=f"{checkpoint} in {plant}: {states} states, seed {seed}", title_justify="left")
+    table = Table(title=title, title_justify="left")
     table.add_column("figure")
     table.add_column("value", justify="right")
     for name, value in figures.items():
