@@ -28,7 +28,7 @@ PROBLEMS: dict[str, tuple[type[Problem], dict[str, Any]]] = {
             "initial_speed": 0.5,
             "close": 0.27,
         },
-    ),  # fmt: skip
+    ),
     "swap100": (MultiBicycle, {"num_agents": 100, "success_radius": 0.2, "layout": "swap"}),
     "double_integrator": (DoubleIntegrator, {}),
 }

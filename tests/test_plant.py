@@ -1,13 +1,25 @@
 """The loop around other people's simulators, on a plant that is the model itself."""
 
 import dataclasses
+import sys
 
 import numpy as np
 import pytest
 import torch
 from conftest import Pendulum
 
-from pontryagin import DoubleIntegrator, evaluate, rollout
+from pontryagin import (
+    CommonRoadBicycles,
+    DoubleIntegrator,
+    HighwayBicycles,
+    ImplicitPolicy,
+    MujocoQuadrotor,
+    MultiBicycle,
+    Quadrotor,
+    evaluate,
+    rollout,
+)
+from pontryagin.controllers.export import onnx_bytes
 from pontryagin.controllers.plant import fly, optional, timetable
 from pontryagin.envs.integrate import advance
 from pontryagin.training.plots import trajectory_figure
@@ -130,3 +142,18 @@ def test_refused_answers_and_states(pendulum):
 def test_a_missing_extra_is_an_error_with_the_line_that_installs_it():
     with pytest.raises(ImportError, match=r'pip install "pontryagin\[highway\]"'):
         optional("no_such_simulator.road", "highway")
+
+
+@pytest.mark.parametrize(
+    ("module", "extra", "make"),
+    [
+        ("mujoco", "mujoco", lambda: MujocoQuadrotor(Quadrotor())),
+        ("highway_env.vehicle.kinematics", "highway", lambda: HighwayBicycles(MultiBicycle())),
+        ("vehiclemodels.parameters_vehicle2", "highway", lambda: CommonRoadBicycles(MultiBicycle())),
+        ("onnx", "export", lambda: onnx_bytes(ImplicitPolicy.load("cars5", device="cpu"))),
+    ],
+)
+def test_each_plant_and_export_says_what_to_install(module, extra, make, monkeypatch):
+    monkeypatch.setitem(sys.modules, module, None)
+    with pytest.raises(ImportError, match=rf'pip install "pontryagin\[{extra}\]"'):
+        make()
