@@ -1,14 +1,18 @@
 """The bicycles as cars: the change of coordinates, highway-env, commonroad's kinematic single track."""
 
+import json
+
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from pontryagin import DoubleIntegrator, ImplicitPolicy, MultiBicycle
 from pontryagin.controllers.commonroad_plant import CommonRoadBicycles
 from pontryagin.controllers.highway_plant import HighwayBicycles
 from pontryagin.controllers.vehicles import slip, to_center, to_rear, touching
 from pontryagin.envs.integrate import advance
+from pontryagin.training.cli import main
 from pontryagin.training.fly_cli import fly_all
 
 pytest.importorskip("highway_env")
@@ -123,3 +127,18 @@ def test_refused(kind):
         kind(one_car(), seconds=0.0)
     with pytest.raises(ValueError, match="frequency" if kind is HighwayBicycles else "servo"):
         kind(one_car(), **({"frequency": 0.0} if kind is HighwayBicycles else {"servo": 0.01}))
+
+
+def test_fly_from_the_command_line(tmp_path, capsys):
+    main(["fly", "cars5", "--plant", "commonroad", "--states", "2", "--json", "--out", str(tmp_path)])
+    figures = json.loads(capsys.readouterr().out)
+    assert figures["flights_that_touched"] == 0 and figures["terminal_error_worst"] < 0.1
+    assert figures["cost_plant"] > figures["cost_model"] and (tmp_path / "commonroad.png").exists()
+    main(["fly", "cars5", "--plant", "highway", "--states", "1", "--latency", "0.05"])
+    assert "terminal_error_worst" in capsys.readouterr().out
+    main(["fly", "cars5", "--plant", "highway", "--out", str(tmp_path / "film.gif")])
+    with Image.open(tmp_path / "film.gif") as film:
+        assert film.n_frames > 20 and film.size == (960, 480)
+    with pytest.raises(SystemExit):
+        main(["fly", "quadrotor", "--plant", "highway"])
+    assert "plant for MultiBicycle; got Quadrotor" in capsys.readouterr().err
