@@ -4,13 +4,18 @@ from pontryagin.controllers.adapter import ControllerPolicy
 from pontryagin.controllers.anchor import AnchoredValue
 from pontryagin.controllers.argmax import Solution, solve_argmax
 from pontryagin.controllers.certificates import Certificate, certify
+from pontryagin.controllers.commonroad_plant import CommonRoadBicycles
 from pontryagin.controllers.direct import DirectPolicy
 from pontryagin.controllers.explicit import ExplicitPolicy
+from pontryagin.controllers.export import export_policy
 from pontryagin.controllers.hamiltonian import hamiltonian
+from pontryagin.controllers.highway_plant import HighwayBicycles
 from pontryagin.controllers.implicit import Implicit
 from pontryagin.controllers.lqr import LinearQuadraticRegulator, TimeVaryingLQR
 from pontryagin.controllers.mpc import RecedingHorizon
+from pontryagin.controllers.mujoco_plant import Mismatch, MujocoQuadrotor
 from pontryagin.controllers.operators import GradientAscent, ProjectedNewton
+from pontryagin.controllers.plant import Plant, fly
 from pontryagin.controllers.policy import ImplicitPolicy
 from pontryagin.controllers.reference import solve_reference
 from pontryagin.controllers.value import ValueFunction
@@ -37,6 +42,7 @@ __version__ = "0.1.0"
 __all__ = [
     "AnchoredValue",
     "Certificate",
+    "CommonRoadBicycles",
     "ControllerPolicy",
     "CoupledControls",
     "DirectPolicy",
@@ -44,13 +50,17 @@ __all__ = [
     "Evaluation",
     "ExplicitPolicy",
     "GradientAscent",
+    "HighwayBicycles",
     "History",
     "Implicit",
     "ImplicitPolicy",
     "LinearQuadraticRegulator",
+    "Mismatch",
+    "MujocoQuadrotor",
     "MultiBicycle",
     "OptimalControlEnv",
     "OptimalControlVectorEnv",
+    "Plant",
     "Problem",
     "ProjectedNewton",
     "Quadrotor",
@@ -64,6 +74,8 @@ __all__ = [
     "as_sb3",
     "certify",
     "evaluate",
+    "export_policy",
+    "fly",
     "hamiltonian",
     "make_problem",
     "recipe",

@@ -17,6 +17,19 @@ PROBLEMS: dict[str, tuple[type[Problem], dict[str, Any]]] = {
     "bicycle5": (MultiBicycle, {}),
     "bicycle10": (MultiBicycle, {"num_agents": 10}),
     "bicycle100": (MultiBicycle, {"num_agents": 100, "success_radius": 0.2}),
+    "cars5": (
+        MultiBicycle,
+        {
+            "num_agents": 5,
+            "layout": "swap",
+            "wheelbase": 0.25,
+            "interaction": 40.0,
+            "radius": 0.3,
+            "initial_scale": 0.05,
+            "initial_speed": 0.5,
+            "close": 0.27,
+        },
+    ),
     "swap100": (MultiBicycle, {"num_agents": 100, "success_radius": 0.2, "layout": "swap"}),
     "double_integrator": (DoubleIntegrator, {}),
 }

@@ -96,7 +96,7 @@ class Renderer:
             pygame.display.quit()
 
     def draw(
-        self, scene: Scene | None, *, time: float, horizon: float, cost: float, title: str, state: Array
+        self, scene: Scene | None, *, time: float, horizon: float, cost: float | None, title: str, state: Array
     ) -> NDArray[np.uint8] | None:
         """Draw a moment. Drawing the same time again replaces it.
 
@@ -104,7 +104,7 @@ class Renderer:
             scene: what to draw; ``None`` draws the components of the state over time.
             time: t.
             horizon: T, in the same unit.
-            cost: cost so far.
+            cost: cost so far; ``None`` leaves the word out.
             title: what is seen, in a few words.
             state: ``(n,)``, for the chart.
 
@@ -124,7 +124,7 @@ class Renderer:
         for label in labels:
             word = self._word(label.text, 0.028, label.color)
             frame.blit(word, word.get_rect(center=(label.position / scale).tolist()))
-        self._caption(frame, time, horizon, cost, title)
+        self.caption(frame, time, horizon, cost, title)
         if self.render_mode == "human":
             self._show(frame)
             return None
@@ -200,7 +200,7 @@ class Renderer:
                 labels.append(Label(f"z{i + 1}", size * (0.95 - 0.04 * (min(len(colors), 12) - 1 - i), 0.17), color))
         return labels
 
-    def _caption(self, frame: pygame.Surface, time: float, horizon: float, cost: float, title: str) -> None:
+    def caption(self, frame: pygame.Surface, time: float, horizon: float, cost: float | None, title: str) -> None:
         """Words, and along the lower edge a bar for the time gone by."""
         import pygame
 
@@ -209,7 +209,8 @@ class Renderer:
         frame.blit(self._word(title, 0.056, INK), (left, round(0.035 * height)))
         second = round(0.097 * height)
         frame.blit(self._word(f"t = {time:.2f} / {horizon:.2f}", 0.036, GREY), (left, second))
-        frame.blit(self._word(f"cost = {cost:.4g}", 0.036, GREY), (left + round(0.16 * width), second))
+        if cost is not None:
+            frame.blit(self._word(f"cost = {cost:.4g}", 0.036, GREY), (left + round(0.16 * width), second))
         bar = max(round(0.007 * height), 2)
         done = round(width * min(max(time / horizon, 0.0), 1.0))
         pygame.draw.rect(frame, RULE, (0, height - bar, width, bar))

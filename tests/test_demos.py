@@ -22,6 +22,8 @@ BRIEF = {
         "compile": False,
         "out": out,
     },  # fmt: skip
+    "external_mujoco": lambda out: {"states": 1, "every": 80, "out": out},
+    "external_highway": lambda out: {"states": 1, "out": out},
     "speed": lambda out: {"envs": 64, "runs": 2, "training": False},
 }
 

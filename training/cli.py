@@ -1,4 +1,4 @@
-"""The command line: ``pontryagin train | evaluate | diagnose | compare-gradients | play | plot | reference``."""
+"""The command line: ``pontryagin train | evaluate | play | plot | reference | fly | export | parity``, and more."""
 
 from __future__ import annotations
 
@@ -25,6 +25,8 @@ from .compare_config import CompareConfig
 from .config import TrainConfig, recipe
 from .diagnose_command import diagnose_command
 from .evaluate import Evaluation, evaluate
+from .export_cli import export_command, parity_command
+from .fly_cli import fly_command
 from .play import PolicyPath, play_command
 from .plots import history_figure, trajectory_figure
 from .train import train
@@ -208,6 +210,9 @@ def main(arguments: list[str] | None = None) -> None:
         "plot": plot_command,
         "reference": reference_command,
         "compare-gradients": compare,
+        "fly": fly_command,
+        "export": export_command,
+        "parity": parity_command,
     }
     try:
         tyro.extras.subcommand_cli_from_dict(
@@ -216,6 +221,6 @@ def main(arguments: list[str] | None = None) -> None:
             description="Feedback controllers derived from the model, trained by Jacobian-free backpropagation.",
             args=arguments,
         )
-    except ValueError as error:
+    except (ValueError, ImportError) as error:
         Console(stderr=True).print(f"[red]error:[/red] {error}", highlight=False)
         raise SystemExit(2) from None

@@ -240,6 +240,17 @@ RECIPES: dict[str, TrainConfig] = {
         pressure_weight=1.0,
         nominal=True,
     ),
+    "cars5": TrainConfig(
+        iterations=2000,
+        batch=32,
+        width=32,
+        rank=20,
+        agent_width=32,
+        learning_rate=2e-3,
+        **BICYCLES,
+        pressure_weight=1.0,
+        nominal=True,
+    ),
     "bicycle10": TrainConfig(
         iterations=4000,
         batch=32,
