@@ -40,10 +40,11 @@ class FineTerms(nn.Module):
         sizes = (problem.fine_scale, problem.state_scale, problem.start_scale or problem.state_scale)
         fine, scale, first = (vector(size, problem.state_dim, torch.empty(0)) for size in sizes)
         least = int((fine / scale).argmin())
-        self.last = float(fine[least] / scale[least])
-        self.more = float(fine[least] / first[least]) - self.last
-        self.register_buffer("scale", fine, persistent=False)
+        last = fine[least] / scale[least]
+        self.register_buffer("scale", fine)
+        self.register_buffer("size", torch.stack([last, fine[least] / first[least] - last]))
         self.scale: Tensor
+        self.size: Tensor
 
     def forward(self, t: Tensor | float, z: Tensor) -> Tensor:
         """``(B,)``; t is ``()`` or ``(B,)``."""
@@ -59,7 +60,7 @@ class FineTerms(nn.Module):
         size = self._size(tau)
         p = size * states.movedim(0, 1).flatten(-2) / self.scale
         rising = size.squeeze(-1) * (times.sum((0, -1)) + growing)
-        rising = rising - (FADING * self.more * torch.exp(-FADING * tau)).squeeze(-1) * self.terms(s)
+        rising = rising - (FADING * self.size[1] * torch.exp(-FADING * tau)).squeeze(-1) * self.terms(s)
         return self.rate * rising, p
 
     def _tau(self, t: Tensor | float, z: Tensor) -> Tensor:
@@ -68,7 +69,7 @@ class FineTerms(nn.Module):
 
     def _size(self, tau: Tensor) -> Tensor:
         """ε(t)."""
-        return self.last + self.more * torch.exp(-FADING * tau)
+        return self.size[0] + self.size[1] * torch.exp(-FADING * tau)
 
     def _inputs(self, tau: Tensor, z: Tensor) -> Tensor:
         """Of each agent, ``(N, B, state_block + 1)``."""

@@ -204,13 +204,18 @@ class Policy:
             slope += (np.exp(w["growth"] * (tau - TIME_SPAN)) * apart) @ w["quadratic"]
         costate = slope[:-1]
         if self._agents:
-            costate = costate + self._alone(s, tau).ravel()
+            costate = costate + self._alone("agents", s[:-1], tau).ravel()
         if "nominal" in w:
             steps = t * self._pace * (w["nominal"].shape[1] - 1) / TIME_SPAN
             at = min(max(int(steps), 0), w["nominal"].shape[1] - 2)
             share = min(max(steps - at, 0.0), 1.0)
             costate = costate + (1 - share) * w["nominal"][:, at] + share * w["nominal"][:, at + 1]
-        result: Array = costate * unit[:-1]
+        costate = costate * unit[:-1]
+        if self._fine:
+            size = w["fine.size"][0] + w["fine.size"][1] * math.exp(-FADING * tau)
+            fine = w["fine.scale"]
+            costate = costate + size * self._alone("fine.terms", np.asarray(z) / fine, tau).ravel() / fine
+        result: Array = costate
         return result
 
     def _prepare(self) -> None:
@@ -219,7 +224,7 @@ class Policy:
         self._unit = 1 / w["scale"]
         self._depth = sum(name.startswith("hidden.") for name in w)
         self._stride = 1 / max(1, self._depth)
-        self._agents = len(w["agents.opening"]) if "agents.opening" in w else 0
+        self._agents, self._fine = "agents.opening" in w, "fine.scale" in w
 
     def _network(self, s: Array) -> Array:
         """∂/∂s of wᵀ N(s): the chain rule backwards through the residual layers."""
@@ -237,18 +242,19 @@ class Policy:
         result: Array = (np.tanh(before) * back) @ w["opening"]
         return result
 
-    def _alone(self, s: Array, tau: float) -> Array:
+    def _alone(self, name: str, states: Array, tau: float) -> Array:
         """∂/∂s of the agents' own terms, without the time, ``(N, state_block)``."""
-        w, count = self._w, self._agents
+        w = {key.removeprefix(name + "."): weight for key, weight in self._w.items() if key.startswith(name + ".")}
+        count = len(w["opening"])
         own = np.empty((count, 1, self._n // count + 1))
-        own[:, 0, :-1], own[:, 0, -1] = s[:-1].reshape(count, -1), s[-1]
-        before = own @ w["agents.opening"] + w["agents.opening_bias"]
-        slope = np.tanh(log_cosh(before) @ w["agents.hidden"] + w["agents.hidden_bias"])
-        back = w["agents.output"] + (slope * w["agents.output"]) @ w["agents.hidden"].T
-        pull = np.exp(w["agents.growth"] * (tau - TIME_SPAN)) * (own @ w["agents.quadratic"] - w["agents.center"])
+        own[:, 0, :-1], own[:, 0, -1] = states.reshape(count, -1), tau
+        before = own @ w["opening"] + w["opening_bias"]
+        slope = np.tanh(log_cosh(before) @ w["hidden"] + w["hidden_bias"])
+        back = w["output"] + (slope * w["output"]) @ w["hidden"].T
+        pull = np.exp(w["growth"] * (tau - TIME_SPAN)) * (own @ w["quadratic"] - w["center"])
         swap = (0, 2, 1)
-        slope_s = (np.tanh(before) * back) @ w["agents.opening"].transpose(swap)
-        slope_s = slope_s + pull @ w["agents.quadratic"].transpose(swap) + w["agents.linear"]
+        slope_s = (np.tanh(before) * back) @ w["opening"].transpose(swap)
+        slope_s = slope_s + pull @ w["quadratic"].transpose(swap) + w["linear"]
         result: Array = slope_s[:, 0, :-1]
         return result
 

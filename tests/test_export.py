@@ -43,6 +43,7 @@ def test_numpy_agrees(name, tmp_path):
     [
         {"width": 6, "depth": 3, "rank": 2},
         {"width": 0, "depth": 0, "rank": 0, "agent_width": 5, "agent_rank": 3, "nominal": True},
+        {"width": 5, "depth": 1, "rank": 2, "agent_width": 4, "agent_rank": 3, "fine_width": 6},
     ],
 )
 def test_numpy_agrees_with_any_value_function(config, tmp_path):

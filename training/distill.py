@@ -86,13 +86,13 @@ def distilled(problem: Problem, value: ValueFunction, config: TrainConfig) -> Va
     """
     console = Console()
     console.print(f"distilling {config.anchors} optima, {config.processes} at a time", highlight=False)
-    teacher = consult(problem, config)
+    teacher = consult(problem, config, console)
     left = teach(problem, value, teacher, config)
     console.print(f"distilled: {len(teacher.weight)} optima; the loss ends at {left:.4f}", highlight=False)
     return value
 
 
-def consult(problem: Problem, config: TrainConfig) -> Teacher:
+def consult(problem: Problem, config: TrainConfig, console: Console | None = None) -> Teacher:
     """The optima from ``config.anchors`` draws of rho_0, those that IPOPT found, and the feedback along each; float32.
 
     They are sought within ``config.nominal_share`` of ``problem.gentle_bounds``, and, with ``config.nominal``, from the
@@ -102,8 +102,11 @@ def consult(problem: Problem, config: TrainConfig) -> Teacher:
     z0 = torch.lerp(z0.mean(0), z0, SPREAD)
     nominal = nominal_path(problem, config.nominal_share) if config.nominal else None
     within = gentle(problem, config.nominal_share)
+    console = console or Console()
     parts: list[Teacher] = []
     for part in track(z0.split(CHUNK), "optima", transient=True):
+        if parts:
+            console.print(f"{sum(len(p.weight) for p in parts)} of {len(z0)} optima", highlight=False)
         path = optima(problem, part, config.nominal_share, processes=config.processes, near=nominal)
         found = expand(problem, path, within=within.control_bounds(path.u))
         assert found.gain is not None
