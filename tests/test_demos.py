@@ -54,7 +54,7 @@ def test_demo(name, tmp_path, capsys):
     ("name", "states", "gap", "miss"),
     [
         ("quadrotor", 128, 0.03, 0.1),
-        ("quadrotor_anchored", 128, 0.005, 0.03),
+        ("quadrotor_wide", 128, 0.02, 0.1),
         ("bicycle5", 128, 0.10, 0.1),
         ("bicycle100", 4, 0.15, 0.2),
     ],

@@ -13,6 +13,7 @@ import torch
 import pontryagin
 from pontryagin import GradientAscent, ImplicitPolicy, MultiBicycle, ValueFunction
 from pontryagin.controllers import numpy_runtime
+from pontryagin.controllers.anchor import AnchoredValue
 from pontryagin.controllers.export import export_policy
 from pontryagin.controllers.runtimes import load_runtime, read_contract
 from pontryagin.envs.compiling import compiler_at_hand
@@ -135,7 +136,10 @@ def test_what_cannot_be_exported_says_why(pendulum, policy, tmp_path):
     with pytest.raises(ValueError, match="no Hamiltonian for Pendulum"):
         export_policy(ImplicitPolicy(pendulum, ValueFunction(pendulum, 4)), tmp_path, "numpy")
     with pytest.raises(ValueError, match="runs a ValueFunction; got AnchoredValue"):
-        export_policy(shipped("quadrotor_anchored"), tmp_path, "numpy")
+        network = ValueFunction(policy.problem, 4).config
+        tables = {"anchors": 1, "reach": 0.3, "blend": "costate", "network": network}
+        anchored = AnchoredValue.blank(policy.problem, tables)
+        export_policy(ImplicitPolicy(policy.problem, anchored), tmp_path, "numpy")
     ascent = ImplicitPolicy(policy.problem, policy.value, GradientAscent(0.1))
     with pytest.raises(ValueError, match="runs ProjectedNewton"):
         export_policy(ascent, tmp_path, "numpy")

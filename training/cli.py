@@ -67,6 +67,7 @@ def evaluate_command(
     states: int = 128,
     seed: int = 0,
     problem: str | None = None,
+    on: str | None = None,
     certificate: bool = False,
     json: bool = False,
 ) -> None:
@@ -85,6 +86,7 @@ def evaluate_command(
         states: how many initial states are drawn from rho_0.
         seed: of the draw.
         problem: what a classical controller flies; module:ClassName of a policy for a problem of your own.
+        on: another problem to draw the states from and to fly it in, with as many states and controls.
         certificate: print the residuals of Pontryagin's conditions along the flights, too, in float64.
         json: print JSON instead of a table.
     """
@@ -96,7 +98,12 @@ def evaluate_command(
         controller = CLASSICAL[checkpoint](flown)
     else:
         controller = load_policy(checkpoint, problem)
-        flown = controller.problem
+        flown = controller.problem if on is None else make_problem(on)
+        if (flown.state_dim, flown.control_dim) != (controller.problem.state_dim, controller.problem.control_dim):
+            raise ValueError(
+                f"{on} has {flown.state_dim} states and {flown.control_dim} controls; expected "
+                f"{controller.problem.state_dim} and {controller.problem.control_dim}, those of {checkpoint}"
+            )
     figures = measure(flown, controller, states, seed).summary()
     if certificate and isinstance(controller, ImplicitPolicy):
         policy = controller.double()
