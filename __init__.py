@@ -32,9 +32,10 @@ from pontryagin.envs.registration import register_environments
 from pontryagin.envs.sb3 import as_sb3
 from pontryagin.envs.vector import OptimalControlVectorEnv
 from pontryagin.training.checkpoint import History
-from pontryagin.training.config import TrainConfig, recipe
+from pontryagin.training.config import TrainConfig
 from pontryagin.training.direct import train_direct
 from pontryagin.training.evaluate import Evaluation, evaluate
+from pontryagin.training.recipes import recipe
 from pontryagin.training.train import train
 
 __version__ = "0.1.0"

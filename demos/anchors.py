@@ -14,8 +14,8 @@ import tyro
 from rich.console import Console
 
 import pontryagin
-from pontryagin.training.config import recipe
 from pontryagin.training.plots import tidy
+from pontryagin.training.recipes import recipe
 from pontryagin.training.train import VALIDATION_SEED, make_value
 
 WAYS = {

@@ -24,13 +24,14 @@ from ..envs.problem import Problem
 from .checkpoint import History, load_policy
 from .compare_cli import compare_command
 from .compare_config import CompareConfig
-from .config import TrainConfig, recipe
+from .config import TrainConfig
 from .diagnose_command import diagnose_command
 from .evaluate import Evaluation, evaluate
 from .export_cli import export_command, parity_command
 from .fly_cli import fly_command
 from .play import PolicyPath, play_command
 from .plots import history_figure, trajectory_figure
+from .recipes import recipe
 from .train import train
 
 ProblemName = Annotated[
