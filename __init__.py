@@ -4,13 +4,18 @@ from pontryagin.controllers.adapter import ControllerPolicy
 from pontryagin.controllers.anchor import AnchoredValue
 from pontryagin.controllers.argmax import Solution, solve_argmax
 from pontryagin.controllers.certificates import Certificate, certify
+from pontryagin.controllers.commonroad_plant import CommonRoadBicycles
 from pontryagin.controllers.direct import DirectPolicy
 from pontryagin.controllers.explicit import ExplicitPolicy
+from pontryagin.controllers.export import export_policy
 from pontryagin.controllers.hamiltonian import hamiltonian
+from pontryagin.controllers.highway_plant import HighwayBicycles
 from pontryagin.controllers.implicit import Implicit
 from pontryagin.controllers.lqr import LinearQuadraticRegulator, TimeVaryingLQR
 from pontryagin.controllers.mpc import RecedingHorizon
+from pontryagin.controllers.mujoco_plant import Mismatch, MujocoQuadrotor
 from pontryagin.controllers.operators import GradientAscent, ProjectedNewton
+from pontryagin.controllers.plant import Plant, fly
 from pontryagin.controllers.policy import ImplicitPolicy
 from pontryagin.controllers.reference import solve_reference
 from pontryagin.controllers.value import ValueFunction
@@ -27,9 +32,10 @@ from pontryagin.envs.registration import register_environments
 from pontryagin.envs.sb3 import as_sb3
 from pontryagin.envs.vector import OptimalControlVectorEnv
 from pontryagin.training.checkpoint import History
-from pontryagin.training.config import TrainConfig, recipe
+from pontryagin.training.config import TrainConfig
 from pontryagin.training.direct import train_direct
 from pontryagin.training.evaluate import Evaluation, evaluate
+from pontryagin.training.recipes import recipe
 from pontryagin.training.train import train
 
 __version__ = "0.1.0"
@@ -37,6 +43,7 @@ __version__ = "0.1.0"
 __all__ = [
     "AnchoredValue",
     "Certificate",
+    "CommonRoadBicycles",
     "ControllerPolicy",
     "CoupledControls",
     "DirectPolicy",
@@ -44,13 +51,17 @@ __all__ = [
     "Evaluation",
     "ExplicitPolicy",
     "GradientAscent",
+    "HighwayBicycles",
     "History",
     "Implicit",
     "ImplicitPolicy",
     "LinearQuadraticRegulator",
+    "Mismatch",
+    "MujocoQuadrotor",
     "MultiBicycle",
     "OptimalControlEnv",
     "OptimalControlVectorEnv",
+    "Plant",
     "Problem",
     "ProjectedNewton",
     "Quadrotor",
@@ -64,6 +75,8 @@ __all__ = [
     "as_sb3",
     "certify",
     "evaluate",
+    "export_policy",
+    "fly",
     "hamiltonian",
     "make_problem",
     "recipe",

@@ -35,6 +35,7 @@ class Expansion:
         state, costate: ``(K + 1, N, n)``.
         curvature: ``(K + 1, N, n, n)``, symmetric.
         regularised: how many of the N K steps had a Q_uu that was not positive definite and was made so.
+        gain: ``(K, N, m, n)``, of the held control: u ≈ u_k + gain (z - state). Not kept by what only plays P.
     """
 
     value: Tensor
@@ -42,6 +43,7 @@ class Expansion:
     costate: Tensor
     curvature: Tensor
     regularised: int = 0
+    gain: Tensor | None = None
 
 
 Bounds: TypeAlias = tuple[Tensor, Tensor]
@@ -53,7 +55,8 @@ def joined(first: Expansion, second: Expansion) -> Expansion:
         torch.cat([getattr(first, name), getattr(second, name)], 1)
         for name in ("value", "state", "costate", "curvature")
     )
-    return Expansion(value, state, costate, curvature, first.regularised + second.regularised)
+    gain = None if first.gain is None or second.gain is None else torch.cat([first.gain, second.gain], 1)
+    return Expansion(value, state, costate, curvature, first.regularised + second.regularised, gain)
 
 
 class _Model(NamedTuple):
@@ -117,7 +120,7 @@ def expand(
     costs = torch.cat([costs, problem.terminal_cost(z[-1]).unsqueeze(0)])
     if regularised:
         logging.getLogger(__name__).info("Q_uu was made positive definite at %d steps", regularised)
-    return Expansion(costs.flip(0).cumsum(0).flip(0), z, p_table, p_slope, regularised)
+    return Expansion(costs.flip(0).cumsum(0).flip(0), z, p_table, p_slope, regularised, gains)
 
 
 def _check(problem: Problem, reference: ReferenceTrajectory, reluctance: float) -> None:

@@ -11,9 +11,7 @@ from torch.nn import functional
 
 from ..envs.problem import Problem, vector
 from .agents import TIME_SPAN, AgentTerms, log_cosh
-
-FADING = 2.0
-"""How fast the scale of the inputs goes from ``start_scale`` to ``state_scale``: e^{-2 τ}, τ in [0, 4]."""
+from .fine import FADING, FineTerms
 
 
 class ValueFunction(nn.Module):
@@ -34,6 +32,7 @@ class ValueFunction(nn.Module):
         agent_width: units of the network that each agent (``problem.state_block`` states) has besides, ``AgentTerms``;
             0: none. With it, width and rank may be 0.
         agent_rank: rows of each agent's own quadratic term.
+        fine_width: units of a layer of ``FineTerms``, for states that steer; 0: none.
         nominal: add Σ_j p̄_j(t) z_j, p̄ a trained table at the control steps; ``start_at`` fills it.
 
     With ``problem.start_scale`` the scale of the inputs goes from it to ``state_scale`` as e^{-2 τ}.
@@ -52,13 +51,16 @@ class ValueFunction(nn.Module):
         *,
         agent_width: int = 0,
         agent_rank: int = 8,
+        fine_width: int = 0,
         nominal: bool = False,
     ) -> None:
         super().__init__()
-        _check_sizes(width, depth, rank, agent_width, agent_rank)
+        _check_sizes(width, depth, rank, agent_width, agent_rank, fine_width)
         self.config: dict[str, Any] = {"width": width, "depth": depth, "rank": rank}
         if agent_width:
             self.config |= {"agent_width": agent_width, "agent_rank": agent_rank}
+        if fine_width:
+            self.config |= {"fine_width": fine_width, "agent_rank": agent_rank}
         if nominal:
             self.config["nominal"] = True
         self.horizon = problem.horizon
@@ -91,6 +93,7 @@ class ValueFunction(nn.Module):
         self.block = problem.state_block
         count = problem.state_dim // self.block
         self.agents = AgentTerms(count, self.block + 1, agent_width, agent_rank, generator) if agent_width else None
+        self.fine = FineTerms(problem, fine_width, agent_rank, generator) if fine_width else None
         if nominal:
             self.nominal = nn.Parameter(torch.zeros(problem.state_dim, problem.steps + 1))
             self.register_buffer("knots", torch.arange(problem.steps + 1.0), persistent=False)
@@ -107,6 +110,8 @@ class ValueFunction(nn.Module):
         total = a @ self.output + curved + s @ self.linear + self.constant
         if "nominal" in self.config:
             total = total + (self._hats(t, z) @ self.nominal.mT * s.narrow(-1, 0, z.shape[-1])).sum(-1)
+        if self.fine is not None:
+            total = total + self.fine(t, z)
         return total if self.agents is None else total + self.agents(self._by_agent(s))
 
     def gradient(self, t: Tensor | float, z: Tensor) -> tuple[Tensor, Tensor]:
@@ -137,14 +142,18 @@ class ValueFunction(nn.Module):
         if self.swift:  # the inputs change with time of themselves
             states, _ = (slope_s * self.excess * self._fading(t, z)).split([z.shape[-1], 1], -1)
             slope_tau = slope_tau - FADING * (states * z).sum(-1)
-        return slope_t.squeeze(-1) + slope_tau * (TIME_SPAN / self.horizon), p
+        slope_t = slope_t.squeeze(-1) + slope_tau * (TIME_SPAN / self.horizon)
+        if self.fine is not None:
+            more_t, more = self.fine.gradient(t, z)
+            return slope_t + more_t, p + more
+        return slope_t, p
 
     @torch.no_grad()
     def adopt(self, other: ValueFunction, seed: int = 0) -> None:
         """Begin with the weights of ``other``: of the same problem, or of one with fewer of the same agents.
 
         Agent i takes those of agent i mod n, 1 % apart so that those who share a teacher can part. Only terms of the
-        agents' own can be handed on to another number of them.
+        agents' own can be handed on to another number of them. Fine terms that ``other`` lacks begin at 0.
 
         Raises:
             ValueError: if the two do not match in shape.
@@ -153,6 +162,10 @@ class ValueFunction(nn.Module):
         given = dict(other.named_parameters())
         if lost := given.keys() - dict(self.named_parameters()).keys():
             raise ValueError(f"there is no place for {sorted(lost)}; expected the terms {self.config}")
+        if self.fine is not None and other.fine is None:
+            self.fine.terms.output.zero_()
+            self.fine.terms.quadratic.mul_(1e-3)
+            given |= {name: weight for name, weight in self.named_parameters() if name.startswith("fine.")}
         for name, mine in self.named_parameters():
             weight = given.get(name, torch.empty(0))
             if weight.shape != mine.shape and mine.numel():
@@ -168,7 +181,7 @@ class ValueFunction(nn.Module):
             states, time = weight.split([len(weight) - 1, 1])
             own = states.reshape(-1, self.block)
             return torch.cat([own[torch.arange(len(mine) // self.block) % len(own)].flatten(), time])
-        if not name.startswith("agents.") or weight.shape[1:] != mine.shape[1:]:
+        if not name.startswith(("agents.", "fine.")) or weight.shape[1:] != mine.shape[1:]:
             raise ValueError(f"{name} has shape {tuple(weight.shape)} there and {tuple(mine.shape)} here")
         weight = weight[torch.arange(len(mine)) % len(weight)]
         return weight * (1 + 0.01 * torch.randn(weight.shape, generator=generator))
@@ -226,7 +239,7 @@ class ValueFunction(nn.Module):
     @torch.no_grad()
     def silence(self, share: float = 1e-3) -> None:
         """Set the output of the networks to 0, and the rows of their quadratic terms to ``share`` of what they were."""
-        for part in (self, self.agents):
+        for part in (self, self.agents, None if self.fine is None else self.fine.terms):
             if part is not None:
                 part.output.zero_()
                 part.quadratic.mul_(share)
@@ -241,11 +254,13 @@ class ValueFunction(nn.Module):
         return torch.exp(-FADING * tau).reshape(-1, 1)
 
 
-def _check_sizes(width: int, depth: int, rank: int, agent_width: int, agent_rank: int) -> None:
+def _check_sizes(width: int, depth: int, rank: int, agent_width: int, agent_rank: int, fine_width: int) -> None:
     if min(width, rank) < (agent_width == 0) or depth < 0:
         raise ValueError(
             f"width={width}, depth={depth}, rank={rank}; expected depth >= 0, and width, rank >= 1 unless the "
             "agents have networks of their own"
         )
-    if agent_width < 0 or agent_rank < 1:
-        raise ValueError(f"agent_width={agent_width}, agent_rank={agent_rank}; expected >= 0 and >= 1")
+    if min(agent_width, fine_width) < 0 or agent_rank < 1:
+        raise ValueError(
+            f"agent_width={agent_width}, fine_width={fine_width}, agent_rank={agent_rank}; expected >= 0, >= 0, >= 1"
+        )

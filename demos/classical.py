@@ -34,7 +34,7 @@ def main(states: int = 128, mpc_states: int = 16, seed: int = 0, out: Path = Pat
         "LQR along one optimum": pontryagin.TimeVaryingLQR(problem, nominal),
         "MPC (replans at every step)": pontryagin.RecedingHorizon(problem),
         "JFB from random weights": pontryagin.ImplicitPolicy.load("quadrotor", device="cpu"),
-        "460 optima + JFB": pontryagin.ImplicitPolicy.load("quadrotor_anchored", device="cpu"),
+        "4000 optima, distilled + JFB": pontryagin.ImplicitPolicy.load("quadrotor_wide", device="cpu"),
     }
     table = Table(title=f"quadrotor, {states} initial states, optimum {float(optimum.cost.mean()):.4f}")
     for heading in ("controller", "states", "mean gap", "median gap", "worst gap", "worst miss", "ms per answer"):

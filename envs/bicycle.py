@@ -118,6 +118,10 @@ class MultiBicycle(Problem):
         return (2.0, 2.0, 2.5 / self.wheelbase, 1.0) * self.num_agents
 
     @property
+    def fine_scale(self) -> tuple[float, ...]:  # type: ignore[override]
+        return (1.0, 1.0, 0.5, 1.0) * self.num_agents
+
+    @property
     def state_bound(self) -> tuple[float, ...]:  # type: ignore[override]
         return (100.0, 100.0, 1e4, 100.0) * self.num_agents
 

@@ -13,9 +13,23 @@ from .quadrotor import Quadrotor
 
 PROBLEMS: dict[str, tuple[type[Problem], dict[str, Any]]] = {
     "quadrotor": (Quadrotor, {}),
+    "quadrotor_wide": (Quadrotor, {"initial_scale": 0.5}),
     "bicycle5": (MultiBicycle, {}),
     "bicycle10": (MultiBicycle, {"num_agents": 10}),
     "bicycle100": (MultiBicycle, {"num_agents": 100, "success_radius": 0.2}),
+    "cars5": (
+        MultiBicycle,
+        {
+            "num_agents": 5,
+            "layout": "swap",
+            "wheelbase": 0.25,
+            "interaction": 40.0,
+            "radius": 0.3,
+            "initial_scale": 0.05,
+            "initial_speed": 0.5,
+            "close": 0.27,
+        },
+    ),
     "swap100": (MultiBicycle, {"num_agents": 100, "success_radius": 0.2, "layout": "swap"}),
     "double_integrator": (DoubleIntegrator, {}),
 }

@@ -61,6 +61,8 @@ class Problem(abc.ABC):
     """Typical size of each state; the value function divides its inputs by it."""
     start_scale: Bound | None = None
     """Typical size at the start, where it differs: the value function is that much more sensitive to a state then."""
+    fine_scale: Bound | None = None
+    """How far a state goes, where ``state_scale`` is not that; for networks that must tell such states apart."""
     state_bound: Bound = 1e6
     """Bound of the observation space; observations are clipped to it, states are not."""
     success_radius: float = 0.1
@@ -155,13 +157,14 @@ def check_problem(problem: Problem) -> None:
     sizes = {"control_low": problem.control_dim, "control_high": problem.control_dim}
     sizes |= {"state_scale": problem.state_dim, "state_bound": problem.state_dim}
     sizes |= {} if problem.start_scale is None else {"start_scale": problem.state_dim}
+    sizes |= {} if problem.fine_scale is None else {"fine_scale": problem.state_dim}
     for field, size in sizes.items():
         array = np.asarray(getattr(problem, field), dtype=float)
         if array.shape not in ((), (size,)):
             raise ValueError(f"{name}.{field} has shape {array.shape}; expected a number or ({size},)")
         if not np.isfinite(array).all():
             raise ValueError(f"{name}.{field} is {array}; expected finite numbers")
-        if field.startswith("sta") and (array <= 0).any():
+        if field.endswith(("scale", "state_bound")) and (array <= 0).any():
             raise ValueError(f"{name}.{field} is {array}; expected positive numbers")
     low, high = (np.asarray(getattr(problem, f), dtype=float) for f in ("control_low", "control_high"))
     if (low >= high).any():

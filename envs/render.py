@@ -104,7 +104,7 @@ class Renderer:
             scene: what to draw; ``None`` draws the components of the state over time.
             time: t.
             horizon: T, in the same unit.
-            cost: cost so far; ``None`` leaves it out.
+            cost: cost so far; ``None`` leaves the word out.
             title: what is seen, in a few words.
             state: ``(n,)``, for the chart.
 
@@ -124,7 +124,7 @@ class Renderer:
         for label in labels:
             word = self._word(label.text, 0.028, label.color)
             frame.blit(word, word.get_rect(center=(label.position / scale).tolist()))
-        self._caption(frame, time, horizon, cost, title)
+        self.caption(frame, time, horizon, cost, title)
         if self.render_mode == "human":
             self._show(frame)
             return None
@@ -200,7 +200,7 @@ class Renderer:
                 labels.append(Label(f"z{i + 1}", size * (0.95 - 0.04 * (min(len(colors), 12) - 1 - i), 0.17), color))
         return labels
 
-    def _caption(self, frame: pygame.Surface, time: float, horizon: float, cost: float | None, title: str) -> None:
+    def caption(self, frame: pygame.Surface, time: float, horizon: float, cost: float | None, title: str) -> None:
         """Words, and along the lower edge a bar for the time gone by."""
         import pygame
 

@@ -28,7 +28,8 @@ class BicycleHamiltonian:
         s = self.q.abs()
         square = s * s
         root = s * (1 + square * (1 + square * (8 / 3 + square * (422 / 45))))
-        steering = torch.where(s > JUMP, STEERING, root).copysign(-self.q)
+        size = torch.where(s > JUMP, STEERING, root)
+        steering = torch.where(self.q > 0, -size, size)  # copysign has no counterpart in ONNX
         return torch.stack([steering, -self.r], -1).flatten(-2)
 
     def value(self, u: Tensor) -> Tensor:

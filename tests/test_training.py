@@ -24,9 +24,10 @@ from pontryagin import (
     train,
 )
 from pontryagin.training.checkpoint import read_checkpoint
-from pontryagin.training.config import RECIPES
 from pontryagin.training.loss import AdjointClip, bound_pressure, make_step, path_loss
-from pontryagin.training.train import _validate, begin, iterate, learning_rate, make_value, terminal_weight
+from pontryagin.training.recipes import RECIPES
+from pontryagin.training.schedule import learning_rate, terminal_weight
+from pontryagin.training.train import _validate, begin, iterate, make_value
 
 
 def riccati_cost(problem, z0):

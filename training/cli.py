@@ -1,4 +1,4 @@
-"""The command line: ``pontryagin train | evaluate | benchmark | tune | diagnose | compare-gradients | play | ..``."""
+"""The command line: ``pontryagin train | evaluate | benchmark | play | plot | reference | fly | export``, and more."""
 
 from __future__ import annotations
 
@@ -14,21 +14,26 @@ from rich.console import Console
 from rich.table import Table
 
 from ..controllers.certificates import certify
+from ..controllers.classical import CLASSICAL
 from ..controllers.policy import ImplicitPolicy
 from ..controllers.reference import Hessian, solve_reference
 from ..controllers.reference_store import FOLDER, find_reference, save_reference
 from ..envs.catalog import PROBLEMS, make_problem
-from ..envs.integrate import rollout
+from ..envs.integrate import Controller, rollout
+from ..envs.problem import Problem
 from .benchmark_command import benchmark_command, tune_command
 from .benchmark_config import BenchmarkConfig
 from .checkpoint import History, load_policy
 from .compare_cli import compare_command
 from .compare_config import CompareConfig
-from .config import TrainConfig, recipe
+from .config import TrainConfig
 from .diagnose_command import diagnose_command
 from .evaluate import Evaluation, evaluate
+from .export_cli import export_command, parity_command
+from .fly_cli import fly_command
 from .play import PolicyPath, play_command
 from .plots import history_figure, trajectory_figure
+from .recipes import recipe
 from .train import train
 from .tuning import TuneConfig
 
@@ -66,6 +71,7 @@ def evaluate_command(
     states: int = 128,
     seed: int = 0,
     problem: str | None = None,
+    on: str | None = None,
     certificate: bool = False,
     json: bool = False,
 ) -> None:
@@ -73,25 +79,46 @@ def evaluate_command(
 
     The gap to the optimum is printed too, where ``pontryagin reference`` has stored it for these states.
 
+    ``lqr``, ``tvlqr`` and ``mpc`` fly any problem without having been trained:
+
+        pontryagin evaluate quadrotor
+        pontryagin evaluate tvlqr --problem quadrotor
+        pontryagin evaluate mpc --problem my_module:Rocket --states 8
+
     Args:
         checkpoint: the policy.
         states: how many initial states are drawn from rho_0.
         seed: of the draw.
-        problem: module:ClassName of a policy for a problem of your own.
+        problem: what a classical controller flies; module:ClassName of a policy for a problem of your own.
+        on: another problem to draw the states from and to fly it in, with as many states and controls.
         certificate: print the residuals of Pontryagin's conditions along the flights, too, in float64.
         json: print JSON instead of a table.
     """
-    policy = load_policy(checkpoint, problem)
-    figures = measure(policy, states, seed).summary()
-    if certificate:
-        policy, z0 = policy.double(), policy.problem.sample_initial_state(states, torch.Generator().manual_seed(seed))
+    controller: Controller
+    if checkpoint in CLASSICAL:
+        if problem is None or certificate:
+            raise ValueError(f"{checkpoint} needs --problem, what it is to fly, and has no certificate")
+        flown = make_problem(problem)
+        controller = CLASSICAL[checkpoint](flown)
+    else:
+        controller = load_policy(checkpoint, problem)
+        flown = controller.problem if on is None else make_problem(on)
+        if (flown.state_dim, flown.control_dim) != (controller.problem.state_dim, controller.problem.control_dim):
+            raise ValueError(
+                f"{on} has {flown.state_dim} states and {flown.control_dim} controls; expected "
+                f"{controller.problem.state_dim} and {controller.problem.control_dim}, those of {checkpoint}"
+            )
+    figures = measure(flown, controller, states, seed).summary()
+    if certificate and isinstance(controller, ImplicitPolicy):
+        policy = controller.double()
+        z0 = flown.sample_initial_state(states, torch.Generator().manual_seed(seed)).double()
         with torch.no_grad():
-            path = rollout(policy.problem, policy, z0.double())
-        figures |= certify(policy.problem, path, policy.value.gradient).summary()
+            path = rollout(flown, policy, z0)
+        figures |= certify(flown, path, policy.value.gradient).summary()
     if json:
         print(_json(figures))
         return
-    table = Table(title=f"{type(policy.problem).__name__}: {checkpoint}, {states} states, seed {seed}")
+    table = Table(title=f"{type(flown).__name__}: {checkpoint}, {states} states, seed {seed}")
     table.add_column("figure")
     table.add_column("value", justify="right")
     for name, value in figures.items():
@@ -118,11 +145,11 @@ def plot_command(
         print(path)
 
 
-def measure(policy: ImplicitPolicy, states: int, seed: int) -> Evaluation:
+def measure(problem: Problem, controller: Controller, states: int, seed: int) -> Evaluation:
     """``evaluate`` on seeded initial states, against the stored optima if there are any."""
-    z0 = policy.problem.sample_initial_state(states, torch.Generator().manual_seed(seed))
-    stored = find_reference(policy.problem, z0) or find_reference(policy.problem, z0, STORED)
-    return evaluate(policy.problem, policy, z0, None if stored is None else stored.cost)
+    z0 = problem.sample_initial_state(states, torch.Generator().manual_seed(seed))
+    stored = find_reference(problem, z0) or find_reference(problem, z0, STORED)
+    return evaluate(problem, controller, z0, None if stored is None else stored.cost)
 
 
 def reference_command(
@@ -168,7 +195,7 @@ def reference_command(
 
 
 def _plots(policy: ImplicitPolicy, history: History | None, states: int, out: Path, seed: int = 0) -> list[Path]:
-    paths = [trajectory_figure(policy.problem, measure(policy, states, seed), out / "trajectory.png")]
+    paths = [trajectory_figure(policy.problem, measure(policy.problem, policy, states, seed), out / "trajectory.png")]
     if history is not None and history.rows:
         paths.append(history_figure(history, out / "history.png"))
     return paths
@@ -226,6 +253,9 @@ def main(arguments: list[str] | None = None) -> None:
         "compare-gradients": compare,
         "benchmark": bench,
         "tune": search,
+        "fly": fly_command,
+        "export": export_command,
+        "parity": parity_command,
     }
     try:
         tyro.extras.subcommand_cli_from_dict(
@@ -234,6 +264,6 @@ def main(arguments: list[str] | None = None) -> None:
             description="Feedback controllers derived from the model, trained by Jacobian-free backpropagation.",
             args=arguments,
         )
-    except ValueError as error:
+    except (ValueError, ImportError) as error:
         Console(stderr=True).print(f"[red]error:[/red] {error}", highlight=False)
         raise SystemExit(2) from None

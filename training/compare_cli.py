@@ -11,7 +11,7 @@ from rich.table import Table
 from ..envs.catalog import make_problem
 from .compare import PARTS, Result, compare_gradients
 from .compare_config import CompareConfig
-from .config import recipe
+from .recipes import recipe
 
 
 def compare_command(problem: str, config: CompareConfig) -> None:

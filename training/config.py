@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from typing import Any, Literal, TypeAlias, get_args
+from typing import Literal, TypeAlias, get_args
 
 from ..controllers.anchor import Blend
 from ..controllers.operators import GradientAscent, Operator, ProjectedNewton
 
-Anchor: TypeAlias = Literal["none", "nominal", "multi"]
+Anchor: TypeAlias = Literal["none", "nominal", "multi", "distilled"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,17 +44,28 @@ class TrainConfig:
     """Units of a layer of the network that each agent has for itself (``Problem.state_block``); 0: none."""
     agent_rank: int = 8
     """Rank of each agent's own quadratic term."""
+    fine_width: int = 0
+    """Units of a layer of the network for states that steer (``Problem.fine_scale``); 0: none."""
     nominal: bool = False
     """Begin with the costate of the open-loop optimum from the mean initial state (IPOPT), networks at 0."""
     nominal_share: float = 1.0
     """Share of ``Problem.gentle_bounds`` that this optimum may use; what rides at their edge can fall over it."""
     anchor: Anchor = "none"
     """Begin with the second-order expansion of the true value function about the open-loop optimum from the mean
-    initial state (``"nominal"``), or about those from ``anchors`` random initial states (``"multi"``)."""
+    initial state (``"nominal"``), or about those from ``anchors`` random initial states (``"multi"``), kept as tables;
+    or with a network taught what thousands of them say (``"distilled"``), which is small and fast and goes further."""
     anchors: int = 256
-    """How many optima ``anchor="multi"`` takes; each costs the time of IPOPT, and of a table."""
+    """How many optima are taken by ``"multi"`` and ``"distilled"``; each costs the time of IPOPT, and of a table."""
+    processes: int = 1
+    """How many of the optima are sought at a time."""
+    distill_iterations: int = 8000
+    """Steps of Adam that teach them to the network, before the run."""
+    distill_rate: float = 1e-2
+    """Peak of their learning rate."""
+    distill_distance: float = 0.03
+    """How far beside the optimal paths the feedback along them is taught, in units of a state's scale."""
     anchor_rounds: int = 1
-    """How often ``anchors`` / 5 further optima are added where the policy so far flies worst."""
+    """How often, with ``"multi"``, ``anchors`` / 5 further optima are added where the policy so far flies worst."""
     blend: Blend = "costate"
     """How several expansions become one feedback law: by their costates, or by their values; see ``AnchoredValue``."""
     begin_from: str | None = None
@@ -134,6 +145,7 @@ class TrainConfig:
             "terminal_start",
         )
         positive += ("tracked", "argmax_iterations", "validation_states", "validate_every", "agent_rank", "anchors")
+        positive += ("processes", "distill_iterations", "distill_rate", "distill_distance")
         for name in positive:
             if not getattr(self, name) > 0:
                 raise ValueError(f"TrainConfig.{name} is {getattr(self, name)!r}; expected a positive number")
@@ -148,6 +160,7 @@ class TrainConfig:
             "rank",
             "depth",
             "agent_width",
+            "fine_width",
             "argmax_tolerance",
             "memory",
             "anchor_rounds",
@@ -172,11 +185,12 @@ class TrainConfig:
             raise ValueError(f"TrainConfig.anchor is {self.anchor!r}; expected one of {get_args(Anchor)}")
         if self.blend not in get_args(Blend):
             raise ValueError(f"TrainConfig.blend is {self.blend!r}; expected one of {get_args(Blend)}")
-        if self.anchor != "none" and self.steps is not None:
+        tables = self.anchor in ("nominal", "multi")
+        if tables and self.steps is not None:
             raise ValueError(
-                "TrainConfig.steps must be None with an anchor, whose feedback is that of the problem's steps"
+                "TrainConfig.steps must be None with tables of anchors, whose feedback is that of the problem's steps"
             )
-        if self.anchor != "none" and self.nominal:
+        if tables and self.nominal:
             raise ValueError("TrainConfig.anchor and nominal are two ways to begin; expected one of them")
         if self.resume and self.out is None:
             raise ValueError("TrainConfig.resume needs out, the folder that holds the checkpoint")
@@ -186,59 +200,3 @@ class TrainConfig:
         if self.operator == "newton":
             return ProjectedNewton(self.backtracks)
         return GradientAscent(self.step_size, self.memory)
-
-
-BICYCLES: dict[str, Any] = {
-    "argmax_iterations": 2, "backtracks": 2, "adjoint_clip": 5.0, "gradient_clip": 1.5,
-    "rollback": 3.0, "validate_every": 50, "compile": True,
-}  # fmt: skip
-"""What the recipes for bicycles share."""
-
-RECIPES: dict[str, TrainConfig] = {
-    "quadrotor": TrainConfig(
-        iterations=7000, steps=80, width=96, learning_rate=1.5e-2, argmax_iterations=3, backtracks=2, compile=True
-    ),
-    "bicycle5": TrainConfig(
-        iterations=3000,
-        batch=32,
-        width=32,
-        rank=20,
-        agent_width=32,
-        learning_rate=5e-3,
-        **BICYCLES,
-        pressure_weight=1.0,
-        nominal=True,
-    ),
-    "bicycle10": TrainConfig(
-        iterations=4000,
-        batch=32,
-        width=0,
-        rank=0,
-        agent_width=32,
-        learning_rate=2e-3,
-        **BICYCLES,
-        pressure_weight=1.0,
-        nominal=True,
-        nominal_share=0.64,
-    ),
-    "bicycle100": TrainConfig(
-        iterations=2000,
-        batch=16,
-        width=0,
-        rank=0,
-        agent_width=32,
-        learning_rate=3e-4,
-        **BICYCLES,
-        pressure_weight=0.1,
-        nominal=True,
-        begin_from="bicycle10",
-        validation_states=32,
-    ),
-    "double_integrator": TrainConfig(iterations=1500, learning_rate=1e-2),
-}
-"""Defaults of ``pontryagin train NAME``, found by measurement."""
-
-
-def recipe(name: str) -> TrainConfig:
-    """The recipe of a shipped problem; the plain defaults for any other."""
-    return RECIPES.get(name, TrainConfig())

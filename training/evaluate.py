@@ -75,7 +75,13 @@ class Evaluation:
 
 
 @torch.no_grad()
-def evaluate(problem: Problem, controller: Controller, z0: Tensor, reference_cost: Tensor | None = None) -> Evaluation:
+def evaluate(
+    problem: Problem,
+    controller: Controller,
+    z0: Tensor,
+    reference_cost: Tensor | None = None,
+    flown: Trajectory | None = None,
+) -> Evaluation:
     """Fly ``controller`` from ``z0``, ``(B, n)``, and measure.
 
     Args:
@@ -83,9 +89,12 @@ def evaluate(problem: Problem, controller: Controller, z0: Tensor, reference_cos
         controller: any callable (t, z) -> u; an ``ImplicitPolicy`` also reports its argmax residual.
         z0: initial states; their device and dtype are used throughout.
         reference_cost: ``(B,)`` optimal costs from the same states.
+        flown: paths from ``z0`` that were flown elsewhere, by ``fly`` in a simulator, to be measured in place of the
+            model's own.
 
     Raises:
-        ValueError: on bad states, or if a cost is not finite (with the index of the first such state).
+        ValueError: on bad states, if ``flown`` is not from ``z0``, or if a cost is not finite (with
+            the index of the first such state).
     """
     check_state(problem, z0, "z0")
     residuals: list[Tensor] = []
@@ -97,7 +106,9 @@ def evaluate(problem: Problem, controller: Controller, z0: Tensor, reference_cos
         residuals.append(solution.residual.cpu())
         return solution.control
 
-    path = rollout(problem, observed, z0)
+    path = rollout(problem, observed, z0) if flown is None else _from(flown, z0)
+    if flown is not None and isinstance(controller, ImplicitPolicy):
+        residuals = [controller.solve(t, z).residual.cpu() for t, z in zip(path.t[:-1], path.z[:-1], strict=True)]
     check_finite("the cost", path.cost)
     error = problem.terminal_error(path.z[-1])
     if reference_cost is not None and reference_cost.shape != path.cost.shape:
@@ -113,6 +124,14 @@ def evaluate(problem: Problem, controller: Controller, z0: Tensor, reference_cos
         reference_cost=None if reference_cost is None else reference_cost.cpu(),
         metrics={name: torch.stack([m[name] for m in measured]) for name in measured[0]},
     )
+
+
+def _from(flown: Trajectory, z0: Tensor) -> Trajectory:
+    if flown.z.shape[1:] != z0.shape or not torch.allclose(flown.z[0], z0.to(flown.z), atol=1e-5):
+        raise ValueError(
+            f"flown begins with states other than z0 (it has {flown.z.shape[1]}, z0 {len(z0)}); expected paths from z0"
+        )
+    return flown
 
 
 def latency(controller: Any, z: Tensor, t: float, calls: int = 200) -> float:

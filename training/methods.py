@@ -19,9 +19,10 @@ from ..envs.catalog import make_problem
 from ..envs.integrate import Controller
 from ..envs.problem import Problem
 from .checkpoint import History, plain_config
-from .config import TrainConfig, recipe
+from .config import TrainConfig
 from .direct import train_direct
 from .nominal import nominal_path
+from .recipes import recipe
 from .rl import Row, train_rl
 from .rl_recipes import Algorithm, rl_recipe
 from .train import train

@@ -8,6 +8,7 @@ from torch import Tensor
 from ..controllers.hamiltonian import control_hamiltonian
 from ..controllers.operators import held
 from ..controllers.reference import ReferenceTrajectory, solve_reference
+from ..envs.integrate import Controller
 from ..envs.problem import Bound, Problem, vector
 
 SEED = 6_007
@@ -47,13 +48,25 @@ def nominal_path(problem: Problem, share: float = 1.0, starts: int = 4) -> Refer
     return optima(problem, mean, share, starts)
 
 
-def optima(problem: Problem, z0: Tensor, share: float = 1.0, starts: int = 1) -> ReferenceTrajectory:
+def optima(
+    problem: Problem,
+    z0: Tensor,
+    share: float = 1.0,
+    starts: int = 1,
+    processes: int = 1,
+    near: ReferenceTrajectory | None = None,
+) -> ReferenceTrajectory:
     """The optima from those of ``z0`` from which IPOPT finds one, within ``share`` of ``problem.gentle_bounds``.
+
+    With ``near``, the search begins at the controls of its first optimum.
 
     Raises:
         ValueError: if there is none.
     """
-    path = solve_reference(gentle(problem, share), z0.double(), starts=starts, seed=SEED)
+    guess = None if near is None else held_controls(problem, near)
+    path = solve_reference(
+        gentle(problem, share), z0.double(), guess=guess, starts=starts, seed=SEED, processes=processes
+    )
     if path.converged.all():
         return path
     kept = path.converged.nonzero().ravel()
@@ -63,6 +76,11 @@ def optima(problem: Problem, z0: Tensor, share: float = 1.0, starts: int = 1) ->
         )
     by_state = {k: v.index_select(v.ndim // 2, kept) for k, v in vars(path).items() if k not in ("t", "status")}
     return ReferenceTrajectory(t=path.t, status=tuple(path.status[i] for i in kept.tolist()), **by_state)
+
+
+def held_controls(problem: Problem, path: ReferenceTrajectory) -> Controller:
+    """The controls of the first optimum of ``path``, whatever the state."""
+    return lambda t, z: path.u[min(len(path.u) - 1, round(float(t) / problem.time_step)), :1].expand(len(z), -1)
 
 
 def gentle(problem: Problem, share: float) -> Within:

@@ -19,7 +19,8 @@ from ..envs.integrate import rollout
 from ..envs.problem import Problem
 from .config import TrainConfig
 from .loss import StepFunction, make_step, path_loss
-from .train import begin, iterate, terminal_weight
+from .schedule import terminal_weight
+from .train import begin, iterate
 from .variants import Variant, exact_config
 
 Tell = Callable[[float, str], None]

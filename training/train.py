@@ -19,24 +19,33 @@ from ..envs.problem import Problem, check_state
 from .anchoring import anchored
 from .checkpoint import History, Progress, plain_config, read_checkpoint, write_checkpoint
 from .config import TrainConfig
+from .distill import distilled
 from .loss import Loss, StepFunction, make_step, path_loss
 from .nominal import nominal_costate
 from .report import Report
+from .schedule import clip_gradient, learning_rate, terminal_weight
 
 VALIDATION_SEED = 7_919
 """Validation states are drawn from a generator of their own, so that every run and every seed shares them."""
 
 
-def train(problem: Problem, config: TrainConfig | None = None) -> tuple[ImplicitPolicy, History]:
+def train(
+    problem: Problem, config: TrainConfig | None = None, value: Value | None = None
+) -> tuple[ImplicitPolicy, History]:
     """Minimise E_{z0 ~ rho_0}[J] over theta (slides, eq. 1-3) and return the best policy on validation states.
 
     Fresh initial states every iteration. A gradient that is not finite is not applied, and counted in the history
     (``skipped``); the argmax's residual is logged. With ``config.out`` the run can be killed at any time and resumed.
 
+    Args:
+        problem: what is controlled.
+        config: how.
+        value: where to begin, trained in place; what the configuration says (``make_value``) unless given.
+
     Raises:
         ValueError: if the configuration or the problem makes no sense, or ``resume`` finds another run.
     """
-    begun = time.monotonic()
+    started = time.monotonic()
     config = TrainConfig() if config is None else config
     device = torch.device(
         ("cuda" if torch.cuda.is_available() else "cpu") if config.device == "auto" else config.device
@@ -44,15 +53,16 @@ def train(problem: Problem, config: TrainConfig | None = None) -> tuple[Implicit
     seen = torch.Generator().manual_seed(VALIDATION_SEED)
     validation = problem.sample_initial_state(config.validation_states, seen).to(device)
     check_state(problem, validation, "sample_initial_state's answer")
-    progress = begin(problem, config, device)
+    begun = value is not None or config.anchor != "none"
+    progress = begin(problem, config, device, value)
     if config.out is not None:
         config.out.mkdir(parents=True, exist_ok=True)
         if config.resume:
             read_checkpoint(config.out, problem, config, progress)
         (config.out / "config.json").write_text(json.dumps(plain_config(config), indent=2) + "\n", encoding="utf-8")
     if config.count_all:
-        progress.seconds += time.monotonic() - begun
-    if config.anchor != "none" and not progress.iteration:
+        progress.seconds += time.monotonic() - started
+    if begun and not progress.iteration:
         _validate_start(problem, config, progress, validation)
     policy = make_policy(problem, progress.value, config)
     descend(problem, config, progress, validation, make_step(problem, progress.value, config), policy)
@@ -67,7 +77,8 @@ def make_value(problem: Problem, config: TrainConfig) -> Value:
     """phi as the configuration describes it, with its first weights."""
     value = ValueFunction(
         problem, config.width, config.depth, config.rank, config.seed,
-        agent_width=config.agent_width, agent_rank=config.agent_rank, nominal=config.nominal,
+        agent_width=config.agent_width, agent_rank=config.agent_rank,
+        fine_width=config.fine_width, nominal=config.nominal,
     )  # fmt: skip
     if config.nominal and config.begin_from is None:
         value.start_at(nominal_costate(problem, config.nominal_share).to(value.scale))
@@ -80,6 +91,9 @@ def make_value(problem: Problem, config: TrainConfig) -> Value:
         value.adopt(teacher)
     if config.anchor == "none":
         return value
+    if config.anchor == "distilled":
+        # A resumed run has its weights in the checkpoint.
+        return value if config.resume else distilled(problem, value, config)
     count = config.anchors if config.anchor == "multi" else 1
     return anchored(problem, value, count, config.nominal_share, config.blend, config.anchor_rounds)
 
@@ -129,11 +143,10 @@ def iterate(
     loss = path_loss(course, progress.value, step, z0, config, terminal_weight(config, share))
     progress.optimizer.zero_grad(set_to_none=True)
     loss.total.backward()
-    size = float(torch.nn.utils.get_total_norm([w.grad for w in progress.value.parameters() if w.grad is not None]))
+    progress.usual_norm, size = clip_gradient(
+        progress.value, config.gradient_clip, progress.usual_norm, not progress.iteration
+    )
     if math.isfinite(size):
-        limit = config.gradient_clip * (progress.usual_norm or size)
-        torch.nn.utils.clip_grads_with_norm_(progress.value.parameters(), limit, torch.tensor(size))
-        progress.usual_norm += 0.05 * (min(size, limit) - progress.usual_norm) if progress.iteration else size
         progress.optimizer.param_groups[0]["lr"] = progress.pace * learning_rate(config, share)
         progress.optimizer.step()
     else:
@@ -187,20 +200,6 @@ def _roll_back(config: TrainConfig, progress: Progress) -> None:
     progress.optimizer.state.clear()
     progress.pace *= config.rollback_pace
     progress.rollbacks += 1
-
-
-def learning_rate(config: TrainConfig, share: float) -> float:
-    """One cycle: cosine up from 1/25 of the peak during the warm-up, cosine down to 1/1000 of it after (Smith 2018)."""
-    low, final = config.learning_rate / 25, config.learning_rate / 1000
-    if share < config.warmup:
-        return low + (config.learning_rate - low) * 0.5 * (1 - math.cos(math.pi * share / config.warmup))
-    rest = (share - config.warmup) / (1 - config.warmup)
-    return final + (config.learning_rate - final) * 0.5 * (1 + math.cos(math.pi * min(rest, 1.0)))
-
-
-def terminal_weight(config: TrainConfig, share: float) -> float:
-    """The weight of G when ``share`` of the run is done: geometric from ``terminal_start`` to 1."""
-    return float(config.terminal_start ** max(0.0, 1 - share / config.terminal_ramp))
 
 
 def _share(progress: Progress, config: TrainConfig) -> float:

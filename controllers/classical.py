@@ -1,0 +1,34 @@
+"""Classical controllers by name, for the command line and for tables."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+
+from ..envs.integrate import Controller
+from ..envs.problem import Problem
+from .lqr import LinearQuadraticRegulator, TimeVaryingLQR
+from .mpc import RecedingHorizon
+from .reference import solve_reference
+
+MEAN_OF, SEED = 1024, 6_007
+"""The mean initial state is that of so many draws, from a generator of its own."""
+
+
+def along_nominal(problem: Problem) -> TimeVaryingLQR:
+    """``TimeVaryingLQR`` about the optimum from the mean of rho_0.
+
+    Raises:
+        ValueError: if IPOPT found no such optimum.
+    """
+    draws = problem.sample_initial_state(MEAN_OF, torch.Generator().manual_seed(SEED))
+    return TimeVaryingLQR(problem, solve_reference(problem, draws.double().mean(0, keepdim=True), starts=4))
+
+
+CLASSICAL: dict[str, Callable[[Problem], Controller]] = {
+    "lqr": LinearQuadraticRegulator,
+    "tvlqr": along_nominal,
+    "mpc": RecedingHorizon,
+}
+"""LQR about the target at rest, LQR along one optimum, IPOPT at every step."""

@@ -1,0 +1,242 @@
+"""A policy as files that run without the training stack: ONNX, an AOTInductor package, or NumPy; and their contract."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import logging
+import os
+import tempfile
+import warnings
+from pathlib import Path
+from typing import Any, Literal, TypeAlias, get_args
+
+import numpy as np
+import torch
+
+from ..envs.bicycle import MultiBicycle
+from ..envs.boundary import observation_space
+from ..envs.catalog import class_name
+from ..envs.compiling import compiler_at_hand
+from ..envs.problem import Problem, problem_parameters
+from ..envs.quadrotor import Quadrotor
+from . import numpy_runtime
+from .operators import ProjectedNewton
+from .plant import optional
+from .policy import ImplicitPolicy
+from .storage import _replace
+from .traced import TracedLaw
+from .value import ValueFunction
+
+Target: TypeAlias = Literal["onnx", "aoti", "numpy"]
+FILES: dict[str, str] = {"onnx": "policy.onnx", "aoti": "policy.pt2", "numpy": "weights.npz"}
+OUTPUTS = ("action", "control", "residual", "iterations")
+
+
+def export_policy(policy: ImplicitPolicy, folder: str | Path, to: Target, source: str = "") -> Path:
+    """Write ``policy`` for one runtime into ``folder``, and ``contract.json``, which says how to use it.
+
+    The observation is (z, t) as the environment gives it, float32, one at a time; all scaling, the iterations of the
+    argmax with their tolerance, and the clipping to the bounds are inside. Files are written atomically, and the
+    contract last: it vouches for each by its SHA-256. Exporting to another runtime adds to the same contract.
+
+    Args:
+        policy: on the CPU, in float32.
+        folder: where to.
+        to: ``onnx``: policy.onnx, the argmax a ``Loop``. ``aoti``: policy.pt2, compiled by AOTInductor for this
+            machine's kind of CPU. ``numpy``: weights.npz and runtime.py, which needs nothing but NumPy.
+        source: name of the checkpoint, for the record.
+
+    Returns:
+        The path of the contract.
+
+    Raises:
+        ValueError: for a policy that the runtime cannot run (a sentence says why), or a folder that holds another one.
+        ImportError: where an extra is missing, with the line that installs it.
+    """
+    if to not in get_args(Target):
+        raise ValueError(f"to is {to!r}; expected one of {get_args(Target)}")
+    if policy.value.scale.dtype != torch.float32 or policy.value.scale.device.type != "cpu":
+        raise ValueError(
+            f"the policy is {policy.value.scale.dtype} on {policy.value.scale.device}; expected float32, cpu"
+        )
+    folder = Path(folder)
+    contract = make_contract(policy, source)
+    contract["files"] = _earlier(folder, contract)
+    folder.mkdir(parents=True, exist_ok=True)
+    blob = {"onnx": onnx_bytes, "aoti": aoti_bytes, "numpy": numpy_bytes}[to](policy)
+    path = folder / FILES[to]
+    _replace(path, blob)
+    contract["files"][to] = {"path": path.name, "sha256": hashlib.sha256(blob).hexdigest(), "bytes": len(blob)}
+    if to == "numpy":
+        code = Path(numpy_runtime.__file__).read_bytes()
+        _replace(folder / "runtime.py", code)
+        contract["files"][to]["runtime"] = {"path": "runtime.py", "sha256": hashlib.sha256(code).hexdigest()}
+    contract["checksum"] = checksum(contract)
+    _replace(folder / "contract.json", (json.dumps(contract, indent=2) + "\n").encode())
+    return folder / "contract.json"
+
+
+def make_contract(policy: ImplicitPolicy, source: str) -> dict[str, Any]:
+    """Names, shapes, units, bounds, rate, versions and the checksum of the weights, as plain data."""
+    import pontryagin
+
+    problem = policy.problem
+    low, high = (bound.tolist() for bound in problem.control_bounds(torch.zeros(())))
+    states, controls = labels(problem)
+    space = observation_space(problem)
+    operator = policy.operator
+    return {
+        "format": 1,
+        "policy": {"source": source, "weights_sha256": weights_checksum(policy)},
+        "versions": {"pontryagin": pontryagin.__version__, "torch": torch.__version__, "numpy": np.__version__},
+        "problem": {"class": class_name(type(problem)), "parameters": problem_parameters(problem)},
+        "horizon": problem.horizon,
+        "period": problem.time_step,
+        "rate": 1 / problem.time_step,
+        "observation": {
+            "dtype": "float32", "shape": [1, problem.state_dim + 1],
+            "low": space.low.tolist(), "high": space.high.tolist(),
+            "names": [n for n, _ in states] + ["t"], "units": [u for _, u in states] + ["time"],
+        },
+        "control": {
+            "dtype": "float32", "shape": [1, problem.control_dim], "low": low, "high": high,
+            "names": [n for n, _ in controls], "units": [u for _, u in controls],
+        },
+        "action": {"dtype": "float32", "shape": [1, problem.control_dim], "low": -1.0, "high": 1.0,
+                   "meaning": "control = low + (action + 1) / 2 * (high - low)"},
+        "outputs": list(OUTPUTS),
+        "argmax": {
+            "operator": type(operator).__name__, "max_iterations": policy.max_iterations, "tolerance": policy.tolerance,
+            **({"backtracks": operator.backtracks} if isinstance(operator, ProjectedNewton) else vars(operator)),
+        },
+        "value": policy.value.config,
+    }  # fmt: skip
+
+
+def weights_checksum(policy: ImplicitPolicy) -> str:
+    """SHA-256 of the tensors of a policy, by name."""
+    weights = hashlib.sha256()
+    for name, tensor in sorted(policy.state_dict().items()):
+        weights.update(name.encode() + tensor.numpy().tobytes())
+    return weights.hexdigest()
+
+
+def labels(problem: Problem) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
+    """Name and unit of each state and each control; those of a user's problem are numbered."""
+    if isinstance(problem, Quadrotor):
+        places, angles = ("x", "y", "z"), ("yaw", "pitch", "roll")
+        states = [(n, "length") for n in places] + [(n, "rad") for n in angles]
+        states += [(f"{n}_rate", "length/time") for n in places] + [(f"{n}_rate", "rad/time") for n in angles]
+        return states, [("thrust", "mass*length/time^2"), *((f"{n}_acceleration", "rad/time^2") for n in angles)]
+    if isinstance(problem, MultiBicycle):
+        each = (("x", "length"), ("y", "length"), ("heading", "rad"), ("speed", "length/time"))
+        agents = range(problem.num_agents)
+        states = [(f"{n}_{i}", unit) for i in agents for n, unit in each]
+        return states, [
+            (f"{n}_{i}", unit) for i in agents for n, unit in (("steering", "rad"), ("acceleration", "length/time^2"))
+        ]
+    return [(f"z{i}", "") for i in range(problem.state_dim)], [(f"u{i}", "") for i in range(problem.control_dim)]
+
+
+def onnx_bytes(policy: ImplicitPolicy) -> bytes:
+    """The law as an ONNX model, input ``observation``, outputs ``OUTPUTS``; the argmax is a ``Loop``."""
+    onnx = optional("onnx", "export")
+    optional("onnxscript", "export")
+    with warnings.catch_warnings(), tempfile.TemporaryDirectory() as scratch:
+        warnings.simplefilter("ignore")
+        log = logging.getLogger("torch.onnx._internal.exporter._registration")
+        level = log.level
+        log.setLevel(logging.ERROR)  # it misses torchvision, which nobody needs here
+        try:
+            program = torch.onnx.export(
+                _exported(policy), dynamo=True, input_names=["observation"], output_names=list(OUTPUTS), verbose=False
+            )
+        finally:
+            log.setLevel(level)
+        assert program is not None
+        program.save(f"{scratch}/policy.onnx")
+        model = onnx.load(f"{scratch}/policy.onnx")
+    _forget_sources(model.graph)
+    blob: bytes = model.SerializeToString()
+    return blob
+
+
+def _forget_sources(graph: Any) -> None:
+    """Drop what the exporter notes on every node, its place in our source files: most of the size, and of no use."""
+    for item in (graph, *graph.node, *graph.value_info, *graph.input, *graph.output, *graph.initializer):
+        del item.metadata_props[:]
+    for node in graph.node:
+        node.doc_string = ""
+        for attribute in node.attribute:
+            if attribute.HasField("g"):
+                _forget_sources(attribute.g)
+
+
+def aoti_bytes(policy: ImplicitPolicy) -> bytes:
+    """The law compiled ahead of time for this CPU, a package for ``torch._inductor.aoti_load_package``.
+
+    Raises:
+        ValueError: without a C++ compiler.
+    """
+    if not compiler_at_hand():
+        raise ValueError("AOTInductor needs a C++ compiler and Python's headers; expected g++ or clang++ on the path")
+    # A loop that does not run hands its inputs on as its outputs; a buffer reused in place would overwrite both.
+    options = {"allow_buffer_reuse": False, "inplace_buffers": False}
+    with warnings.catch_warnings(), tempfile.TemporaryDirectory() as scratch:
+        warnings.simplefilter("ignore")
+        path = torch._inductor.aoti_compile_and_package(
+            _exported(policy), package_path=os.path.join(scratch, "policy.pt2"), inductor_configs=options
+        )
+        return Path(path).read_bytes()
+
+
+def numpy_bytes(policy: ImplicitPolicy) -> bytes:
+    """The weights for ``numpy_runtime.Policy``, an .npz.
+
+    Raises:
+        ValueError: where the runtime has no Hamiltonian, or no such value function or search.
+    """
+    kind, value = type(policy.problem), policy.value
+    if kind.__name__ not in numpy_runtime.HAMILTONIANS:
+        raise ValueError(
+            f"the NumPy runtime has no Hamiltonian for {kind.__name__}; it knows {sorted(numpy_runtime.HAMILTONIANS)}. "
+            "Export to onnx or aoti, which trace any problem"
+        )
+    if not isinstance(value, ValueFunction):
+        raise ValueError(f"the NumPy runtime runs a ValueFunction; got {type(value).__name__}: export to onnx or aoti")
+    if not isinstance(policy.operator, ProjectedNewton) or policy.starts != "single":
+        raise ValueError(
+            f"the NumPy runtime runs ProjectedNewton from one start; got {policy.operator}, starts={policy.starts!r}"
+        )
+    arrays = {name: tensor.numpy() for name, tensor in value.state_dict().items()}
+    if value.swift:
+        arrays["excess"] = value.excess.numpy()
+    stream = io.BytesIO()
+    np.savez(stream, **arrays)
+    return stream.getvalue()
+
+
+def _exported(policy: ImplicitPolicy) -> torch.export.ExportedProgram:
+    observation = torch.cat([policy.problem.sample_initial_state(1), torch.zeros(1, 1)], -1)
+    with torch.no_grad():
+        return torch.export.export(TracedLaw(policy.eval(), observation), (observation,), strict=False)
+
+
+def checksum(contract: dict[str, Any]) -> str:
+    """SHA-256 of the contract without its checksum, keys sorted."""
+    body = {k: v for k, v in contract.items() if k != "checksum"}
+    return hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
+
+
+def _earlier(folder: Path, contract: dict[str, Any]) -> dict[str, Any]:
+    """The files of an earlier export of the same policy to ``folder``."""
+    path = folder / "contract.json"
+    if not path.exists():
+        return {}
+    before = json.loads(path.read_text(encoding="utf-8"))
+    if before.get("policy", {}).get("weights_sha256") != contract["policy"]["weights_sha256"]:
+        raise ValueError(f"{folder} holds the export of another policy; expected an empty folder or the same policy")
+    files: dict[str, Any] = before["files"]
+    return files

@@ -1,0 +1,109 @@
+"""The feedback law as one module of plain tensor operations, the argmax a real loop: for ONNX and AOTInductor."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+from torch._higher_order_ops.while_loop import while_loop
+from torch.fx import GraphModule
+from torch.fx.experimental.proxy_tensor import make_fx
+
+from .argmax import _residual, _scale
+from .hamiltonian import control_hamiltonian
+from .policy import ImplicitPolicy
+
+
+class TracedLaw(nn.Module):
+    """observation (z, t) -> action, control, residual, iterations; of one fixed batch.
+
+    The observation is scaled inside (by the value function), the costate is p = ∇phi, and
+
+        while k < max_iterations and any residual > tolerance:  u <- T(u) where its sample has not converged
+
+    is a ``while_loop``, so that the iterations are spent where they are needed and are not unrolled. Head, body and
+    tail are traced by ``make_fx`` first: ``torch.func`` in a Hamiltonian that is derived from the user's f and L would
+    not pass through ``torch.export``. The price is the fixed batch.
+
+    Args:
+        policy: on the CPU.
+        observation: an example, ``(B, n + 1)``; its batch is that of the law.
+
+    Raises:
+        ValueError: for a search from several starts or with a memory, which this loop does not do.
+    """
+
+    def __init__(self, policy: ImplicitPolicy, observation: Tensor) -> None:
+        super().__init__()
+        if policy.starts != "single" or policy.operator.memory:
+            raise ValueError(
+                f"a policy with starts={policy.starts!r}, memory={policy.operator.memory} cannot be exported; expected "
+                'starts="single" and memory=0 (set policy.starts after loading, if one start is enough)'
+            )
+        self.most, self.tolerance = policy.max_iterations, policy.tolerance
+        head, body, tail = _parts(policy)
+        with torch.no_grad():
+            self.head = _trace(head, observation)
+            p, u, scale, slope, residual = self.head(observation)
+            self.body = _trace(body, u, slope, residual, observation, p, scale)
+            self.tail = _trace(tail, u)
+
+    def forward(self, observation: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """action ``(B, m)`` in [-1, 1], control ``(B, m)``, residual ``(B,)``, iterations ``(1,)`` int64."""
+        p, u, scale, slope, residual = self.head(observation)
+
+        def condition(k: Tensor, u: Tensor, slope: Tensor, residual: Tensor) -> Tensor:
+            return (k < self.most) & (residual > self.tolerance).any()
+
+        def body(k: Tensor, u: Tensor, slope: Tensor, residual: Tensor) -> tuple[Tensor, ...]:
+            return (k + 1, *self.body(u, slope, residual, observation, p, scale))
+
+        begin = torch.zeros((), dtype=torch.int64)
+        count, u, _, residual = while_loop(condition, body, (begin, u, slope, residual))
+        return self.tail(u), u, residual, count.reshape(1)
+
+
+def _trace(function: Callable[..., object], *arguments: Tensor) -> GraphModule:
+    """``function`` as plain tensor operations, without what nothing depends on: ``torch.func`` leaves checks behind."""
+    module = make_fx(function)(*arguments)
+    for node in reversed(list(module.graph.nodes)):
+        if node.op == "call_function" and not node.users:
+            module.graph.erase_node(node)
+    module.recompile()
+    return module
+
+
+Part = Callable[..., tuple[Tensor, ...]]
+
+
+def _parts(policy: ImplicitPolicy) -> tuple[Part, Part, Callable[[Tensor], Tensor]]:
+    """What comes before the loop, its body, and what comes after, as functions of tensors alone."""
+    problem, n = policy.problem, policy.problem.state_dim
+
+    def head(observation: Tensor) -> tuple[Tensor, ...]:
+        t, z = observation.select(-1, n), observation.narrow(-1, 0, n)
+        _, p = policy.value.gradient(t, z)
+        box = problem.control_bounds(z)
+        h = control_hamiltonian(problem, t, z, p)
+        u = h.start().clamp(*box)
+        scale, slope = _scale(h, u), h.gradient(u)
+        parts = (p, u, scale, slope, _residual(u, slope, box, scale))
+        return tuple(x.contiguous() for x in parts)
+
+    def body(
+        u: Tensor, slope: Tensor, residual: Tensor, observation: Tensor, p: Tensor, scale: Tensor
+    ) -> tuple[Tensor, ...]:
+        t, z = observation.select(-1, n), observation.narrow(-1, 0, n)
+        box = problem.control_bounds(z)
+        h = control_hamiltonian(problem, t, z, p)
+        moving = (residual > policy.tolerance).unsqueeze(-1)
+        u = torch.where(moving, policy.operator.iterate(h, u, slope, box), u)
+        slope = h.gradient(u)
+        return u.contiguous(), slope.contiguous(), _residual(u, slope, box, scale).contiguous()
+
+    def tail(u: Tensor) -> Tensor:
+        low, high = problem.control_bounds(u)
+        return (2 * (u - low) / (high - low) - 1).clamp(-1.0, 1.0)
+
+    return head, body, tail

@@ -1,0 +1,68 @@
+"""Four ways to begin on the quadrotor: random weights, one optimum, tables of many, a network that was taught them.
+
+Writes the curves of the validation cost to results/anchors/: curves.json and curves.png.
+"""
+
+import dataclasses
+import json
+import time
+from pathlib import Path
+
+import matplotlib.figure
+import torch
+import tyro
+from rich.console import Console
+
+import pontryagin
+from pontryagin.training.plots import tidy
+from pontryagin.training.recipes import recipe
+from pontryagin.training.train import VALIDATION_SEED, make_value
+
+WAYS = {
+    "none": {"learning_rate": 1.5e-2},
+    "nominal": {"steps": None},
+    "multi": {"steps": None, "anchors": 256, "anchor_rounds": 1},
+    "distilled": {"anchors": 1000, "distill_distance": 0.06, "depth": 2, "width": 128, "rank": 20, "batch": 128},
+}
+
+
+def main(minutes: float = 2.0, compile: bool = True, small: bool = False, out: Path = Path("results/anchors")) -> dict:
+    """Train each for the same time after its anchors, and draw.
+
+    Args:
+        minutes: of JFB, each.
+        compile: compile the training step.
+        small: few optima and states, to see that it runs.
+        out: where the figure and the data go.
+    """
+    problem = pontryagin.Quadrotor()
+    few = {"batch": 2, "anchors": 3, "anchor_rounds": 0, "distill_iterations": 2, "validation_states": 2}
+    states = 2 if small else 128
+    validation = problem.sample_initial_state(states, torch.Generator().manual_seed(VALIDATION_SEED))
+    optimum, curves = float(pontryagin.solve_reference(problem, validation).cost.mean()), {}
+    for anchor, options in WAYS.items():
+        common = {"anchor": anchor, "minutes": minutes, "learning_rate": 5e-4, "compile": compile}
+        config = dataclasses.replace(recipe("quadrotor"), **(common | options | (few if small else {})))
+        begin = time.monotonic()
+        value = make_value(problem, config)
+        spent = 0.0 if anchor == "none" else time.monotonic() - begin
+        _, history = pontryagin.train(problem, config, value)
+        curves[anchor] = [[(spent + row["seconds"]) / 60, row["validation_cost"] / optimum - 1] for row in history.rows]
+        first, last = curves[anchor][0], min(curves[anchor], key=lambda point: point[1])
+        text = f"begins at {first[1]:.2%} after {first[0]:.1f} min, best {last[1]:.2%} after {last[0]:.1f} min"
+        Console().print(f"{anchor:10} {text}", highlight=False)
+    out.mkdir(parents=True, exist_ok=True)
+    (out / "curves.json").write_text(json.dumps({"optimum": optimum, "curves": curves}, indent=1) + "\n")
+    figure = matplotlib.figure.Figure(figsize=(8, 4.5), layout="constrained")
+    axis = figure.subplots()
+    for anchor, curve in curves.items():
+        axis.semilogy([x for x, _ in curve], [100 * y for _, y in curve], marker="o", ms=3, label=f"anchor: {anchor}")
+    axis.set(xlabel="minutes, optima included, compiling not", ylabel="mean cost above the optimum, %")
+    axis.legend(frameon=False)
+    tidy(figure)
+    figure.savefig(out / "curves.png", dpi=130)
+    return curves
+
+
+if __name__ == "__main__":
+    tyro.cli(main)

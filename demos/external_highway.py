@@ -1,0 +1,49 @@
+"""Five cars swap places: the shipped policy in highway-env and under commonroad's kinematic single track, unchanged."""
+
+import json
+from pathlib import Path
+
+import torch
+import tyro
+from rich.console import Console
+from rich.table import Table
+
+import pontryagin
+from pontryagin.controllers.commonroad_plant import CommonRoadBicycles
+from pontryagin.controllers.highway_plant import HighwayBicycles
+from pontryagin.training.film import write_film
+from pontryagin.training.fly_cli import compare, fly_all
+from pontryagin.training.side_by_side import side_by_side
+
+
+def main(states: int = 32, seed: int = 0, seconds: float = 6.0, out: Path = Path("results/external")) -> dict:
+    """Print a table, write a film.
+
+    Args:
+        states: initial states, the same for both.
+        seed: of the draw.
+        seconds: that a unit of the problem's time takes; the crossing takes four of them.
+        out: where film and figures go.
+    """
+    policy = pontryagin.ImplicitPolicy.load("cars5", device="cpu")
+    problem = policy.problem
+    z0 = problem.sample_initial_state(states, torch.Generator().manual_seed(seed))
+    model = pontryagin.evaluate(problem, policy, z0)
+    plants = {"highway-env": HighwayBicycles(problem, seconds), "commonroad": CommonRoadBicycles(problem, seconds)}
+    table = Table("plant", "mean cost", "worst miss at T", "in wheelbases", "nearest two", "touched", title="cars5")
+    figures = {}
+    for name, plant in plants.items():
+        flown, touched = fly_all(policy, plant, z0)
+        f = figures[name] = compare(problem, model, pontryagin.evaluate(problem, policy, z0, flown=flown))
+        f["flights_that_touched"], miss = touched, f["terminal_error_worst"]
+        row = (f"{f['cost_plant']:.3f}", f"{miss:.3f}", f"{miss / problem.wheelbase:.3f}")
+        table.add_row(name, *row, f"{f['min_distance_path_min']:.2f}", f"{touched:.0f} of {states}")
+    Console(width=max(Console().width, 90)).print(table)
+    frames, _ = side_by_side(problem, policy, plants, z0[:1], every=1, size=(480, 480))
+    print(write_film(frames, out / "highway.gif", fps=15, width=1080))
+    (out / "highway.json").write_text(json.dumps(figures, indent=2) + "\n")
+    return figures
+
+
+if __name__ == "__main__":
+    tyro.cli(main)

@@ -1,0 +1,90 @@
+"""How far from the optimum, as the initial states spread: anchored, anchored and trained, trained from random, MPC.
+
+Writes figures.json (after every width; a second call goes on) and widths.png to results/widths/.
+"""
+
+import dataclasses
+import json
+import time
+from pathlib import Path
+
+import matplotlib.figure
+import torch
+import tyro
+from rich.console import Console
+
+import pontryagin
+from pontryagin.training.plots import tidy
+from pontryagin.training.recipes import recipe
+from pontryagin.training.train import make_policy, make_value
+
+
+def study(problem, config, minutes: float, states: int, mpc_states: int) -> dict[str, dict[str, float]]:
+    """The figures of each method on the same states; the three that learn have the same time, the anchored one less."""
+    z0 = problem.sample_initial_state(states, torch.Generator().manual_seed(0))
+    optimum, begin, figures = pontryagin.solve_reference(problem, z0).cost, time.monotonic(), {}
+
+    def note(name, controller, count=states):
+        result = pontryagin.evaluate(problem, controller, z0[:count], optimum[:count])
+        figures[name] = result.summary() | {"minutes": (time.monotonic() - begin) / 60}
+
+    value = make_value(problem, config)
+    note("anchored", make_policy(problem, value, config))
+    note("anchored + JFB", pontryagin.train(problem, dataclasses.replace(config, minutes=minutes), value)[0])
+    spent, begin = figures["anchored + JFB"]["minutes"], time.monotonic()
+    fresh = dataclasses.replace(config, anchor="none", minutes=spent, learning_rate=1e-2)
+    note("random + JFB", pontryagin.train(problem, fresh)[0])
+    begin = time.monotonic()
+    note("MPC", pontryagin.RecedingHorizon(problem), mpc_states)
+    return figures
+
+
+def main(
+    widths: tuple[float, ...] = (0.1, 0.25, 0.5, 1.0), anchors: int = 1000, teaching: int = 8000,
+    minutes: float = 1.5, states: int = 128, mpc_states: int = 8, compile: bool = True,
+    out: Path = Path("results/widths"),
+) -> dict[str, dict[str, dict[str, float]]]:  # fmt: skip
+    """Train and fly the quadrotor from rho_0 of several widths.
+
+    Args:
+        widths: standard deviations of position and angles at the start.
+        anchors: optima distilled into the network, at each width.
+        teaching: steps of Adam that do it.
+        minutes: of JFB after that; from random weights it gets all the time that the anchored one took.
+        states: initial states of the comparison.
+        mpc_states: of them, how many MPC flies.
+        compile: compile the training step.
+        out: where results go.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    path = out / "figures.json"
+    figures = json.loads(path.read_text()) if path.exists() else {}
+    config = dataclasses.replace(
+        recipe("quadrotor_wide"), anchors=anchors, distill_iterations=teaching, compile=compile,
+        width=128 if compile else 16,
+    )  # fmt: skip
+    for width in widths:
+        if str(width) not in figures:
+            problem = pontryagin.Quadrotor(initial_scale=width)
+            figures[str(width)] = study(problem, config, minutes, states, mpc_states)
+            path.write_text(json.dumps(figures, indent=2) + "\n")
+        for name, row in figures[str(width)].items():
+            row_text = f"gap {row['gap_mean']:.2%} mean, {row['gap_median']:.2%} median, {row['gap_worst']:.1%} worst"
+            Console().print(f"width {width:<5} {name:15} {row_text}, {row['minutes']:.1f} minutes", highlight=False)
+    figure = matplotlib.figure.Figure(figsize=(8, 4.5), layout="constrained")
+    axis = figure.subplots()
+    for name in ("random + JFB", "anchored", "anchored + JFB"):  # MPC's gap is 0 to plotting accuracy
+        for key, dash in (("gap_mean", "-"), ("gap_median", ":")):
+            gaps = [100 * figures[str(width)][name][key] for width in widths]
+            shade = {"random + JFB": "tab:gray", "anchored": "tab:orange", "anchored + JFB": "tab:blue"}[name]
+            axis.loglog(widths, gaps, dash, color=shade, marker="o", label=f"{name}, {key[4:]}")
+    axis.set(xlabel="standard deviation of the initial position and angles", ylabel="gap to the optimum, %")
+    axis.set_xticks(widths, [str(width) for width in widths], minor=False)
+    axis.legend(frameon=False)
+    tidy(figure)
+    figure.savefig(out / "widths.png", dpi=130)
+    return figures
+
+
+if __name__ == "__main__":
+    tyro.cli(main)

@@ -1,0 +1,159 @@
+"""The command ``pontryagin fly``: a policy in somebody else's simulator, beside the model, from the same states."""
+
+from __future__ import annotations
+
+import json as json_
+from collections.abc import Callable
+from pathlib import Path
+from typing import Literal, TypeAlias
+
+import torch
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+from torch import Tensor
+
+from ..controllers.commonroad_plant import CommonRoadBicycles
+from ..controllers.highway_plant import HighwayBicycles
+from ..controllers.mujoco_plant import Mismatch, MujocoQuadrotor
+from ..controllers.plant import Plant, fly
+from ..controllers.policy import ImplicitPolicy
+from ..envs.integrate import Trajectory
+from ..envs.problem import Problem
+from .checkpoint import load_policy
+from .evaluate import Evaluation, evaluate
+from .film import write_film
+from .play import PolicyPath
+from .plots import trajectory_figure
+from .side_by_side import side_by_side
+
+PlantName: TypeAlias = Literal["mujoco", "mujoco-rotors", "highway", "commonroad"]
+
+
+def fly_command(
+    checkpoint: PolicyPath,
+    plant: PlantName,
+    states: int = 32,
+    seed: int = 0,
+    rate: float | None = None,
+    latency: float = 0.0,
+    mass_error: float = 0.0,
+    drag: float = 0.0,
+    wind: tuple[float, float, float] = (0.0, 0.0, 0.0),
+    motor_lag: float = 0.0,
+    rotor_low: float = 0.0,
+    seconds: float = 6.0,
+    out: Path | None = None,
+    problem: str | None = None,
+    json: bool = False,
+) -> None:
+    """Fly a policy, unchanged, in a simulator that is not ours, and compare with the model. For example
+
+        pontryagin fly quadrotor --plant mujoco --mass-error 0.1
+        pontryagin fly cars5 --plant highway --out film.gif
+
+    Args:
+        checkpoint: the policy.
+        plant: mujoco (rigid body), mujoco-rotors (with four rotors and a mixer), highway (highway-env), commonroad
+            (kinematic single track with a rate of steering).
+        states: how many initial states are drawn from rho_0.
+        seed: of the draw.
+        rate: answers per unit of time; the problem's unless given.
+        latency: from a question to the effect of its answer, in the problem's time.
+        mass_error: of MuJoCo's body, as a share.
+        drag: c of a force -c (velocity - wind) in MuJoCo.
+        wind: velocity of the air in MuJoCo.
+        motor_lag: time constant of the actuators in MuJoCo.
+        rotor_low: least force of a rotor.
+        seconds: that a unit of time takes with cars.
+        out: a folder for the figure of the flights, or a .gif or .mp4 of the first one beside the model.
+        problem: module:ClassName of a policy for a problem of your own.
+        json: print JSON instead of a table.
+    """
+    policy = load_policy(checkpoint, problem)
+    mismatch = Mismatch(mass_error, drag, wind, motor_lag)
+    made = make_plant(policy.problem, plant, mismatch, rotor_low, seconds)
+    z0 = policy.problem.sample_initial_state(states, torch.Generator().manual_seed(seed))
+    if out is not None and out.suffix in (".gif", ".mp4"):
+        frames, _ = side_by_side(policy.problem, policy, {plant: made}, z0[:1], latency=latency, size=made.size)
+        print(write_film(frames, out, fps=18, width=960))
+        return
+    model = evaluate(policy.problem, policy, z0)
+    flown, touched = fly_all(policy, made, z0, rate, latency)
+    result = evaluate(policy.problem, policy, z0, flown=flown)
+    figures = compare(policy.problem, model, result) | ({} if touched is None else {"flights_that_touched": touched})
+    if out is not None:
+        trajectory_figure(policy.problem, result, out / f"{plant}.png")
+    _report(f"{checkpoint} in {plant}: {states} states, seed {seed}", figures, json)
+
+
+def _report(title: str, figures: dict[str, float], json: bool) -> None:
+    if json:
+        print(json_.dumps(figures, indent=2))
+        return
+    table = Table(title=title, title_justify="left")
+    table.add_column("figure")
+    table.add_column("value", justify="right")
+    for name, value in figures.items():
+        table.add_row(name, f"{value:.5g}")
+    Console().print(table)
+
+
+def make_plant(
+    problem: Problem, name: PlantName, mismatch: Mismatch, rotor_low: float, seconds: float
+) -> MujocoQuadrotor | HighwayBicycles | CommonRoadBicycles:
+    """The plant called ``name``.
+
+    Raises:
+        ValueError: if it is not a plant for this problem.
+        ImportError: where its extra is missing, with the line that installs it.
+    """
+    if name == "highway":
+        return HighwayBicycles(problem, seconds)
+    if name == "commonroad":
+        return CommonRoadBicycles(problem, seconds)
+    return MujocoQuadrotor(
+        problem, rotors=name == "mujoco-rotors", rotor_low=rotor_low, mismatch=mismatch, size=(560, 480)
+    )
+
+
+def fly_all(
+    policy: ImplicitPolicy, plant: Plant, z0: Tensor, rate: float | None = None, latency: float = 0.0
+) -> tuple[Trajectory, float | None]:
+    """``fly`` from every state, with a progress bar; and in how many flights cars touched, where the plant says."""
+    touches: list[bool] = []
+
+    def watch(t: float, flying: Plant) -> None:
+        if t >= policy.problem.horizon and isinstance(flying, HighwayBicycles | CommonRoadBicycles):
+            touches.append(flying.touched)
+
+    one: Callable[[Tensor], Trajectory] = lambda row: fly(  # noqa: E731
+        policy.problem, plant, policy, row, rate=rate, latency=latency, watch=watch
+    )
+    paths = [one(row) for row in track(z0.split(1), "flights", transient=True, console=Console(stderr=True))]
+    path = Trajectory(
+        paths[0].t,
+        torch.cat([p.z for p in paths], 1),
+        torch.cat([p.u for p in paths], 1),
+        torch.cat([p.running_cost for p in paths]),
+        torch.cat([p.terminal_cost for p in paths]),
+    )
+    return path, float(sum(touches)) if touches else None
+
+
+def compare(problem: Problem, model: Evaluation, plant: Evaluation) -> dict[str, float]:
+    """The figures of the plant beside those of the model, as plain numbers."""
+    ratio = plant.cost / model.cost - 1
+    figures = {
+        "cost_model": float(model.cost.mean()),
+        "cost_plant": float(plant.cost.mean()),
+        "cost_ratio_of_means": float(plant.cost.mean() / model.cost.mean() - 1),
+        "cost_ratio_largest": float(ratio.abs().max()),
+        "terminal_error_model_worst": float(model.terminal_error.max()),
+        "terminal_error_mean": float(plant.terminal_error.mean()),
+        "terminal_error_worst": float(plant.terminal_error.max()),
+        "success_rate": float(plant.success.float().mean()),
+    }
+    for name, metric in plant.metrics.items():
+        figures[f"{name}_path_min"] = float(metric.min())
+    return figures

@@ -1,0 +1,92 @@
+"""How each shipped problem is trained: defaults of ``pontryagin train NAME``, found by measurement."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .config import TrainConfig
+
+BICYCLES: dict[str, Any] = {
+    "argmax_iterations": 2, "backtracks": 2, "adjoint_clip": 5.0, "gradient_clip": 1.5,
+    "rollback": 3.0, "validate_every": 50, "compile": True,
+}  # fmt: skip
+"""What the recipes for bicycles share."""
+
+RECIPES: dict[str, TrainConfig] = {
+    "quadrotor": TrainConfig(
+        iterations=7000, steps=80, width=96, learning_rate=1.5e-2, argmax_iterations=3, backtracks=2, compile=True
+    ),
+    "quadrotor_wide": TrainConfig(
+        iterations=10_000,
+        minutes=6.0,
+        steps=80,
+        batch=128,
+        width=128,
+        depth=2,
+        rank=20,
+        learning_rate=2e-3,
+        rollback=2.0,
+        argmax_iterations=3,
+        backtracks=2,
+        anchor="distilled",
+        anchors=4000,
+        distill_iterations=16_000,
+        distill_distance=0.06,
+        compile=True,
+    ),
+    "bicycle5": TrainConfig(
+        iterations=3000,
+        batch=32,
+        width=32,
+        rank=20,
+        agent_width=32,
+        fine_width=32,
+        learning_rate=5e-3,
+        **BICYCLES,
+        pressure_weight=1.0,
+        nominal=True,
+    ),
+    "cars5": TrainConfig(
+        iterations=2000,
+        batch=32,
+        width=32,
+        rank=20,
+        agent_width=32,
+        learning_rate=2e-3,
+        **BICYCLES,
+        pressure_weight=1.0,
+        nominal=True,
+    ),
+    "bicycle10": TrainConfig(
+        iterations=4000,
+        batch=32,
+        width=0,
+        rank=0,
+        agent_width=32,
+        learning_rate=2e-3,
+        **BICYCLES,
+        pressure_weight=1.0,
+        nominal=True,
+        nominal_share=0.64,
+    ),
+    "bicycle100": TrainConfig(
+        iterations=2000,
+        batch=16,
+        width=0,
+        rank=0,
+        agent_width=32,
+        learning_rate=3e-4,
+        **BICYCLES,
+        pressure_weight=0.1,
+        nominal=True,
+        begin_from="bicycle10",
+        validation_states=32,
+    ),
+    "double_integrator": TrainConfig(iterations=1500, learning_rate=1e-2),
+}
+"""Defaults of ``pontryagin train NAME``, found by measurement."""
+
+
+def recipe(name: str) -> TrainConfig:
+    """The recipe of a shipped problem; the plain defaults for any other."""
+    return RECIPES.get(name, TrainConfig())
