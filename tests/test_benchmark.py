@@ -14,8 +14,7 @@ from pontryagin import DoubleIntegrator, MultiBicycle, Quadrotor, TrainConfig, t
 from pontryagin.controllers.direct import DirectPolicy
 from pontryagin.envs import catalog
 from pontryagin.training import benchmark as module
-from pontryagin.training import config as recipes
-from pontryagin.training import methods
+from pontryagin.training import methods, recipes
 from pontryagin.training import train as training
 from pontryagin.training.benchmark import benchmark, make_jobs
 from pontryagin.training.benchmark_config import BenchmarkConfig
