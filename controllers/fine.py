@@ -37,7 +37,8 @@ class FineTerms(nn.Module):
             raise ValueError(f"fine_width is {width}; expected 0, for {type(problem).__name__} has no fine_scale")
         self.block, self.rate = problem.state_block, TIME_SPAN / problem.horizon
         self.terms = AgentTerms(problem.state_dim // self.block, self.block + 1, width, rank, generator)
-        sizes = (problem.fine_scale, problem.state_scale, problem.start_scale or problem.state_scale)
+        start = problem.state_scale if problem.start_scale is None else problem.start_scale
+        sizes = (problem.fine_scale, problem.state_scale, start)
         fine, scale, first = (vector(size, problem.state_dim, torch.empty(0)) for size in sizes)
         least = int((fine / scale).argmin())
         last = fine[least] / scale[least]

@@ -47,7 +47,9 @@ def mjcf(
     lowest = min(0.0, problem.target[2]) - 0.5
     return f"""
 <mujoco model="quadrotor">
-  <option gravity="0 0 {-problem.gravity}" integrator="RK4" timestep="0.001"/>
+  <option gravity="0 0 {-problem.gravity}" integrator="RK4" timestep="0.001">
+    <flag autoreset="disable"/>
+  </option>
   <statistic extent="6" center="0 0 0"/>
 {_looks(size)}  <default><geom contype="0" conaffinity="0" mass="0"/></default>
   <worldbody>

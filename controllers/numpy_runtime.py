@@ -54,6 +54,11 @@ class Block(Protocol):
 Blocks = Callable[[float, Array, Array], Sequence[Block]]
 
 
+def grown(x: float) -> float:
+    """e^x, finite: a step too long is refused by comparing H, not by an error."""
+    return math.exp(min(x, 600.0))
+
+
 class Exponential:
     """-q·u - exp(a |u|²); ``rest`` says which controls have the lower bound 0."""
 
@@ -71,14 +76,14 @@ class Exponential:
 
     def value(self, u: Sequence[float]) -> float:
         linear = sum(x * y for x, y in zip(self.q, u, strict=True))
-        return -linear - math.exp(self.a * sum(x * x for x in u))
+        return -linear - grown(self.a * sum(x * x for x in u))
 
     def gradient(self, u: Sequence[float]) -> list[float]:
-        growth = 2 * self.a * math.exp(self.a * sum(x * x for x in u))
+        growth = 2 * self.a * grown(self.a * sum(x * x for x in u))
         return [-x - growth * y for x, y in zip(self.q, u, strict=True)]
 
     def hessian(self, u: Sequence[float]) -> list[list[float]]:
-        growth = -2 * self.a * math.exp(self.a * sum(x * x for x in u))
+        growth = -2 * self.a * grown(self.a * sum(x * x for x in u))
         slant = 2 * self.a * growth
         return [[slant * x * y + (growth if i == j else 0.0) for j, y in enumerate(u)] for i, x in enumerate(u)]
 
@@ -174,6 +179,8 @@ class Policy:
         z = np.asarray(z, dtype=np.float64)
         if z.shape != (self._n,):
             raise ValueError(f"z has shape {z.shape}; expected ({self._n},)")
+        if not (math.isfinite(t) and np.isfinite(z).all()):
+            raise ValueError(f"t = {t}, z = {z}; expected finite numbers")
         u: list[float] = []
         for block in self._blocks(t, z, self.costate(float(t), z)):
             start = block.start()

@@ -148,7 +148,9 @@ def _ask(problem: Problem, controller: Controller, t: float, z: Tensor) -> Tenso
     u = controller(torch.tensor(t, dtype=z.dtype, device=z.device), z.unsqueeze(0))
     if u.shape != (1, problem.control_dim):
         raise ValueError(f"the controller returned shape {tuple(u.shape)}; expected {(1, problem.control_dim)}")
-    return u[0].to(z)
+    if not bool(u.isfinite().all()):
+        raise ValueError(f"the controller returned {u[0].tolist()} at t = {t:.4g}; expected finite controls")
+    return u[0].to(z).clamp(*problem.control_bounds(z))
 
 
 def _look(plant: Plant, like: Tensor, index: int) -> Tensor:

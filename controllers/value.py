@@ -166,15 +166,17 @@ class ValueFunction(nn.Module):
             self.fine.terms.output.zero_()
             self.fine.terms.quadratic.mul_(1e-3)
             given |= {name: weight for name, weight in self.named_parameters() if name.startswith("fine.")}
+        if lost := dict(self.named_parameters()).keys() - given.keys():
+            raise ValueError(f"{sorted(lost)} are missing there; expected the terms {self.config}")
+        weights = {name: self._handed_on(name, given[name], mine, generator) for name, mine in self.named_parameters()}
         for name, mine in self.named_parameters():
-            weight = given.get(name, torch.empty(0))
-            if weight.shape != mine.shape and mine.numel():
-                weight = self._handed_on(name, weight, mine, generator)
-            mine.copy_(weight.reshape(mine.shape) if mine.numel() else mine)
+            mine.copy_(weights[name])
 
     def _handed_on(self, name: str, weight: Tensor, mine: Tensor, generator: torch.Generator) -> Tensor:
-        """The weight of n agents as one of N."""
-        if name == "nominal":
+        """The weight of n agents as one of N; as it is, if the shapes agree."""
+        if weight.shape == mine.shape or not mine.numel():
+            return weight.reshape(mine.shape) if weight.numel() == mine.numel() else mine
+        if name == "nominal" and weight.shape[1:] == mine.shape[1:]:
             own = weight.unflatten(0, (-1, self.block))
             return own[torch.arange(len(mine) // self.block) % len(own)].flatten(0, 1)
         if name == "linear" and len(weight) % self.block == 1:

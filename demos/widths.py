@@ -59,6 +59,9 @@ def main(
     out.mkdir(parents=True, exist_ok=True)
     path = out / "figures.json"
     figures = json.loads(path.read_text()) if path.exists() else {}
+    options = {"anchors": anchors, "teaching": teaching, "minutes": minutes, "states": states}
+    if figures.setdefault("options", options) != options:
+        raise ValueError(f"{path} was made with {figures['options']}, not {options}; move it away first")
     config = dataclasses.replace(
         recipe("quadrotor_wide"), anchors=anchors, distill_iterations=teaching, compile=compile,
         width=128 if compile else 16,

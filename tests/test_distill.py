@@ -11,15 +11,14 @@ from pontryagin.controllers.hamiltonian import hamiltonian
 from pontryagin.training.distill import BATCH, Teacher, ask, consult, fenchel_young, teach
 from pontryagin.training.train import make_policy, make_value
 
-GENERATOR = torch.Generator().manual_seed(0)
-
 
 def draws(problem, batch=64):
-    z = problem.sample_initial_state(batch, GENERATOR).double()
-    p = torch.randn(batch, problem.state_dim, generator=GENERATOR).double()
-    u = torch.randn(batch, problem.control_dim, generator=GENERATOR).double()
+    generator = torch.Generator().manual_seed(0)
+    z = problem.sample_initial_state(batch, generator).double()
+    p = torch.randn(batch, problem.state_dim, generator=generator).double()
+    u = torch.randn(batch, problem.control_dim, generator=generator).double()
     low, high = problem.control_bounds(u)
-    return torch.rand(batch, generator=GENERATOR).double(), z, p, u.clamp(low, high)
+    return torch.rand(batch, generator=generator).double(), z, p, u.clamp(low, high)
 
 
 def test_the_loss_is_the_regret_of_u_and_0_at_what_p_plays():
@@ -40,7 +39,7 @@ def test_its_derivative_is_the_difference_of_two_velocities():
     (slope,) = torch.autograd.grad(fenchel_young(problem, t, z, p, u).sum(), p)
     played = solve_argmax(problem, t, z, p.detach(), max_iterations=5).control
     torch.testing.assert_close(slope, problem.dynamics(t, z, u) - problem.dynamics(t, z, played))
-    step = 1e-5 * torch.randn(p.shape, generator=GENERATOR).double()
+    step = 1e-5 * torch.randn(p.shape, generator=torch.Generator().manual_seed(1)).double()
     with torch.no_grad():
         change = fenchel_young(problem, t, z, p + step, u) - fenchel_young(problem, t, z, p - step, u)
     torch.testing.assert_close(change, 2 * (slope * step).sum(-1), atol=1e-9, rtol=1e-4)
@@ -49,7 +48,7 @@ def test_its_derivative_is_the_difference_of_two_velocities():
 def test_it_is_convex_along_a_line_of_costates():
     problem = Quadrotor()
     t, z, p, u = draws(problem)
-    end = torch.randn(p.shape, generator=GENERATOR).double()
+    end = torch.randn(p.shape, generator=torch.Generator().manual_seed(1)).double()
     ends = [fenchel_young(problem, t, z, x, u) for x in (p, end)]
     assert (fenchel_young(problem, t, z, (p + end) / 2, u) <= (ends[0] + ends[1]) / 2 + 1e-9).all()
 
@@ -117,8 +116,55 @@ def test_a_run_goes_on_without_its_teacher(tmp_path, monkeypatch):
     _, history = train(problem, config)
     assert history.rows[0]["iteration"] == 0  # the first weights are judged, too
     monkeypatch.setattr("pontryagin.training.train.distilled", None)
-    _, longer = train(problem, dataclasses.replace(config, iterations=3, resume=True))
-    assert longer.rows[-1]["iteration"] == 3
+    longer, rows = train(problem, dataclasses.replace(config, iterations=3, resume=True, processes=2))
+    assert rows.rows[-1]["iteration"] == 3 and rows.rows[: len(history.rows)] == history.rows
+    assert rows.best["validation_cost"] <= history.rows[0]["validation_cost"]
+
+
+def test_a_kill_after_the_lessons_does_not_lose_them(tmp_path, monkeypatch):
+    problem = DoubleIntegrator()
+    config = TrainConfig(
+        anchor="distilled", anchors=3, distill_iterations=5, iterations=2, batch=4, width=4, validation_states=4,
+        out=tmp_path,
+    )  # fmt: skip
+    monkeypatch.setattr("pontryagin.training.train.descend", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+    with pytest.raises(KeyboardInterrupt):
+        train(problem, config)
+    monkeypatch.undo()
+    monkeypatch.setattr("pontryagin.training.train.distilled", None)
+    _, history = train(problem, dataclasses.replace(config, resume=True))
+    assert history.rows[0]["iteration"] == 0 and history.rows[-1]["iteration"] == 2
+
+
+def test_lessons_that_are_not_finite_are_refused():
+    problem = DoubleIntegrator()
+    config = TrainConfig(anchors=2, distill_iterations=3, width=4)
+    value = make_value(problem, config)
+    before = [weight.clone() for weight in value.parameters()]
+    teacher = consult(problem, config)
+    with pytest.raises(ValueError, match="ended with a loss of nan"):
+        teach(problem, value, teacher._replace(gain=teacher.gain * float("nan")), config)
+    assert all(torch.equal(a, b) for a, b in zip(before, value.parameters(), strict=True))
+
+
+def test_a_part_without_optima_is_left_out(monkeypatch):
+    from pontryagin.training import distill
+
+    problem = DoubleIntegrator()
+    config, solve, calls = TrainConfig(anchors=4), distill.optima, []
+
+    def fails_first(*arguments, **options):
+        calls.append(1)
+        if len(calls) == 1:
+            raise ValueError("no open-loop optimum from here")
+        return solve(*arguments, **options)
+
+    monkeypatch.setattr(distill, "CHUNK", 2)
+    monkeypatch.setattr(distill, "optima", fails_first)
+    assert len(consult(problem, config).weight) == 2
+    monkeypatch.setattr(distill, "optima", lambda *_, **__: (_ for _ in ()).throw(ValueError("none")))
+    with pytest.raises(ValueError, match="no optimum from any of 4"):
+        consult(problem, config)
 
 
 def test_teach_is_the_same_twice():

@@ -65,3 +65,26 @@ def test_a_problem_without_a_fine_scale_is_refused():
         ValueFunction(Quadrotor(), 4, fine_width=4)
     with pytest.raises(ValueError, match="fine_width=-1"):
         ValueFunction(PROBLEM, 4, fine_width=-1)
+
+
+def test_a_teacher_of_other_terms_is_refused_with_their_names_and_nothing_is_lost():
+    plain = ValueFunction(PROBLEM, 5, 1, 2, 0, agent_width=4)
+    pupil = ValueFunction(PROBLEM, 5, 1, 2, 1, agent_width=4, nominal=True)
+    before = pupil.opening.clone()
+    with pytest.raises(ValueError, match="nominal"):
+        pupil.adopt(plain)
+    coarse = MultiBicycle(num_agents=3, targets=PROBLEM.targets, steps=40)
+    with pytest.raises(ValueError, match="nominal has shape"):
+        pupil.adopt(ValueFunction(coarse, 5, 1, 2, 0, agent_width=4, nominal=True))
+    assert torch.equal(before, pupil.opening)
+
+
+def test_handed_on_to_more_agents():
+    few = woken(ValueFunction(PROBLEM, 0, 0, 0, 0, agent_width=4, fine_width=6))
+    double = MultiBicycle(num_agents=6)
+    many = ValueFunction(double, 0, 0, 0, 0, agent_width=4, fine_width=6).double()
+    many.adopt(few)
+    z = torch.randn(4, 12, dtype=torch.float64)
+    _, p = few.gradient(0.5, z)
+    _, twice = many.gradient(0.5, torch.cat([z, z], -1))
+    torch.testing.assert_close(twice.unflatten(-1, (2, -1)).mean(1), p, rtol=0.3, atol=0.3 * float(p.abs().mean()))

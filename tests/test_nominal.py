@@ -111,3 +111,19 @@ def test_it_survives_a_checkpoint_and_goes_from_few_agents_to_many(tmp_path):
     torch.testing.assert_close(found, teacher.value.gradient(0.5, z)[1].repeat(1, 2), rtol=0.1, atol=0.01)
     with pytest.raises(ValueError, match="no place for"):
         make_value(many, TrainConfig(begin_from=str(tmp_path), width=0, rank=0, agent_width=4))
+
+
+def test_a_share_of_bounds_that_leave_out_0_stays_within_them():
+    import dataclasses
+
+    from pontryagin.training.nominal import gentle
+
+    @dataclasses.dataclass(frozen=True)
+    class Pushed(DoubleIntegrator):
+        control_low: float = 2.0
+        control_high: float = 10.0
+
+    half = gentle(Pushed(), 0.5)
+    assert float(half.control_low) == 2.0 and float(half.control_high) == 6.0
+    both = gentle(DoubleIntegrator(), 0.5)
+    assert float(both.control_low) == 0.5 * DoubleIntegrator().control_low

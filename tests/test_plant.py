@@ -139,6 +139,15 @@ def test_refused_answers_and_states(pendulum):
         fly(wild, Model(wild), lambda t, z: torch.zeros(1, 2), z0)
 
 
+def test_controls_that_are_not_finite_are_refused_and_others_clipped(pendulum):
+    z0 = pendulum.sample_initial_state(1)
+    with pytest.raises(ValueError, match="finite controls"):
+        fly(pendulum, Model(pendulum), lambda t, z: z.new_full((1, pendulum.control_dim), float("nan")), z0)
+    path = fly(pendulum, Model(pendulum), lambda t, z: z.new_full((1, pendulum.control_dim), 1e6), z0)
+    high = pendulum.control_bounds(z0)[1]
+    assert torch.equal(path.u[-1, 0], high)  # charged for what the plant was given
+
+
 def test_a_missing_extra_is_an_error_with_the_line_that_installs_it():
     with pytest.raises(ImportError, match=r'pip install "pontryagin\[highway\]"'):
         optional("no_such_simulator.road", "highway")

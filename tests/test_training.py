@@ -311,6 +311,21 @@ def test_command_line(tmp_path, capsys):
     assert stop.value.code == 2
 
 
+@pytest.mark.parametrize(
+    ("line", "name"),
+    [
+        ("train quadrotor --begin-from bicycle5", "quadrotor"),
+        ("train --begin-from bicycle10 bicycle100", "bicycle100"),
+        ("train --compile bicycle5", "bicycle5"),
+        ("train my_module:Rocket --begin-from quadrotor --out bicycle5", ""),
+    ],
+)
+def test_the_recipe_is_that_of_the_problem_and_of_no_option(line, name):
+    from pontryagin.training.cli import _problem_named
+
+    assert _problem_named(line.split()) == name
+
+
 def test_quadrotor_improves_at_once():
     """Twenty iterations from random weights already lower the cost a lot."""
     policy, history = train(

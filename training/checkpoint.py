@@ -17,7 +17,7 @@ from ..envs.catalog import class_name, make_problem
 from ..envs.problem import Problem, problem_parameters
 from .config import TrainConfig
 
-FREE = ("minutes", "iterations", "out", "resume", "checkpoint_seconds", "device", "compile")
+FREE = ("minutes", "iterations", "out", "resume", "checkpoint_seconds", "device", "compile", "processes")
 """Fields that a resumed run may change."""
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import json
 import sys
 from pathlib import Path
@@ -96,17 +97,17 @@ def evaluate_command(
     """
     controller: Controller
     if checkpoint in CLASSICAL:
-        if problem is None or certificate:
-            raise ValueError(f"{checkpoint} needs --problem, what it is to fly, and has no certificate")
+        if problem is None or certificate or on is not None:
+            raise ValueError(f"{checkpoint} flies --problem; --on and --certificate are for policies")
         flown = make_problem(problem)
         controller = CLASSICAL[checkpoint](flown)
     else:
         controller = load_policy(checkpoint, problem)
-        flown = controller.problem if on is None else make_problem(on)
-        if (flown.state_dim, flown.control_dim) != (controller.problem.state_dim, controller.problem.control_dim):
+        flown, own = controller.problem if on is None else make_problem(on), controller.problem
+        if (type(flown), flown.state_dim, flown.horizon) != (type(own), own.state_dim, own.horizon):
             raise ValueError(
-                f"{on} has {flown.state_dim} states and {flown.control_dim} controls; expected "
-                f"{controller.problem.state_dim} and {controller.problem.control_dim}, those of {checkpoint}"
+                f"{on} is a {type(flown).__name__} of {flown.state_dim} states and horizon {flown.horizon}; expected "
+                f"a {type(own).__name__} of {own.state_dim} and {own.horizon}, as {checkpoint} is for"
             )
     figures = measure(flown, controller, states, seed).summary()
     if certificate and isinstance(controller, ImplicitPolicy):
@@ -212,11 +213,21 @@ def _json(figures: dict[str, float]) -> str:
     return json.dumps(figures, indent=2)
 
 
+def _problem_named(arguments: list[str]) -> str:
+    """PROBLEM in ``train .. PROBLEM ..``, what no option takes for its value; "" if it is not one of ours."""
+    flags = {f"--{f.name}".replace("_", "-") for f in dataclasses.fields(TrainConfig) if isinstance(f.default, bool)}
+    flags |= {flag.replace("--", "--no-", 1) for flag in flags}
+    for before, word in itertools.pairwise(arguments):
+        taken = before.startswith("--") and "=" not in before and before.replace("_", "-") not in flags
+        if word in PROBLEMS and not taken:
+            return word
+    return ""
+
+
 def main(arguments: list[str] | None = None) -> None:
     """The entry point of ``pontryagin`` and ``python -m pontryagin``."""
     arguments = sys.argv[1:] if arguments is None else arguments
-    named = [a for a in arguments[1:] if a in PROBLEMS]
-    defaults = recipe(named[0]) if arguments[:1] == ["train"] and named else TrainConfig()
+    defaults = recipe(_problem_named(arguments)) if arguments[:1] == ["train"] else TrainConfig()
 
     def train_with_recipe(problem: ProblemName, config: tyro.conf.OmitArgPrefixes[TrainConfig] = defaults) -> None:
         train_command(problem, config)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import math
 from typing import NamedTuple
 
 import torch
@@ -68,11 +70,12 @@ def fenchel_young(problem: Problem, t: Tensor, z: Tensor, p: Tensor, u: Tensor, 
 
     The Fenchel-Young loss (Blondel, Martins and Niculae 2020) of the map p -> argmax_u H, for f that is affine in u a
     convex function of p. By the envelope theorem its derivative in p is f(t, z, u) - f(t, z, v), so that nothing is
-    differentiated through the argmax; where both rest on the same bound, neither moves.
+    differentiated through the argmax; where both rest on the same bound, neither moves. Where the search for v ended
+    below u, which H that is not concave permits, it is 0.
     """
     with torch.no_grad():
         v = solve_argmax(problem, t, z, p, operator=ProjectedNewton(3), max_iterations=5, starts=starts).control
-    return hamiltonian(problem, t, z, p, v) - hamiltonian(problem, t, z, p, u)
+    return (hamiltonian(problem, t, z, p, v) - hamiltonian(problem, t, z, p, u)).clamp_min(0.0)
 
 
 def distilled(problem: Problem, value: ValueFunction, config: TrainConfig) -> ValueFunction:
@@ -107,10 +110,18 @@ def consult(problem: Problem, config: TrainConfig, console: Console | None = Non
     for part in track(z0.split(CHUNK), "optima", transient=True):
         if parts:
             console.print(f"{sum(len(p.weight) for p in parts)} of {len(z0)} optima", highlight=False)
-        path = optima(problem, part, config.nominal_share, processes=config.processes, near=nominal)
+        try:
+            path = optima(problem, part, config.nominal_share, processes=config.processes, near=nominal)
+        except ValueError as error:  # none in this part
+            logging.getLogger(__name__).warning("%s", error)
+            continue
         found = expand(problem, path, within=within.control_bounds(path.u))
         assert found.gain is not None
-        parts.append(Teacher(path.t[:-1], path.z[:-1], path.u, found.gain, path.cost))
+        sound = (found.gain.isfinite().flatten(2).all(-1).all(0) & path.cost.isfinite()).nonzero().ravel()
+        state, control, gain = (x.index_select(1, sound) for x in (path.z[:-1], path.u, found.gain))
+        parts.append(Teacher(path.t[:-1], state, control, gain, path.cost[sound]))
+    if not sum(len(part.weight) for part in parts):
+        raise ValueError(f"IPOPT found no optimum from any of {len(z0)} initial states of {type(problem).__name__}")
     state, control, gain = (torch.cat([getattr(p, name) for p in parts], 1) for name in ("state", "control", "gain"))
     cost = torch.cat([p.weight for p in parts]).abs()
     weight = cost.clamp_min(0.1 * float(cost.mean()) + 1e-12).reciprocal()
@@ -134,11 +145,15 @@ def teach(problem: Problem, value: ValueFunction, teacher: Teacher, config: Trai
         current = loss(*(x.to(device) for x in ask(problem, teacher, config.distill_distance, generator)))
         optimizer.zero_grad(set_to_none=True)
         current.backward()
-        usual, _ = clip_gradient(value, config.gradient_clip, usual, iteration == 0)
-        optimizer.step()
+        usual, size = clip_gradient(value, config.gradient_clip, usual)
+        if math.isfinite(size):
+            optimizer.step()
         if iteration >= 0.99 * (config.distill_iterations - 1):
             last.append(float(current.detach()))
-    return sum(last) / len(last)
+    left = sum(last) / len(last)
+    if not math.isfinite(left):
+        raise ValueError(f"distillation ended with a loss of {left}; is distill_rate too high?")
+    return left
 
 
 def ask(problem: Problem, teacher: Teacher, distance: float, generator: torch.Generator) -> Lessons:

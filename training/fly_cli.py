@@ -27,6 +27,8 @@ from .play import PolicyPath
 from .plots import trajectory_figure
 from .side_by_side import side_by_side
 
+SECONDS = 6.0
+"""That a unit of time takes with cars, unless asked for otherwise."""
 PlantName: TypeAlias = Literal["mujoco", "mujoco-rotors", "highway", "commonroad"]
 
 
@@ -42,7 +44,7 @@ def fly_command(
     wind: tuple[float, float, float] = (0.0, 0.0, 0.0),
     motor_lag: float = 0.0,
     rotor_low: float = 0.0,
-    seconds: float = 6.0,
+    seconds: float = SECONDS,
     out: Path | None = None,
     problem: str | None = None,
     json: bool = False,
@@ -70,11 +72,16 @@ def fly_command(
         problem: module:ClassName of a policy for a problem of your own.
         json: print JSON instead of a table.
     """
+    if states < 1:
+        raise ValueError(f"states is {states}; expected at least one")
+    film = out is not None and out.suffix in (".gif", ".mp4")
+    if film and (rate is not None or json):
+        raise ValueError("a film is of one flight at the problem's rate; --rate and --json are for figures")
     policy = load_policy(checkpoint, problem)
     mismatch = Mismatch(mass_error, drag, wind, motor_lag)
     made = make_plant(policy.problem, plant, mismatch, rotor_low, seconds)
     z0 = policy.problem.sample_initial_state(states, torch.Generator().manual_seed(seed))
-    if out is not None and out.suffix in (".gif", ".mp4"):
+    if out is not None and film:
         frames, _ = side_by_side(policy.problem, policy, {plant: made}, z0[:1], latency=latency, size=made.size)
         print(write_film(frames, out, fps=18, width=960))
         return
@@ -108,6 +115,13 @@ def make_plant(
         ValueError: if it is not a plant for this problem.
         ImportError: where its extra is missing, with the line that installs it.
     """
+    cars = name in ("highway", "commonroad")
+    if cars and (mismatch != Mismatch() or rotor_low):
+        raise ValueError(f"{name} has no mass_error, drag, wind, motor_lag or rotor_low; those are for mujoco")
+    if not cars and seconds != SECONDS:
+        raise ValueError(f"{name} flies in the problem's own time; seconds is for highway and commonroad")
+    if name == "mujoco" and rotor_low:
+        raise ValueError("rotor_low is for mujoco-rotors")
     if name == "highway":
         return HighwayBicycles(problem, seconds)
     if name == "commonroad":

@@ -85,8 +85,9 @@ def held_controls(problem: Problem, path: ReferenceTrajectory) -> Controller:
 
 def gentle(problem: Problem, share: float) -> Within:
     """``problem`` within ``share`` of its gentle bounds."""
-    low, high = (share * vector(b, problem.control_dim, torch.zeros(0).double()) for b in problem.gentle_bounds)
-    return Within(problem, low, high)
+    low, high = (vector(b, problem.control_dim, torch.zeros(0).double()) for b in problem.gentle_bounds)
+    rest = torch.zeros_like(low).clamp(low, high)  # where 0 is not admissible, the control nearest to it
+    return Within(problem, rest + share * (low - rest), rest + share * (high - rest))
 
 
 def nominal_costate(problem: Problem, share: float = 1.0, starts: int = 4) -> Tensor:

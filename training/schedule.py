@@ -29,7 +29,7 @@ def terminal_weight(config: TrainConfig, share: float) -> float:
     return float(config.terminal_start ** max(0.0, 1 - share / config.terminal_ramp))
 
 
-def clip_gradient(value: nn.Module, multiple: float, usual: float, first: bool) -> tuple[float, float]:
+def clip_gradient(value: nn.Module, multiple: float, usual: float) -> tuple[float, float]:
     """Scale the gradient down to ``multiple`` of its running mean norm ``usual``, if it is longer.
 
     Returns the running mean, moved by this gradient, and the norm as it was; if that is not finite, nothing is changed.
@@ -39,4 +39,4 @@ def clip_gradient(value: nn.Module, multiple: float, usual: float, first: bool) 
         return usual, size
     limit = multiple * (usual or size)
     torch.nn.utils.clip_grads_with_norm_(value.parameters(), limit, torch.tensor(size))
-    return (size if first else usual + 0.05 * (min(size, limit) - usual)), size
+    return (usual + 0.05 * (min(size, limit) - usual) if usual else size), size

@@ -35,7 +35,8 @@ def train(
     """Minimise E_{z0 ~ rho_0}[J] over theta (slides, eq. 1-3) and return the best policy on validation states.
 
     Fresh initial states every iteration. A gradient that is not finite is not applied, and counted in the history
-    (``skipped``); the argmax's residual is logged. With ``config.out`` the run can be killed at any time and resumed.
+    (``skipped``); the argmax's residual is logged. With ``config.out`` the run can be killed and resumed, once
+    its first weights are there.
 
     Args:
         problem: what is controlled.
@@ -53,7 +54,7 @@ def train(
     seen = torch.Generator().manual_seed(VALIDATION_SEED)
     validation = problem.sample_initial_state(config.validation_states, seen).to(device)
     check_state(problem, validation, "sample_initial_state's answer")
-    begun = value is not None or config.anchor != "none"
+    begun = value is not None or config.anchor != "none" or config.nominal or config.begin_from is not None
     progress = begin(problem, config, device, value)
     if config.out is not None:
         config.out.mkdir(parents=True, exist_ok=True)
@@ -64,6 +65,8 @@ def train(
         progress.seconds += time.monotonic() - started
     if begun and not progress.iteration:
         _validate_start(problem, config, progress, validation)
+        if config.out is not None:  # what came before may have taken minutes
+            write_checkpoint(config.out, problem, config, progress)
     policy = make_policy(problem, progress.value, config)
     descend(problem, config, progress, validation, make_step(problem, progress.value, config), policy)
     progress.value.load_state_dict(progress.best)
@@ -73,8 +76,8 @@ def train(
     return policy, progress.history
 
 
-def make_value(problem: Problem, config: TrainConfig) -> Value:
-    """phi as the configuration describes it, with its first weights."""
+def make_value(problem: Problem, config: TrainConfig, device: torch.device | None = None) -> Value:
+    """phi as the configuration describes it, with its first weights; taught on ``device``, where it is taught."""
     value = ValueFunction(
         problem, config.width, config.depth, config.rank, config.seed,
         agent_width=config.agent_width, agent_rank=config.agent_rank,
@@ -93,14 +96,14 @@ def make_value(problem: Problem, config: TrainConfig) -> Value:
         return value
     if config.anchor == "distilled":
         # A resumed run has its weights in the checkpoint.
-        return value if config.resume else distilled(problem, value, config)
+        return value if config.resume else distilled(problem, value.to(device), config)
     count = config.anchors if config.anchor == "multi" else 1
     return anchored(problem, value, count, config.nominal_share, config.blend, config.anchor_rounds)
 
 
 def begin(problem: Problem, config: TrainConfig, device: torch.device, value: Value | None = None) -> Progress:
     """A run that has not begun; with ``value``, where it is already made."""
-    value = (make_value(problem, config) if value is None else value).to(device)
+    value = (make_value(problem, config, device) if value is None else value).to(device)
     optimizer = torch.optim.Adam(value.parameters(), lr=config.learning_rate, betas=config.betas)
     best = {k: v.clone() for k, v in value.state_dict().items()}
     return Progress(value, optimizer, torch.Generator().manual_seed(config.seed), History(), best)
@@ -143,9 +146,7 @@ def iterate(
     loss = path_loss(course, progress.value, step, z0, config, terminal_weight(config, share))
     progress.optimizer.zero_grad(set_to_none=True)
     loss.total.backward()
-    progress.usual_norm, size = clip_gradient(
-        progress.value, config.gradient_clip, progress.usual_norm, not progress.iteration
-    )
+    progress.usual_norm, size = clip_gradient(progress.value, config.gradient_clip, progress.usual_norm)
     if math.isfinite(size):
         progress.optimizer.param_groups[0]["lr"] = progress.pace * learning_rate(config, share)
         progress.optimizer.step()
@@ -187,8 +188,10 @@ def _validate(
     if cost < progress.best_cost:
         progress.best_cost = cost
         progress.best = {k: v.clone() for k, v in progress.value.state_dict().items()}
-    elif config.rollback is not None and not cost - progress.best_cost <= (config.rollback - 1) * abs(
-        progress.best_cost
+    elif (
+        config.rollback is not None
+        and math.isfinite(progress.best_cost)
+        and not cost - progress.best_cost <= (config.rollback - 1) * abs(progress.best_cost)
     ):
         _roll_back(config, progress)
     return row
