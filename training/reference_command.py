@@ -1,0 +1,61 @@
+"""The command ``pontryagin reference``: open-loop optima from seeded initial states, stored for ``evaluate``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import torch
+import tyro
+from rich.console import Console
+
+from ..controllers.policy import ImplicitPolicy
+from ..controllers.reference import Hessian, solve_reference
+from ..controllers.reference_store import FOLDER, save_reference
+from ..envs.catalog import make_problem
+
+ProblemName = Annotated[
+    str, tyro.conf.Positional, tyro.conf.arg(metavar="PROBLEM", help="quadrotor, .. or module:ClassName for your own")
+]
+
+
+def reference_command(
+    problem: ProblemName,
+    states: int = 128,
+    seed: int = 0,
+    processes: int = 1,
+    starts: int = 1,
+    guess: str | None = None,
+    hessian: Hessian = "exact",
+    max_iterations: int = 1000,
+    out: Path = FOLDER,
+) -> None:
+    """Solve for the open-loop optimum from seeded initial states with IPOPT and store it for ``evaluate``.
+
+    Args:
+        problem: the problem.
+        states: initial states drawn from rho_0.
+        seed: of the draw.
+        processes: worker processes.
+        starts: initial guesses of each solve; the cheapest is kept.
+        guess: a policy, shipped or in a folder, whose flight is where the search begins; else z0 at rest.
+        hessian: exact, or limited-memory for thousands of coupled states.
+        max_iterations: of IPOPT, per start.
+        out: folder for the .npz and the .json beside it.
+    """
+    made = make_problem(problem)
+    z0 = made.sample_initial_state(states, torch.Generator().manual_seed(seed))
+    pilot = None if guess is None else ImplicitPolicy.load(guess, device="cpu")
+    found = solve_reference(
+        made, z0, guess=pilot, processes=processes, starts=starts, hessian=hessian, max_iterations=max_iterations
+    )
+    command = f"pontryagin reference {problem} --states {states} --seed {seed} --starts {starts}"
+    command += "" if guess is None else f" --guess {guess}"
+    command += "" if hessian == "exact" else f" --hessian {hessian}"
+    command += "" if max_iterations == 1000 else f" --max-iterations {max_iterations}"
+    path = save_reference(out / f"{problem.replace(':', '.')}-{states}-{seed}", made, found, command)
+    cost, seconds = found.cost, found.seconds
+    Console().print(
+        f"optimal cost {float(cost.mean()):.4f} ± {float(cost.std(correction=0)):.4f}, {int(found.converged.sum())} of "
+        f"{states} converged, {float(seconds.median()):.2f} s per state (median); {path}"
+    )
