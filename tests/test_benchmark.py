@@ -162,9 +162,9 @@ def test_everything_counts_in_the_budget(monkeypatch):
     """With ``count_all`` what comes before the first iteration is part of the minutes; without, it is extra."""
     make = training.make_value
 
-    def slow(problem, config):
+    def slow(problem, config, device=None):
         time.sleep(0.4)
-        return make(problem, config)
+        return make(problem, config, device)
 
     monkeypatch.setattr(training, "make_value", slow)
     for count_all in (False, True):

@@ -124,7 +124,11 @@ def test_numbers_that_run_out_end_the_training_and_not_the_benchmark():
 
     hot = dataclasses.replace(PPO, learning_rate=1e30)
     learned = train_rl(DoubleIntegrator(), hot, 30.0, states=4)
-    assert "invalid values" in learned.diverged and learned.curve[-1]["seconds"] < 30
+    # where another test has switched torch's checks of distributions off, it is the environment that refuses
+    assert (
+        any(words in learned.diverged for words in ("invalid values", "not finite"))
+        and learned.curve[-1]["seconds"] < 30
+    )
     assert np.isfinite(learned.policy(0.0, torch.zeros(1, 2)).detach().numpy()).all()
     assert METHODS["ppo"].make(Task("double_integrator", DoubleIntegrator(), 0, 0.2)).settings["diverged"] is None
 

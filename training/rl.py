@@ -100,8 +100,8 @@ def train_rl(
     try:
         model.learn(10**12, callback=_callback(log, budget / validations))
         log.look()
-    except ValueError as error:  # torch's, of a distribution whose mean is not a number
-        if "invalid values" not in str(error):
+    except ValueError as error:  # torch's, of a mean that is not a number, or the environment's, of an action
+        if not any(words in str(error) for words in ("invalid values", "not finite")):
             raise
         diverged = str(error).partition("\n")[0]
     env.close()
