@@ -112,11 +112,11 @@ def test_five_cars_reach_their_targets_without_touching(kind):
 
 @pytest.mark.parametrize("kind", PLANTS)
 def test_frames(kind):
-    plant = kind(MultiBicycle(num_agents=3, layout="swap", wheelbase=0.25), size=(120, 120))
-    plant.reset(plant.problem.sample_initial_state(1)[0].double().numpy())
+    plant = kind(MultiBicycle(num_agents=3, layout="swap", wheelbase=0.25), size=(240, 240))
+    plant.reset(plant.problem.sample_initial_state(1, torch.Generator().manual_seed(0))[0].double().numpy())
     frame = plant.frame()
-    assert frame.shape == (120, 120, 3) and frame.dtype == np.uint8
-    assert (np.ptp(frame[20:].astype(int), axis=-1) > 60).sum() > 20  # cars and targets are coloured, the ground is not
+    assert frame.shape == (240, 240, 3) and frame.dtype == np.uint8
+    assert (np.ptp(frame[40:].astype(int), axis=-1) > 60).sum() > 50  # cars and targets are coloured, the ground is not
 
 
 @pytest.mark.parametrize("kind", PLANTS)
