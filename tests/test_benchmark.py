@@ -267,7 +267,7 @@ def test_one_body_shares_a_scene_and_many_get_panels(problem, panels):
 @pytest.mark.parametrize("ray", [False, True])
 def test_runs_in_processes_of_their_own(tmp_path, ray):
     if ray:
-        pytest.importorskip("ray", reason="Ray is not installed: pip install 'pontryagin[ray]'")
+        pytest.importorskip("ray.remote_function", reason="Ray is not installed: pip install 'pontryagin[ray]'")
     config = brief(tmp_path, methods="ppo,direct,lqr", seeds=1, ray=ray, workers=2)
     records = benchmark("double_integrator", config, lambda line: None)
     assert [r["method"] for r in records] == ["ppo", "direct", "lqr"] and not any("failed" in r for r in records)

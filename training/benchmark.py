@@ -89,9 +89,10 @@ def spread_ray(jobs: list[Job], config: BenchmarkConfig) -> Iterator[tuple[Job, 
     """
     try:
         import ray
+        from ray import is_initialized  # a folder that happens to be called ray imports, too
     except ImportError as error:
         raise ImportError('--ray needs Ray: pip install "pontryagin[ray]"') from error
-    started = not ray.is_initialized()
+    started = not is_initialized()
     if started:
         ray.init(log_to_driver=False, include_dashboard=False)
     remote = ray.remote(num_cpus=config.threads, max_calls=1)(run_job)
