@@ -109,6 +109,11 @@ def find_reference(problem: Problem, z0: Tensor, folder: str | Path = FOLDER) ->
     return None
 
 
+def known_reference(problem: Problem, z0: Tensor) -> ReferenceTrajectory | None:
+    """``find_reference`` in the folder of this run, then in that which comes with a checkout of the project."""
+    return find_reference(problem, z0) or find_reference(problem, z0, Path(__file__).resolve().parent.parent / FOLDER)
+
+
 def _npz(path: str | Path) -> Path:
     return Path(f"{str(path).removesuffix('.npz')}.npz")  # a name may hold dots
 

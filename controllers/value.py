@@ -12,6 +12,7 @@ from torch.nn import functional
 from ..envs.problem import Problem, vector
 from .agents import TIME_SPAN, AgentTerms, log_cosh
 from .fine import FADING, FineTerms
+from .handing_on import hand_on
 
 
 class ValueFunction(nn.Module):
@@ -81,6 +82,18 @@ class ValueFunction(nn.Module):
         self.growth = nn.Parameter(torch.linspace(0, 3, rank))
         self.linear = nn.Parameter(torch.zeros(inputs))
         self.constant = nn.Parameter(torch.zeros(()))
+        self._scale_inputs(problem)
+        self.block = problem.state_block
+        count = problem.state_dim // self.block
+        self.agents = AgentTerms(count, self.block + 1, agent_width, agent_rank, generator) if agent_width else None
+        self.fine = FineTerms(problem, fine_width, agent_rank, generator) if fine_width else None
+        if nominal:
+            self.nominal = nn.Parameter(torch.zeros(problem.state_dim, problem.steps + 1))
+            self.register_buffer("knots", torch.arange(problem.steps + 1.0), persistent=False)
+            self.knots: Tensor
+
+    def _scale_inputs(self, problem: Problem) -> None:
+        """What the inputs are divided by, and how much finer they are at the start."""
         scale = torch.cat([vector(problem.state_scale, problem.state_dim, torch.empty(())), torch.ones(1)])
         scale[-1] = problem.horizon / TIME_SPAN
         self.register_buffer("scale", scale)
@@ -90,14 +103,6 @@ class ValueFunction(nn.Module):
             first = torch.cat([vector(problem.start_scale, problem.state_dim, torch.empty(())), scale[-1:]])
             self.register_buffer("excess", 1 / first - 1 / scale, persistent=False)
             self.excess: Tensor
-        self.block = problem.state_block
-        count = problem.state_dim // self.block
-        self.agents = AgentTerms(count, self.block + 1, agent_width, agent_rank, generator) if agent_width else None
-        self.fine = FineTerms(problem, fine_width, agent_rank, generator) if fine_width else None
-        if nominal:
-            self.nominal = nn.Parameter(torch.zeros(problem.state_dim, problem.steps + 1))
-            self.register_buffer("knots", torch.arange(problem.steps + 1.0), persistent=False)
-            self.knots: Tensor
 
     def forward(self, t: Tensor | float, z: Tensor) -> Tensor:
         """phi(t, z), ``(B,)``; t is ``()`` or ``(B,)``."""
@@ -148,45 +153,22 @@ class ValueFunction(nn.Module):
             return slope_t + more_t, p + more
         return slope_t, p
 
-    @torch.no_grad()
     def adopt(self, other: ValueFunction, seed: int = 0) -> None:
         """Begin with the weights of ``other``: of the same problem, or of one with fewer of the same agents.
 
         Agent i takes those of agent i mod n, 1 % apart so that those who share a teacher can part. Only terms of the
-        agents' own can be handed on to another number of them. Fine terms that ``other`` lacks begin at 0.
+        agents' own can be handed on to another number of them. Fine terms that ``other`` lacks begin at 0, or nearly:
+        the rows of their quadratic terms keep a thousandth of their size, for training to wake.
 
         Raises:
-            ValueError: if the two do not match in shape.
+            ValueError: if the two do not match in their terms or shapes; nothing is changed then.
         """
-        generator = torch.Generator().manual_seed(seed)
-        given = dict(other.named_parameters())
-        if lost := given.keys() - dict(self.named_parameters()).keys():
-            raise ValueError(f"there is no place for {sorted(lost)}; expected the terms {self.config}")
+        given: dict[str, Tensor] = dict(other.named_parameters())
         if self.fine is not None and other.fine is None:
-            self.fine.terms.output.zero_()
-            self.fine.terms.quadratic.mul_(1e-3)
-            given |= {name: weight for name, weight in self.named_parameters() if name.startswith("fine.")}
-        if lost := dict(self.named_parameters()).keys() - given.keys():
-            raise ValueError(f"{sorted(lost)} are missing there; expected the terms {self.config}")
-        weights = {name: self._handed_on(name, given[name], mine, generator) for name, mine in self.named_parameters()}
-        for name, mine in self.named_parameters():
-            mine.copy_(weights[name])
-
-    def _handed_on(self, name: str, weight: Tensor, mine: Tensor, generator: torch.Generator) -> Tensor:
-        """The weight of n agents as one of N; as it is, if the shapes agree."""
-        if weight.shape == mine.shape or not mine.numel():
-            return weight.reshape(mine.shape) if weight.numel() == mine.numel() else mine
-        if name == "nominal" and weight.shape[1:] == mine.shape[1:]:
-            own = weight.unflatten(0, (-1, self.block))
-            return own[torch.arange(len(mine) // self.block) % len(own)].flatten(0, 1)
-        if name == "linear" and len(weight) % self.block == 1:
-            states, time = weight.split([len(weight) - 1, 1])
-            own = states.reshape(-1, self.block)
-            return torch.cat([own[torch.arange(len(mine) // self.block) % len(own)].flatten(), time])
-        if not name.startswith(("agents.", "fine.")) or weight.shape[1:] != mine.shape[1:]:
-            raise ValueError(f"{name} has shape {tuple(weight.shape)} there and {tuple(mine.shape)} here")
-        weight = weight[torch.arange(len(mine)) % len(weight)]
-        return weight * (1 + 0.01 * torch.randn(weight.shape, generator=generator))
+            fine = {k: v for k, v in self.named_parameters() if k.startswith("fine.")}
+            shares = {"output": 0.0, "quadratic": 1e-3}
+            given |= {k: v * shares.get(k.rpartition(".")[2], 1.0) for k, v in fine.items()}
+        hand_on(given, dict(self.named_parameters()), self.block, seed)
 
     def _by_agent(self, s: Tensor) -> Tensor:
         """Inputs of each agent, its states and the time, ``(N, B, state_block + 1)``."""

@@ -8,13 +8,12 @@ import json
 import time
 from pathlib import Path
 
-import matplotlib.figure
 import torch
 import tyro
 from rich.console import Console
 
 import pontryagin
-from pontryagin.training.plots import tidy
+from pontryagin.training.plots import curves_figure
 from pontryagin.training.recipes import recipe
 from pontryagin.training.train import VALIDATION_SEED, make_value
 
@@ -53,14 +52,9 @@ def main(minutes: float = 2.0, compile: bool = True, small: bool = False, out: P
         Console().print(f"{anchor:10} {text}", highlight=False)
     out.mkdir(parents=True, exist_ok=True)
     (out / "curves.json").write_text(json.dumps({"optimum": optimum, "curves": curves}, indent=1) + "\n")
-    figure = matplotlib.figure.Figure(figsize=(8, 4.5), layout="constrained")
-    axis = figure.subplots()
-    for anchor, curve in curves.items():
-        axis.semilogy([x for x, _ in curve], [100 * y for _, y in curve], marker="o", ms=3, label=f"anchor: {anchor}")
-    axis.set(xlabel="minutes, optima included, compiling not", ylabel="mean cost above the optimum, %")
-    axis.legend(frameon=False)
-    tidy(figure)
-    figure.savefig(out / "curves.png", dpi=130)
+    lines = {f"anchor: {a}": ([x for x, _ in c], [100 * y for _, y in c], "o-") for a, c in curves.items()}
+    across = "minutes, optima included, compiling not"
+    curves_figure(lines, out / "curves.png", across, "mean cost above the optimum, %")
     return curves
 
 

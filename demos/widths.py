@@ -8,13 +8,12 @@ import json
 import time
 from pathlib import Path
 
-import matplotlib.figure
 import torch
 import tyro
 from rich.console import Console
 
 import pontryagin
-from pontryagin.training.plots import tidy
+from pontryagin.training.plots import curves_figure
 from pontryagin.training.recipes import recipe
 from pontryagin.training.train import make_policy, make_value
 
@@ -74,18 +73,18 @@ def main(
         for name, row in figures[str(width)].items():
             row_text = f"gap {row['gap_mean']:.2%} mean, {row['gap_median']:.2%} median, {row['gap_worst']:.1%} worst"
             Console().print(f"width {width:<5} {name:15} {row_text}, {row['minutes']:.1f} minutes", highlight=False)
-    figure = matplotlib.figure.Figure(figsize=(8, 4.5), layout="constrained")
-    axis = figure.subplots()
-    for name in ("random + JFB", "anchored", "anchored + JFB"):  # MPC's gap is 0 to plotting accuracy
-        for key, dash in (("gap_mean", "-"), ("gap_median", ":")):
-            gaps = [100 * figures[str(width)][name][key] for width in widths]
-            shade = {"random + JFB": "tab:gray", "anchored": "tab:orange", "anchored + JFB": "tab:blue"}[name]
-            axis.loglog(widths, gaps, dash, color=shade, marker="o", label=f"{name}, {key[4:]}")
-    axis.set(xlabel="standard deviation of the initial position and angles", ylabel="gap to the optimum, %")
-    axis.set_xticks(widths, [str(width) for width in widths], minor=False)
-    axis.legend(frameon=False)
-    tidy(figure)
-    figure.savefig(out / "widths.png", dpi=130)
+    forms = {
+        "random + JFB": "o{}k",
+        "anchored": "o{}C1",
+        "anchored + JFB": "o{}C0",
+    }  # MPC's gap is 0 to plotting accuracy
+    curves = {
+        f"{name}, {key[4:]}": (widths, [100 * figures[str(width)][name][key] for width in widths], form.format(dash))
+        for name, form in forms.items()
+        for key, dash in (("gap_mean", "-"), ("gap_median", ":"))
+    }
+    across = "standard deviation of the initial position and angles"
+    curves_figure(curves, out / "widths.png", across, "gap to the optimum, %", log=True)
     return figures
 
 

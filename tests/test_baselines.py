@@ -244,22 +244,3 @@ def test_problems_of_users_work_too():
     best = solve_reference(problem, z0)
     for controller in (LinearQuadraticRegulator(problem), TimeVaryingLQR(problem, best), RecedingHorizon(problem)):
         torch.testing.assert_close(rollout(problem, controller, z0).cost, best.cost, rtol=1e-6, atol=0)
-
-
-def test_classical_controllers_by_name(capsys):
-    """evaluate lqr --problem .., and a policy on the initial states of another problem."""
-    import json
-
-    from pontryagin.training.cli import main
-
-    main(["evaluate", "tvlqr", "--problem", "double_integrator", "--states", "4", "--json"])
-    assert json.loads(capsys.readouterr().out)["cost_mean"] > 0
-    main(["evaluate", "quadrotor_wide", "--on", "quadrotor", "--states", "128", "--json"])
-    assert json.loads(capsys.readouterr().out)["gap_worst"] <= 0.02
-    for line, word in (
-        (["evaluate", "lqr"], "--problem"),
-        (["evaluate", "quadrotor", "--on", "bicycle5"], "20 states"),
-    ):
-        with pytest.raises(SystemExit):
-            main(line)
-        assert word in capsys.readouterr().err

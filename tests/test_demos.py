@@ -63,7 +63,7 @@ def test_demo(name, tmp_path, capsys):
 def test_shipped_policies_are_near_the_optimum(name, states, gap, miss):
     """The checkpoints in the package against the stored optima of their own problems."""
     from pontryagin import ImplicitPolicy
-    from pontryagin.training.cli import measure
+    from pontryagin.training.evaluate_command import measure
 
     policy = ImplicitPolicy.load(name, device="cpu")
     figures = measure(policy.problem, policy, states, 0).summary()

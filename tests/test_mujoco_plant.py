@@ -1,7 +1,5 @@
 """Euler angles and torques against finite differences, and the quadrotor in MuJoCo against its model."""
 
-import importlib.util
-
 import numpy as np
 import pytest
 import torch
@@ -13,9 +11,6 @@ from pontryagin.controllers.mujoco_plant import Mismatch, MujocoQuadrotor, mixer
 from pontryagin.controllers.plant import fly
 from pontryagin.training.fly_cli import compare, fly_all
 from pontryagin.training.side_by_side import side_by_side
-
-if importlib.util.find_spec("mujoco") is None:
-    pytest.skip("mujoco is missing", allow_module_level=True)
 
 ANGLES, RATES, ACCELERATIONS = (np.array(x) for x in ((0.4, -0.7, 1.1), (0.8, -0.5, 1.3), (0.6, 1.7, -0.9)))
 INERTIA = np.array([0.3, 0.5, 0.9])

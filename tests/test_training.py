@@ -1,4 +1,4 @@
-"""Training: the JFB gradient of J, the Riccati oracle, resume after SIGKILL, determinism."""
+"""Training: the Riccati oracle, resume after SIGKILL, determinism, recipes."""
 
 import dataclasses
 import math
@@ -20,13 +20,12 @@ from pontryagin import (
     ValueFunction,
     evaluate,
     rollout,
-    solve_argmax,
     train,
 )
 from pontryagin.training.checkpoint import read_checkpoint
-from pontryagin.training.loss import AdjointClip, bound_pressure, make_step, path_loss
+from pontryagin.training.loss import make_step
 from pontryagin.training.recipes import RECIPES
-from pontryagin.training.schedule import learning_rate, terminal_weight
+from pontryagin.training.schedule import learning_rate
 from pontryagin.training.train import _validate, begin, iterate, make_value
 
 
@@ -59,41 +58,6 @@ def test_training_reaches_riccati_within_one_percent():
     reached = evaluate(problem, policy, z0).cost.mean().item()
     assert best * (1 - 1e-4) <= reached <= 1.01 * best
     assert history.rows[-1]["iteration"] == 1000 and history.best["validation_cost"] < 1.1 * best
-
-
-def test_jfb_gradient_of_the_cost_against_finite_differences(pendulum):
-    """d/dtheta of J through the whole rollout: with ProjectedNewton, JFB is exact (float64)."""
-    problem = dataclasses.replace(pendulum, steps=4)
-    value = ValueFunction(problem, 6, seed=2).double()
-    config = TrainConfig(argmax_iterations=12, argmax_tolerance=1e-13, backtracks=8)
-    step = make_step(problem, value, config)
-    z0 = problem.sample_initial_state(3, torch.Generator().manual_seed(0)).double()
-    path_loss(problem, value, step, z0, config).total.backward()
-    generator = torch.Generator().manual_seed(1)
-    for weight in (value.opening, value.hidden[0], value.output, value.quadratic, value.linear):
-        direction = torch.randn(weight.shape, generator=generator, dtype=torch.float64)
-        ends = []
-        for sign in (1, -1):
-            with torch.no_grad():
-                weight += sign * 1e-6 * direction
-                ends.append(path_loss(problem, value, step, z0, config).total.item())
-                weight -= sign * 1e-6 * direction
-        assert (weight.grad * direction).sum().item() == pytest.approx((ends[0] - ends[1]) / 2e-6, rel=1e-5, abs=1e-8)
-
-
-def test_penalties_enter_with_their_weights(pendulum):
-    value = ValueFunction(pendulum, 6, seed=0)
-    z0 = pendulum.sample_initial_state(3, torch.Generator().manual_seed(0))
-    totals = {}
-    torch.manual_seed(0)
-    value.linear.data = 3 * torch.randn(3)  # so that some controls are held
-    for name in ("hjb_weight", "pressure_weight", "terminal_value_weight", "terminal_gradient_weight"):
-        totals[name] = []
-        for weight in (0.0, 1.0, 2.0):
-            config = TrainConfig(**{name: weight})
-            totals[name].append(path_loss(pendulum, value, make_step(pendulum, value, config), z0, config).total.item())
-        low, middle, high = totals[name]
-        assert middle > low and high - low == pytest.approx(2 * (middle - low), rel=1e-4)
 
 
 def test_same_seed_same_curve(pendulum):
@@ -185,94 +149,6 @@ def test_refused_settings(fields):
         TrainConfig(**fields)
 
 
-def test_soft_terminal_cost_rises_to_its_full_weight():
-    config = TrainConfig(terminal_start=0.01, terminal_ramp=0.5)
-    weights = [terminal_weight(config, share) for share in (0.0, 0.25, 0.5, 1.0)]
-    assert weights == pytest.approx([0.01, 0.1, 1.0, 1.0])
-    assert terminal_weight(TrainConfig(), 0.0) == 1.0
-
-
-def test_terminal_weight_enters_the_loss_but_not_the_cost_shown(pendulum):
-    value, config = ValueFunction(pendulum, 6, seed=0), TrainConfig()
-    z0 = pendulum.sample_initial_state(3, torch.Generator().manual_seed(0))
-    step = make_step(pendulum, value, config)
-    full, half = (path_loss(pendulum, value, step, z0, config, weight) for weight in (1.0, 0.5))
-    with torch.no_grad():
-        policy = ImplicitPolicy(pendulum, value, max_iterations=5)
-        terminal = rollout(pendulum, policy, z0).terminal_cost.mean()
-    torch.testing.assert_close(full.total - half.total, 0.5 * terminal, rtol=1e-4, atol=1e-5)
-    assert full.cost == half.cost
-
-
-class Runaway(DoubleIntegrator):
-    """z' = 8 z + u: what is lost at T grows by e^16 on the way back to 0."""
-
-    def dynamics(self, t, z, u):
-        return 8 * z + torch.cat([u, u], -1)
-
-
-def test_adjoints_are_clipped_by_agent_and_only_where_they_explode():
-    generator = torch.Generator().manual_seed(0)
-    late = torch.randn(3, 4, generator=generator)
-    early = late.clone()
-    early[0, :2] *= 1e6  # the first agent of the first sample explodes
-    early[2, 3] = float("nan")
-    clip = AdjointClip(5.0, block=2)
-    assert torch.equal(clip._clip(late), late)
-    clipped = clip._clip(early)
-    torch.testing.assert_close(clipped[0, :2], 5 * late[0, :2])
-    assert torch.equal(clipped[0, 2:], late[0, 2:]) and torch.equal(clipped[1], late[1])
-    assert torch.equal(clipped[2, :2], late[2, :2]) and clipped[2, 2:].isnan().all()  # not hidden
-
-
-def test_adjoints_survive_where_there_is_no_terminal_cost():
-    class Running(DoubleIntegrator):
-        def running_cost(self, t, z, u):
-            return 0.5 * (u * u).sum(-1) + (z * z).sum(-1)
-
-        def terminal_cost(self, z):
-            return 0 * z.sum(-1)
-
-    problem, z0 = Running(), torch.ones(2, 2)
-    value = ValueFunction(problem, 6, seed=0)
-    sizes = []
-    for limit in (None, 1e3):
-        config = TrainConfig(adjoint_clip=limit)
-        value.zero_grad()
-        path_loss(problem, value, make_step(problem, value, config), z0, config).total.backward()
-        sizes.append(value.opening.grad.norm().item())
-    assert sizes[0] > 0 and sizes[1] == pytest.approx(sizes[0])
-
-
-def test_an_unstable_rollout_keeps_a_bounded_gradient():
-    problem = Runaway()
-    value = ValueFunction(problem, 6, seed=0)
-    z0 = torch.full((2, 2), 0.1)
-    sizes = []
-    for limit in (None, 5.0):
-        config = TrainConfig(adjoint_clip=limit)
-        value.zero_grad()
-        path_loss(problem, value, make_step(problem, value, config), z0, config).total.backward()
-        sizes.append(torch.nn.utils.get_total_norm([w.grad for w in value.parameters() if w.grad is not None]).item())
-    assert sizes[1] < 1e-3 * sizes[0] and sizes[1] > 0
-
-
-def test_bound_pressure_shows_the_way_back_from_a_held_control():
-    """Deep in saturation J has no gradient in the costate; the pressure grows with it, and is 0 for free controls."""
-    problem = DoubleIntegrator(steps=5)
-    z = torch.zeros(3, 2)
-    p = torch.tensor([[0.0, 250.0], [0.0, -130.0], [0.0, 3.0]], requires_grad=True)
-    t = torch.tensor(0.0)
-    u = solve_argmax(problem, t, z, p).control
-    assert u.detach().squeeze(-1).tolist() == [-100.0, 100.0, -3.0]
-    pressure = bound_pressure(problem, t, z, p, u.detach())
-    torch.testing.assert_close(pressure, torch.tensor([150.0, 30.0, 0.0]))
-    slope = torch.autograd.grad(pressure.sum(), p)[0]
-    torch.testing.assert_close(slope[:, 1], torch.tensor([1.0, -1.0, 0.0]))
-    (blind,) = torch.autograd.grad(u[:2].sum(), p)
-    assert (blind == 0).all()
-
-
 def test_recipes_are_for_shipped_problems():
     from pontryagin.envs.catalog import PROBLEMS
 
@@ -290,40 +166,6 @@ def test_evaluation_figures(policy, short_quadrotor):
     assert plain.residual is None and plain.gap is None
     with pytest.raises(ValueError, match="index 2"):
         evaluate(short_quadrotor, policy, torch.cat([z0[:2], z0[:1] * float("inf")]))
-
-
-def test_command_line(tmp_path, capsys):
-    from pontryagin.training.cli import main
-
-    folder = str(tmp_path / "run")
-    main(["train", "double_integrator", "--iterations", "2", "--validation-states", "4", "--out", folder])
-    assert {"policy.json", "checkpoint.json", "config.json", "log.csv", "trajectory.png", "history.png"} <= {
-        p.name for p in (tmp_path / "run").iterdir()
-    }
-    capsys.readouterr()
-    main(["evaluate", folder, "--states", "4", "--json"])
-    assert '"cost_mean"' in capsys.readouterr().out
-    main(["plot", folder, "--out", str(tmp_path / "figures"), "--states", "3"])
-    main(["play", folder, "--episodes", "1", "--out", str(tmp_path / "film.gif"), "--width", "160"])
-    assert (tmp_path / "film.gif").stat().st_size > 1000 and (tmp_path / "figures" / "trajectory.png").exists()
-    with pytest.raises(SystemExit) as stop:
-        main(["evaluate", "no-such-policy"])
-    assert stop.value.code == 2
-
-
-@pytest.mark.parametrize(
-    ("line", "name"),
-    [
-        ("train quadrotor --begin-from bicycle5", "quadrotor"),
-        ("train --begin-from bicycle10 bicycle100", "bicycle100"),
-        ("train --compile bicycle5", "bicycle5"),
-        ("train my_module:Rocket --begin-from quadrotor --out bicycle5", ""),
-    ],
-)
-def test_the_recipe_is_that_of_the_problem_and_of_no_option(line, name):
-    from pontryagin.training.cli import _problem_named
-
-    assert _problem_named(line.split()) == name
 
 
 def test_quadrotor_improves_at_once():

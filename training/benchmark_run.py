@@ -16,7 +16,7 @@ from torch import Tensor
 
 from ..controllers.adapter import ControllerPolicy
 from ..controllers.reference import ReferenceTrajectory
-from ..controllers.reference_store import FOLDER, find_reference
+from ..controllers.reference_store import known_reference
 from ..envs.catalog import class_name, make_problem
 from ..envs.problem import Problem, problem_parameters
 from .evaluate import evaluate
@@ -24,8 +24,6 @@ from .methods import METHODS, Task, Trained
 from .robustness import robustness
 
 Record = dict[str, Any]
-STORED = Path(__file__).resolve().parent.parent / FOLDER
-"""References that come with a checkout of the project."""
 SEED = 0
 """Of the initial states of the evaluation, as in ``pontryagin evaluate``."""
 
@@ -113,9 +111,8 @@ def known_optima(problem: Problem, z0: Tensor) -> tuple[Tensor, ReferenceTraject
     """``z0`` and the stored optima from there; or other states, of a smaller draw, whose optima are stored; or None."""
     draws = [problem.sample_initial_state(count, torch.Generator().manual_seed(SEED)) for count in (64, 32, 16, 8, 4)]
     for states in (z0, *draws):
-        for folder in (FOLDER, STORED):
-            if found := find_reference(problem, states, folder):
-                return states, found
+        if found := known_reference(problem, states):
+            return states, found
     return None
 
 

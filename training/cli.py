@@ -4,23 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-import json
 import sys
 from pathlib import Path
 from typing import Any
 
-import torch
 import tyro
 from rich.console import Console
-from rich.table import Table
 
-from ..controllers.certificates import certify
-from ..controllers.classical import CLASSICAL
 from ..controllers.policy import ImplicitPolicy
-from ..controllers.reference_store import FOLDER, find_reference
 from ..envs.catalog import PROBLEMS, make_problem
-from ..envs.integrate import Controller, rollout
-from ..envs.problem import Problem
+from .arguments import PolicyPath, ProblemName
 from .benchmark_command import benchmark_command, tune_command
 from .benchmark_config import BenchmarkConfig
 from .checkpoint import History, load_policy
@@ -28,18 +21,15 @@ from .compare_cli import compare_command
 from .compare_config import CompareConfig
 from .config import TrainConfig
 from .diagnose_command import diagnose_command
-from .evaluate import Evaluation, evaluate
+from .evaluate_command import evaluate_command, measure
 from .export_cli import export_command, parity_command
 from .fly_cli import fly_command
-from .play import PolicyPath, play_command
+from .play import play_command
 from .plots import history_figure, trajectory_figure
 from .recipes import recipe
-from .reference_command import ProblemName, reference_command
+from .reference_command import reference_command
 from .train import train
 from .tuning import TuneConfig
-
-STORED = Path(__file__).resolve().parent.parent / FOLDER
-"""References that come with a checkout of the project."""
 
 
 def train_command(problem: ProblemName, config: tyro.conf.OmitArgPrefixes[TrainConfig]) -> None:
@@ -64,66 +54,6 @@ def train_command(problem: ProblemName, config: tyro.conf.OmitArgPrefixes[TrainC
     _plots(policy, history, 16, config.out)
 
 
-def evaluate_command(
-    checkpoint: PolicyPath,
-    states: int = 128,
-    seed: int = 0,
-    problem: str | None = None,
-    on: str | None = None,
-    certificate: bool = False,
-    json: bool = False,
-) -> None:
-    """Fly a policy from seeded initial states and print what it costs.
-
-    The gap to the optimum is printed too, where ``pontryagin reference`` has stored it for these states.
-
-    ``lqr``, ``tvlqr`` and ``mpc`` fly any problem without having been trained:
-
-        pontryagin evaluate quadrotor
-        pontryagin evaluate tvlqr --problem quadrotor
-        pontryagin evaluate mpc --problem my_module:Rocket --states 8
-
-    Args:
-        checkpoint: the policy.
-        states: how many initial states are drawn from rho_0.
-        seed: of the draw.
-        problem: what a classical controller flies; module:ClassName of a policy for a problem of your own.
-        on: another problem to draw the states from and to fly it in, with as many states and controls.
-        certificate: print the residuals of Pontryagin's conditions along the flights, too, in float64.
-        json: print JSON instead of a table.
-    """
-    controller: Controller
-    if checkpoint in CLASSICAL:
-        if problem is None or certificate or on is not None:
-            raise ValueError(f"{checkpoint} flies --problem; --on and --certificate are for policies")
-        flown = make_problem(problem)
-        controller = CLASSICAL[checkpoint](flown)
-    else:
-        controller = load_policy(checkpoint, problem)
-        flown, own = controller.problem if on is None else make_problem(on), controller.problem
-        if (type(flown), flown.state_dim, flown.horizon) != (type(own), own.state_dim, own.horizon):
-            raise ValueError(
-                f"{on} is a {type(flown).__name__} of {flown.state_dim} states and horizon {flown.horizon}; expected "
-                f"a {type(own).__name__} of {own.state_dim} and {own.horizon}, as {checkpoint} is for"
-            )
-    figures = measure(flown, controller, states, seed).summary()
-    if certificate and isinstance(controller, ImplicitPolicy):
-        policy = controller.double()
-        z0 = flown.sample_initial_state(states, torch.Generator().manual_seed(seed)).double()
-        with torch.no_grad():
-            path = rollout(flown, policy, z0)
-        figures |= certify(flown, path, policy.value.gradient).summary()
-    if json:
-        print(_json(figures))
-        return
-    table = Table(title=f"{type(flown).__name__}: {checkpoint}, {states} states, seed {seed}")
-    table.add_column("figure")
-    table.add_column("value", justify="right")
-    for name, value in figures.items():
-        table.add_row(name, f"{value:.6g}")
-    Console().print(table)
-
-
 def plot_command(
     checkpoint: PolicyPath, out: Path | None = None, states: int = 16, seed: int = 0, problem: str | None = None
 ) -> None:
@@ -143,13 +73,6 @@ def plot_command(
         print(path)
 
 
-def measure(problem: Problem, controller: Controller, states: int, seed: int) -> Evaluation:
-    """``evaluate`` on seeded initial states, against the stored optima if there are any."""
-    z0 = problem.sample_initial_state(states, torch.Generator().manual_seed(seed))
-    stored = find_reference(problem, z0) or find_reference(problem, z0, STORED)
-    return evaluate(problem, controller, z0, None if stored is None else stored.cost)
-
-
 def _plots(policy: ImplicitPolicy, history: History | None, states: int, out: Path, seed: int = 0) -> list[Path]:
     paths = [trajectory_figure(policy.problem, measure(policy.problem, policy, states, seed), out / "trajectory.png")]
     if history is not None and history.rows:
@@ -164,10 +87,6 @@ def _read_rows(log: Path) -> list[dict[str, float]]:
         return [{k: float(v) for k, v in row.items()} for row in csv.DictReader(file)]
 
 
-def _json(figures: dict[str, float]) -> str:
-    return json.dumps(figures, indent=2)
-
-
 def _problem_named(arguments: list[str]) -> str:
     """PROBLEM in ``train .. PROBLEM ..``, what no option takes for its value; "" if it is not one of ours."""
     flags = {f"--{f.name}".replace("_", "-") for f in dataclasses.fields(TrainConfig) if isinstance(f.default, bool)}
@@ -179,10 +98,8 @@ def _problem_named(arguments: list[str]) -> str:
     return ""
 
 
-def main(arguments: list[str] | None = None) -> None:
-    """The entry point of ``pontryagin`` and ``python -m pontryagin``."""
-    arguments = sys.argv[1:] if arguments is None else arguments
-    defaults = recipe(_problem_named(arguments)) if arguments[:1] == ["train"] else TrainConfig()
+def _commands(defaults: TrainConfig) -> dict[str, Any]:
+    """Every command by its name; ``defaults`` are those of ``train``."""
 
     def train_with_recipe(problem: ProblemName, config: tyro.conf.OmitArgPrefixes[TrainConfig] = defaults) -> None:
         train_command(problem, config)
@@ -209,7 +126,7 @@ def main(arguments: list[str] | None = None) -> None:
 
     compare.__doc__ = compare_command.__doc__
     bench.__doc__, search.__doc__ = benchmark_command.__doc__, tune_command.__doc__
-    commands: dict[str, Any] = {
+    return {
         "train": train_with_recipe,
         "evaluate": evaluate_command,
         "diagnose": diagnose_command,
@@ -223,9 +140,15 @@ def main(arguments: list[str] | None = None) -> None:
         "export": export_command,
         "parity": parity_command,
     }
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """The entry point of ``pontryagin`` and ``python -m pontryagin``."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    defaults = recipe(_problem_named(arguments)) if arguments[:1] == ["train"] else TrainConfig()
     try:
         tyro.extras.subcommand_cli_from_dict(
-            commands,
+            _commands(defaults),
             prog="pontryagin",
             description="Feedback controllers derived from the model, trained by Jacobian-free backpropagation.",
             args=arguments,

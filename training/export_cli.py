@@ -20,8 +20,8 @@ from ..controllers.export import Target, export_policy, weights_checksum
 from ..controllers.policy import ImplicitPolicy
 from ..controllers.runtimes import load_runtime, read_contract
 from ..envs.integrate import rollout
+from .arguments import PolicyPath
 from .checkpoint import load_policy
-from .play import PolicyPath
 
 LIMIT = 1e-5
 """Largest difference between two runtimes in float32 that counts as agreement."""

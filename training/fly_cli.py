@@ -20,10 +20,10 @@ from ..controllers.plant import Plant, fly
 from ..controllers.policy import ImplicitPolicy
 from ..envs.integrate import Trajectory
 from ..envs.problem import Problem
+from .arguments import PolicyPath
 from .checkpoint import load_policy
 from .evaluate import Evaluation, evaluate
 from .film import write_film
-from .play import PolicyPath
 from .plots import trajectory_figure
 from .side_by_side import side_by_side
 
@@ -72,11 +72,7 @@ def fly_command(
         problem: module:ClassName of a policy for a problem of your own.
         json: print JSON instead of a table.
     """
-    if states < 1:
-        raise ValueError(f"states is {states}; expected at least one")
-    film = out is not None and out.suffix in (".gif", ".mp4")
-    if film and (rate is not None or json):
-        raise ValueError("a film is of one flight at the problem's rate; --rate and --json are for figures")
+    film = _wants_film(states, rate, out, json)
     policy = load_policy(checkpoint, problem)
     mismatch = Mismatch(mass_error, drag, wind, motor_lag)
     made = make_plant(policy.problem, plant, mismatch, rotor_low, seconds)
@@ -92,6 +88,16 @@ def fly_command(
     if out is not None:
         trajectory_figure(policy.problem, result, out / f"{plant}.png")
     _report(f"{checkpoint} in {plant}: {states} states, seed {seed}", figures, json)
+
+
+def _wants_film(states: int, rate: float | None, out: Path | None, json: bool) -> bool:
+    """Whether ``out`` is a film; refuses options that nothing would heed."""
+    if states < 1:
+        raise ValueError(f"states is {states}; expected at least one")
+    film = out is not None and out.suffix in (".gif", ".mp4")
+    if film and (rate is not None or json):
+        raise ValueError("a film is of one flight at the problem's rate; --rate and --json are for figures")
+    return film
 
 
 def _report(title: str, figures: dict[str, float], json: bool) -> None:

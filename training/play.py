@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
 
 import torch
-import tyro
 
 from ..envs.environment import OptimalControlEnv, frames_per_second
+from .arguments import PolicyPath
 from .checkpoint import load_policy
 from .film import film, write_film
-
-PolicyPath = Annotated[
-    str, tyro.conf.Positional, tyro.conf.arg(metavar="CHECKPOINT", help="a folder that train wrote, or a shipped name")
-]
 
 
 def play_command(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import matplotlib.figure
@@ -44,6 +45,23 @@ def history_figure(history: History, path: Path, optimum: float | None = None) -
     if optimum is not None:
         axis.axhline(optimum, color=INK, ls="--", lw=1, label=f"open-loop optimum {optimum:.2f}")
     axis.set(xlabel="wall time (minutes)", ylabel="cost J", title="Training through the implicit argmax")
+    axis.legend(frameon=False)
+    tidy(figure)
+    return _save(figure, path)
+
+
+def curves_figure(
+    curves: dict[str, tuple[Sequence[float], Sequence[float], str]], path: Path, across: str, up: str, log: bool = False
+) -> Path:
+    """Lines over a logarithmic axis: by label, x, y and matplotlib's format; ``log`` makes x logarithmic, too."""
+    figure = matplotlib.figure.Figure(figsize=(8, 4.5), layout="constrained")
+    axis = figure.subplots()
+    for label, (x, y, form) in curves.items():
+        axis.plot(x, y, form, ms=4, label=label)
+    axis.set(xscale="log" if log else "linear", yscale="log", xlabel=across, ylabel=up)
+    if log:
+        ticks = next(iter(curves.values()))[0]
+        axis.set_xticks(ticks, [str(tick) for tick in ticks], minor=False)
     axis.legend(frameon=False)
     tidy(figure)
     return _save(figure, path)

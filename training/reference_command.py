@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
 
 import torch
-import tyro
 from rich.console import Console
 
 from ..controllers.policy import ImplicitPolicy
 from ..controllers.reference import Hessian, solve_reference
 from ..controllers.reference_store import FOLDER, save_reference
 from ..envs.catalog import make_problem
-
-ProblemName = Annotated[
-    str, tyro.conf.Positional, tyro.conf.arg(metavar="PROBLEM", help="quadrotor, .. or module:ClassName for your own")
-]
+from .arguments import ProblemName
 
 
 def reference_command(

@@ -1,0 +1,91 @@
+"""The command ``pontryagin evaluate``: a controller from seeded initial states, against the stored optima."""
+
+from __future__ import annotations
+
+import json as json_
+
+import torch
+from rich.console import Console
+from rich.table import Table
+
+from ..controllers.certificates import certify
+from ..controllers.classical import CLASSICAL
+from ..controllers.policy import ImplicitPolicy
+from ..controllers.reference_store import known_reference
+from ..envs.catalog import make_problem
+from ..envs.integrate import Controller, rollout
+from ..envs.problem import Problem
+from .arguments import PolicyPath
+from .checkpoint import load_policy
+from .evaluate import Evaluation, evaluate
+
+
+def evaluate_command(
+    checkpoint: PolicyPath,
+    states: int = 128,
+    seed: int = 0,
+    problem: str | None = None,
+    on: str | None = None,
+    certificate: bool = False,
+    json: bool = False,
+) -> None:
+    """Fly a policy from seeded initial states and print what it costs.
+
+    The gap to the optimum is printed too, where ``pontryagin reference`` has stored it for these states.
+
+    ``lqr``, ``tvlqr`` and ``mpc`` fly any problem without having been trained:
+
+        pontryagin evaluate quadrotor
+        pontryagin evaluate tvlqr --problem quadrotor
+        pontryagin evaluate mpc --problem my_module:Rocket --states 8
+
+    Args:
+        checkpoint: the policy.
+        states: how many initial states are drawn from rho_0.
+        seed: of the draw.
+        problem: what a classical controller flies; module:ClassName of a policy for a problem of your own.
+        on: another problem to draw the states from and to fly it in, with as many states and controls.
+        certificate: print the residuals of Pontryagin's conditions along the flights, too, in float64.
+        json: print JSON instead of a table.
+    """
+    flown, controller = _chosen(checkpoint, problem, on, certificate)
+    figures = measure(flown, controller, states, seed).summary()
+    if certificate and isinstance(controller, ImplicitPolicy):
+        policy = controller.double()
+        z0 = flown.sample_initial_state(states, torch.Generator().manual_seed(seed)).double()
+        with torch.no_grad():
+            path = rollout(flown, policy, z0)
+        figures |= certify(flown, path, policy.value.gradient).summary()
+    if json:
+        print(json_.dumps(figures, indent=2))
+        return
+    table = Table(title=f"{type(flown).__name__}: {checkpoint}, {states} states, seed {seed}")
+    table.add_column("figure")
+    table.add_column("value", justify="right")
+    for name, value in figures.items():
+        table.add_row(name, f"{value:.6g}")
+    Console().print(table)
+
+
+def _chosen(checkpoint: str, problem: str | None, on: str | None, certificate: bool) -> tuple[Problem, Controller]:
+    """What flies, and what it flies in."""
+    if checkpoint in CLASSICAL:
+        if problem is None or certificate or on is not None:
+            raise ValueError(f"{checkpoint} flies --problem; --on and --certificate are for policies")
+        flown = make_problem(problem)
+        return flown, CLASSICAL[checkpoint](flown)
+    controller = load_policy(checkpoint, problem)
+    flown, own = controller.problem if on is None else make_problem(on), controller.problem
+    if (type(flown), flown.state_dim, flown.horizon) != (type(own), own.state_dim, own.horizon):
+        raise ValueError(
+            f"{on} is a {type(flown).__name__} of {flown.state_dim} states and horizon {flown.horizon}; expected "
+            f"a {type(own).__name__} of {own.state_dim} and {own.horizon}, as {checkpoint} is for"
+        )
+    return flown, controller
+
+
+def measure(problem: Problem, controller: Controller, states: int, seed: int) -> Evaluation:
+    """``evaluate`` on seeded initial states, against the stored optima if there are any."""
+    z0 = problem.sample_initial_state(states, torch.Generator().manual_seed(seed))
+    stored = known_reference(problem, z0)
+    return evaluate(problem, controller, z0, None if stored is None else stored.cost)
