@@ -211,7 +211,7 @@ def test_compiling_is_for_budgets_that_can_pay_for_it(monkeypatch):
     assert [config.compile for config in seen] == [False, True, True]
     assert all(config.count_all and config.seed == 1 and config.device == "cpu" for config in seen)
     assert seen[1].minutes == pytest.approx(10, abs=0.01) and seen[1].width == recipes.recipe("quadrotor").width
-    assert seen[2].anchor == "multi" and seen[2].anchor_rounds == 4 and seen[2].steps is None
+    assert seen[2].anchor == "distilled" and seen[2].anchors == 600 and seen[2].processes == 1
 
 
 def test_optima_are_found_for_all_states_or_beside_them():
