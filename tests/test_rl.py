@@ -11,6 +11,7 @@ import torch
 
 from pontryagin import DoubleIntegrator, Quadrotor, rollout
 from pontryagin.controllers.actor import ActorPolicy
+from pontryagin.training import rl
 from pontryagin.training.cli import main
 from pontryagin.training.rl import Clock, actor_policy, make_env, make_model, train_rl
 from pontryagin.training.rl_recipes import RECIPES, PPORecipe, SACRecipe, rl_recipe
@@ -133,7 +134,22 @@ def test_numbers_that_run_out_end_the_training_and_not_the_benchmark():
     assert METHODS["ppo"].make(Task("double_integrator", DoubleIntegrator(), 0, 0.2)).settings["diverged"] is None
 
 
-@pytest.mark.parametrize(("change", "message"), [({"gamma": 1.2}, "gamma"), ({"num_envs": 0}, "num_envs")])
+@pytest.mark.parametrize(("recipe", "hold"), [(PPO, 3 * PPO.num_envs), (SAC, 5 * SAC.num_envs), (PPO, None)])
+def test_the_normalisation_is_held_from_a_step_on(recipe, hold, monkeypatch):
+    made = []
+    monkeypatch.setattr(rl, "make_env", lambda *given: made.append(make_env(*given)) or made[0])
+    held = dataclasses.replace(recipe, normalise_steps=hold)
+    learned = train_rl(
+        DoubleIntegrator(), held, 60.0, validations=600, states=4, watch=lambda row: row["env_steps"] < 400
+    )
+    seen = learned.curve[-1]["env_steps"] if hold is None else hold
+    assert made[0].training == (hold is None) and learned.curve[-1]["env_steps"] >= seen
+    assert made[0].obs_rms.count == pytest.approx(seen + recipe.num_envs, abs=0.01)  # those of the reset, too
+
+
+@pytest.mark.parametrize(
+    ("change", "message"), [({"gamma": 1.2}, "gamma"), ({"num_envs": 0}, "num_envs"), ({"normalise_steps": 0}, "None")]
+)
 def test_refusals(change, message):
     with pytest.raises(ValueError, match=message):
         dataclasses.replace(PPO, **change)

@@ -98,7 +98,7 @@ def train_rl(
     log.look()
     diverged = None
     try:
-        model.learn(10**12, callback=_callback(log, budget / validations))
+        model.learn(10**12, callback=_callback(log, budget / validations, recipe.normalise_steps))
         log.look()
     except ValueError as error:  # torch's, of a mean that is not a number, or the environment's, of an action
         if not any(words in str(error) for words in ("invalid values", "not finite")):
@@ -216,17 +216,19 @@ class _Log:
         return self.watch(row)
 
 
-def _callback(log: _Log, interval: float) -> Any:
+def _callback(log: _Log, interval: float, hold: int | None) -> Any:
     from stable_baselines3.common.callbacks import BaseCallback
 
     class Validate(BaseCallback):
-        """Looks at the clock at every step, at the cost now and then."""
+        """Looks at the clock at every step, at the cost now and then; holds the normalisation from ``hold`` on."""
 
         def __init__(self) -> None:
             super().__init__()
             self.last = log.clock.seconds
 
         def _on_step(self) -> bool:
+            if hold is not None and self.num_timesteps >= hold:
+                log.env.training = False
             now = log.clock.seconds
             if now >= log.clock.budget:
                 return False

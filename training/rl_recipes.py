@@ -32,6 +32,9 @@ class RLRecipe:
     """Divide rewards by the running standard deviation of the discounted return."""
     reward_clip: float = 10.0
     """Largest normalised reward."""
+    normalise_steps: int | None = None
+    """Environment steps after which the statistics of observations and rewards are held. Where an untrained actor flies
+    off, states a thousand times too far widen them until those near the path look all alike. None: never held."""
     shaping: bool = False
     """Pay G as it changes, -(G(z') - G(z)) at each step, instead of -G(z(T)) at the end: potential-based shaping (Ng,
     Harada and Russell 1999), which adds G(z(0)) to the return, a number that no action changes."""
@@ -44,6 +47,10 @@ class RLRecipe:
                 raise ValueError(f"{type(self).__name__}.{name} is {getattr(self, name)!r}; expected a positive number")
         if not 0 < self.gamma <= 1:
             raise ValueError(f"{type(self).__name__}.gamma is {self.gamma!r}; expected a discount in (0, 1]")
+        if self.normalise_steps is not None and self.normalise_steps < 1:
+            raise ValueError(
+                f"{type(self).__name__}.normalise_steps is {self.normalise_steps!r}; expected a number >= 1, or None"
+            )
 
 
 @dataclasses.dataclass(frozen=True)

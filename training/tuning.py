@@ -91,10 +91,14 @@ def _try(trial: optuna.Trial, problem: Problem, config: TuneConfig, log: Path, t
 
     recipe = suggest(trial, config.algorithm, problem.steps)
     rows: list[Row] = []
+    seen: set[int] = set()
 
     def watch(row: Row) -> bool:
         rows.append(row)
-        trial.report(math.log(best(rows)), int(20 * min(row["seconds"] / config.budget, 1.0)))
+        share = int(20 * min(row["seconds"] / config.budget, 1.0))
+        if share not in seen:  # Optuna takes one report of a step
+            seen.add(share)
+            trial.report(math.log(best(rows)), share)
         return not trial.should_prune()
 
     train_rl(problem, recipe, config.budget, config.seed, validations=20, watch=watch, now=time.process_time)
@@ -134,6 +138,7 @@ def suggest(trial: Any, algorithm: Algorithm, steps: int) -> Recipe:
         initial_entropy=trial.suggest_float("initial_entropy", 1e-3, 0.1, log=True),
         target_entropy_scale=trial.suggest_categorical("target_entropy_scale", [1.0, 2.0, 3.0]),
         shaping=trial.suggest_categorical("shaping", [False, True]),
+        normalise_steps=trial.suggest_categorical("normalise_steps", [None, 2_560, 10_240]),
         log_std=trial.suggest_float("log_std", -2.0, 0.0),
     )
 
@@ -147,7 +152,7 @@ def _plain(recipe: Recipe) -> dict[str, Any]:
     """The parameters of ``suggest`` that give ``recipe``, where they can."""
     names = "learning_rate gamma width num_envs "
     names += "minibatches epochs gae_lambda clip_range log_std" if isinstance(recipe, PPORecipe) else (
-        "gradient_steps batch tau initial_entropy target_entropy_scale shaping log_std"
+        "gradient_steps batch tau initial_entropy target_entropy_scale shaping normalise_steps log_std"
     )  # fmt: skip
     return {k: v for k, v in dataclasses.asdict(recipe).items() if k in names.split()}
 
