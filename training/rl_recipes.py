@@ -108,7 +108,7 @@ RECIPES: dict[tuple[str, Algorithm], PPORecipe | SACRecipe] = {
     ("quadrotor", "ppo"): PPORecipe(
         learning_rate=8.6e-4, width=128, log_std=-1.66, epochs=5, gae_lambda=0.99, num_envs=64
     ),
-    ("quadrotor", "sac"): SACRecipe(),
+    ("quadrotor", "sac"): SACRecipe(log_std=-2.0, normalise_steps=2560),
     ("bicycle5", "ppo"): PPORecipe(**BICYCLES, learning_rate=1e-3),
     ("bicycle5", "sac"): SACRecipe(start="middle", log_std=-2.0),
     ("bicycle100", "ppo"): PPORecipe(**BICYCLES, learning_rate=1e-4, width=256, target_kl=0.05),
