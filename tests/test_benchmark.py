@@ -245,6 +245,10 @@ def test_the_table_has_means_and_spreads():
     assert named["cost, mean ± std"] == "12 ± 1.414" and named["gap, mean"] == "20 % ± 14.1 %"
     assert named["gap, median"] == "-" and named["gap, worst"] == "10 %" and named["success"] == "100 % ± 0 %"
     assert markdown([record(0, 11.0)]).splitlines()[2].startswith("| PPO | 1 | 11 |")
+    later = record(1, 13.0) | {"date": "E", "command": "pontryagin benchmark x --seeds 2"}
+    assert markdown([record(0, 11.0), later]).splitlines()[-1] == (
+        "`pontryagin benchmark x`, `pontryagin benchmark x --seeds 2`; D to E, P, 2 cores, 1 thread(s) a run, torch 2."
+    )
 
 
 @pytest.mark.slow

@@ -8,7 +8,7 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from .benchmark_table import HEADINGS, Record, by_method, number, rows
+from .benchmark_table import HEADINGS, Record, by_method, circumstances, commands, number, rows
 from .methods import METHODS
 
 CAPTIONS = {
@@ -64,10 +64,8 @@ def write_report(name: str, records: Sequence[Record], pictures: Sequence[Path],
         path: of the page.
     """
     about = records[0]
-    machine = about["machine"]
     note = (
-        f"{about['budget_seconds']:g} s of training per run, everything included, on {about['threads']} thread(s); "
-        f"{about['date']}, {machine['processor']}, {machine['cores']} cores, torch {about['versions']['torch']}. "
+        f"{about['budget_seconds']:g} s of training per run, everything included; {circumstances(list(records))}. "
         "Tap a heading to sort."
     )
     failed = [f"{METHODS[r['method']].label}, seed {r['seed']}: {r['failed']}" for r in records if "failed" in r]
@@ -79,7 +77,7 @@ def write_report(name: str, records: Sequence[Record], pictures: Sequence[Path],
         *(figure(picture) for picture in pictures if picture.suffix in (".png", ".gif")),
         _robustness(list(records)),
         "<h2>How it was run</h2>",
-        f"<pre>{html.escape(about['command'])}</pre>",
+        f"<pre>{html.escape(chr(10).join(commands(list(records))))}</pre>",
         *(_settings(runs[0]) for runs in by_method(list(records)).values()),
     ]
     page = (

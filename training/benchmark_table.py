@@ -48,14 +48,26 @@ def rows(records: list[Record]) -> list[tuple[str, ...]]:
 
 
 def markdown(records: list[Record]) -> str:
-    """The table, and below it the command and the machine."""
+    """The table, and below it the commands and the machine."""
     lines = ["| " + " | ".join(HEADINGS) + " |", "|" + "---|" * len(HEADINGS)]
     lines += ["| " + " | ".join(row) + " |" for row in rows(records)]
-    about = records[0]
-    machine, versions = about["machine"], about["versions"]
-    lines += ["", f"`{about['command']}`, {about['date']}, {machine['processor']}, {machine['cores']} cores, "
-              f"{about['threads']} thread(s), torch {versions['torch']}."]  # fmt: skip
-    return "\n".join(lines) + "\n"
+    asked = ", ".join(f"`{command}`" for command in commands(records))
+    return "\n".join([*lines, "", f"{asked}; {circumstances(records)}."]) + "\n"
+
+
+def commands(records: list[Record]) -> list[str]:
+    """Those that made the runs, in the order in which they were given."""
+    return list(dict.fromkeys(record["command"] for record in records))
+
+
+def circumstances(records: list[Record]) -> str:
+    """When, where and with what the runs were made."""
+    about, dates = records[0], sorted({record["date"] for record in records})
+    machine = about["machine"]
+    return (
+        f"{' to '.join(dict.fromkeys([dates[0], dates[-1]]))}, {machine['processor']}, {machine['cores']} cores, "
+        f"{about['threads']} thread(s) a run, torch {about['versions']['torch']}"
+    )
 
 
 def spread(runs: list[Record], key: str, write: Callable[[float], str]) -> str:

@@ -110,7 +110,7 @@ RECIPES: dict[tuple[str, Algorithm], PPORecipe | SACRecipe] = {
     ),
     ("quadrotor", "sac"): SACRecipe(log_std=-2.0, normalise_steps=2560),
     ("bicycle5", "ppo"): PPORecipe(**BICYCLES, learning_rate=1e-3),
-    ("bicycle5", "sac"): SACRecipe(start="middle", log_std=-2.0),
+    ("bicycle5", "sac"): SACRecipe(log_std=-2.0, num_envs=64, width=64, gamma=0.98, target_entropy_scale=2.0),
     ("bicycle100", "ppo"): PPORecipe(**BICYCLES, learning_rate=1e-4, width=256, target_kl=0.05),
     ("bicycle100", "sac"): SACRecipe(start="middle", log_std=-2.0, width=256),
 }
