@@ -32,7 +32,7 @@ def paths_figure(
     """
     columns = min(4, len(found))
     lines = math.ceil(len(found) / columns)
-    figure = matplotlib.figure.Figure(figsize=(4.1 * columns, 4.2 * lines), layout="constrained")
+    figure = matplotlib.figure.Figure(figsize=(4.1 * columns, 4.4 * lines), layout="constrained")
     shade = None if ghost is None else body_paths(problem, *ghost)
     panels: list[Any] = []
     for index, (method, runs) in enumerate(found.items()):
@@ -51,7 +51,9 @@ def paths_figure(
         axis.plot(*bodies[-1].T, "o", color=METHODS[method].color, ms=4)
         if (goals := target_points(problem, runs[0])) is not None:
             axis.plot(*goals.T, "x", color=INK, ms=7, label="target")
-        axis.set_title(f"{METHODS[method].label}: J = {runs[0]['cost'][0]:.4g}", color=INK, fontsize=11)
+        axis.set_title(
+            f"{METHODS[method].label}: J = {runs[0]['cost'][0]:.4g}", color=INK, fontsize=11, y=0.97 if solid else None
+        )
         if not solid:
             axis.set_aspect("equal", adjustable="datalim")
             axis.grid(alpha=0.25)

@@ -70,28 +70,34 @@ def circumstances(records: list[Record]) -> str:
     )
 
 
-def spread(runs: list[Record], key: str, write: Callable[[float], str]) -> str:
+Writer = Callable[..., str]
+"""A figure and, where there is one, its standard deviation, as text."""
+
+
+def spread(runs: list[Record], key: str, write: Writer) -> str:
     """Mean over the seeds ± their standard deviation, where there is more than one."""
     values = [run["summary"][key] for run in runs if key in run["summary"]]
     if not values:
         return "-"
-    mean = write(statistics.fmean(values))
-    return mean if len(values) < 2 else f"{mean} ± {write(statistics.stdev(values))}"
+    return write(statistics.fmean(values), *([statistics.stdev(values)] if len(values) > 1 else []))
 
 
-def worst(runs: list[Record], key: str, write: Callable[[float], str]) -> str:
+def worst(runs: list[Record], key: str, write: Writer) -> str:
     """The largest over the seeds."""
     values = [run["summary"][key] for run in runs if key in run["summary"]]
     return write(max(values)) if values else "-"
 
 
-def number(value: float) -> str:
-    """Four digits, without an exponent where it can be."""
-    return f"{value:.4g}" if abs(value) < 1e4 else f"{value:.3g}" if abs(value) >= 1e6 else f"{value:,.0f}"
+def number(value: float, deviation: float | None = None) -> str:
+    """Four digits, without an exponent where it can be; two of the deviation."""
+    text = f"{value:.4g}" if abs(value) < 1e4 else f"{value:.3g}" if abs(value) >= 1e6 else f"{value:,.0f}"
+    return text if deviation is None else f"{text} ± {number(float(f'{deviation:.2g}'))}"
 
 
-def percent(value: float) -> str:
+def percent(value: float, deviation: float | None = None) -> str:
     """A share as a percentage; as a factor where that would be long."""
-    if abs(value) < 1e-4:
-        return "0 %" if value == 0 else f"{100 * value:.0e} %"
-    return f"{100 * value:.3g} %" if abs(value) < 9.995 else f"×{1 + value:,.0f}"
+    if abs(value) >= 9.995:
+        return f"×{number(1 + value, deviation)}"
+    if deviation is not None:
+        return f"{number(float(f'{100 * value:.3g}'), 100 * deviation)} %"
+    return "0 %" if value == 0 else f"{100 * value:.0e} %" if abs(value) < 1e-4 else f"{100 * value:.3g} %"
