@@ -50,11 +50,13 @@ def curves_figure(name: str, found: dict[str, list[Record]], optimum: float | No
     """Validation cost against wall time, and against environment steps; controllers that do not learn are lines."""
     figure = matplotlib.figure.Figure(figsize=(14, 5.4), layout="constrained")
     axes = figure.subplots(1, 2, sharey=True)
+    most = max(runs[0]["states"] for runs in found.values())
     for axis, key, title in zip(
         axes, ("seconds", "env_steps"), ("wall time, everything included (s)", "environment steps"), strict=True
     ):
         for method, runs in found.items():
-            _curves(axis, method, runs, key)
+            if runs[0]["states"] == most:  # the mean over fewer states is another figure
+                _curves(axis, method, runs, key)
         if optimum is not None:
             axis.axhline(optimum, color=INK, ls="--", lw=1.2, label=f"optimum (IPOPT), {optimum:.4g}")
         axis.set(xscale="log", yscale="log", xlabel=title)
