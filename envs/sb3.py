@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from gymnasium.vector import AutoresetMode, VectorEnv
 
 from .vector import OptimalControlVectorEnv
@@ -24,11 +26,66 @@ def as_sb3(vector_env: VectorEnv[Any, Any, Any]) -> VecEnv:
         ImportError: if Stable-Baselines3 is not installed.
     """
     try:
-        from .sb3_batch import BatchedVecEnv
+        from stable_baselines3.common.vec_env import VecEnv
     except ImportError as error:
         raise ImportError('as_sb3 needs Stable-Baselines3: pip install "pontryagin[sb3]"') from error
     inner = getattr(vector_env, "unwrapped", vector_env)
     if not isinstance(inner, OptimalControlVectorEnv):
         raise ValueError(f"vector_env is a {type(inner).__name__}; expected an OptimalControlVectorEnv")
     inner.set_autoreset_mode(AutoresetMode.SAME_STEP)
+
+    class BatchedVecEnv(VecEnv):
+        """One batched step, SB3's four-tuple."""
+
+        def __init__(self, env: OptimalControlVectorEnv) -> None:
+            self.env = env
+            self.actions: np.ndarray | None = None
+            super().__init__(env.num_envs, env.single_observation_space, env.single_action_space)
+
+        def reset(self) -> np.ndarray:
+            states = [options["state"] for options in self._options if options]
+            options = {"state": np.stack(states)} if len(states) == self.num_envs else None
+            observation, _ = self.env.reset(seed=list(self._seeds), options=options)
+            self._reset_seeds()
+            self._reset_options()
+            return observation
+
+        def step_async(self, actions: np.ndarray) -> None:
+            self.actions = actions
+
+        def step_wait(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, list[dict[str, Any]]]:
+            assert self.actions is not None
+            observation, rewards, terminated, truncated, info = self.env.step(self.actions)
+            infos: list[dict[str, Any]] = [{} for _ in range(self.num_envs)]
+            ended = terminated | truncated
+            for i in np.flatnonzero(ended):
+                final = {k: v[i] for k, v in info["final_info"].items() if not k.startswith("_")}
+                infos[i] = {
+                    **final,
+                    "terminal_observation": info["final_obs"][i],
+                    "TimeLimit.truncated": bool(truncated[i]),
+                }
+            return observation, rewards.astype(np.float32), ended, infos
+
+        def close(self) -> None:
+            self.env.close()
+
+        def get_images(self) -> Sequence[np.ndarray | None]:
+            return self.env.render() or ()
+
+        def get_attr(self, attr_name: str, indices: Any = None) -> list[Any]:
+            return [getattr(self.env, attr_name)] * len(list(self._get_indices(indices)))
+
+        def set_attr(self, attr_name: str, value: Any, indices: Any = None) -> None:
+            if len(list(self._get_indices(indices))) != self.num_envs:
+                raise ValueError("the environments share one batch: attributes are set for all of them or for none")
+            setattr(self.env, attr_name, value)
+
+        def env_method(self, method_name: str, *args: Any, indices: Any = None, **kwargs: Any) -> list[Any]:
+            result = getattr(self.env, method_name)(*args, **kwargs)
+            return [result] * len(list(self._get_indices(indices)))
+
+        def env_is_wrapped(self, wrapper_class: type[Any], indices: Any = None) -> list[bool]:
+            return [False] * len(list(self._get_indices(indices)))
+
     return BatchedVecEnv(inner)
