@@ -223,6 +223,7 @@ def test_the_quick_command_on_a_problem_without_closed_forms(tmp_path, capsys):
     assert "do not depend on the iterations" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_the_quick_command_on_the_quadrotor(tmp_path, capsys):
     main(["compare-gradients", "quadrotor", "--quick", "--out", str(tmp_path)])
     printed = capsys.readouterr().out

@@ -34,7 +34,7 @@ def test_every_demo_has_a_brief_form():
     assert {path.stem for path in FOLDER.glob("*.py")} == set(BRIEF)
 
 
-TRAINS = ("anchors", "widths")
+TRAINS = ("anchors", "new_problem", "widths")
 """Those that take a quarter of a minute, however brief."""
 
 

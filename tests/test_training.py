@@ -83,6 +83,7 @@ train(Pendulum(), TrainConfig(iterations=60, validate_every=5, batch=8, validati
 """
 
 
+@pytest.mark.slow
 def test_resume_after_sigkill_continues_the_same_curve(tmp_path):
     script = tmp_path / "run.py"
     script.write_text(SCRIPT.format(tests=os.path.dirname(__file__)))
