@@ -33,8 +33,10 @@ def hand_on(given: Mapping[str, Tensor], taken: Mapping[str, Tensor], block: int
 
 def _handed_on(name: str, weight: Tensor, mine: Tensor, block: int, generator: torch.Generator) -> Tensor:
     """The weight of n agents as one of N; as it is, if the shapes agree."""
-    if weight.shape == mine.shape or not mine.numel():
-        return weight if weight.shape == mine.shape else mine
+    if weight.shape == mine.shape:
+        return weight
+    if not mine.numel():
+        return mine
     if name == "nominal" and weight.shape[1:] == mine.shape[1:]:
         own = weight.unflatten(0, (-1, block))
         return own[torch.arange(len(mine) // block) % len(own)].flatten(0, 1)

@@ -1,4 +1,4 @@
-"""A problem of your own, from a class of a forty lines to a controller: a rocket that lands upright on its mark.
+"""A problem of your own, from a class of forty lines to a controller: a rocket that lands upright on its mark.
 
 Writes the gap to the optimum, a figure of the flights and a GIF to results/rocket/.
 """

@@ -73,14 +73,10 @@ def main(
         for name, row in figures[str(width)].items():
             row_text = f"gap {row['gap_mean']:.2%} mean, {row['gap_median']:.2%} median, {row['gap_worst']:.1%} worst"
             Console().print(f"width {width:<5} {name:15} {row_text}, {row['minutes']:.1f} minutes", highlight=False)
-    forms = {
-        "random + JFB": "o{}k",
-        "anchored": "o{}C1",
-        "anchored + JFB": "o{}C0",
-    }  # MPC's gap is 0 to plotting accuracy
+    colors = {"random + JFB": "k", "anchored": "C1", "anchored + JFB": "C0"}  # MPC's gap is 0 to plotting accuracy
     curves = {
-        f"{name}, {key[4:]}": (widths, [100 * figures[str(width)][name][key] for width in widths], form.format(dash))
-        for name, form in forms.items()
+        f"{name}, {key[4:]}": (widths, [100 * figures[str(width)][name][key] for width in widths], f"o{dash}{color}")
+        for name, color in colors.items()
         for key, dash in (("gap_mean", "-"), ("gap_median", ":"))
     }
     across = "standard deviation of the initial position and angles"

@@ -19,7 +19,7 @@ from pontryagin.training import train as training
 from pontryagin.training.benchmark import benchmark, make_jobs
 from pontryagin.training.benchmark_config import BenchmarkConfig
 from pontryagin.training.benchmark_run import evaluation_states, known_optima, run_job
-from pontryagin.training.benchmark_table import HEADINGS, markdown, number, percent, rows
+from pontryagin.training.benchmark_table import rows
 from pontryagin.training.checkpoint import History
 from pontryagin.training.cli import main
 from pontryagin.training.methods import METHODS, Task, env_steps, load_controller
@@ -225,32 +225,6 @@ def test_optima_are_found_for_all_states_or_beside_them():
     states, optima = known_optima(crowd, evaluation_states(crowd, 8))
     assert states.shape == (4, 400) and float(optima.cost.mean()) == pytest.approx(318.1, abs=0.1)
     assert known_optima(DoubleIntegrator(), evaluation_states(DoubleIntegrator(), 4)) is None
-
-
-def test_numbers_in_tables():
-    assert [number(x) for x in (15.5994, 1234.5, 98765.4, 12_345_678)] == ["15.6", "1234", "98,765", "1.23e+07"]
-    assert [percent(x) for x in (0.0123, 0.0, 2e-7, 1.5, 41.0)] == ["1.23 %", "0 %", "2e-05 %", "150 %", "×42"]
-    assert [number(15.8, 0.00168), number(1005.2, 239.8)] == ["15.8 ± 0.0017", "1005 ± 240"]
-    assert [percent(0.0149, 9e-5), percent(62.4, 13.6)] == ["1.49 ± 0.009 %", "×63.4 ± 14"]
-
-
-def test_the_table_has_means_and_spreads():
-    def record(seed, cost):
-        summary = {"cost_mean": cost, "gap_mean": cost / 10 - 1, "gap_worst": 0.1 * seed, "latency_ms": 0.5}
-        summary |= {"terminal_error_mean": 0.1, "success_rate": 1.0}
-        about = {"machine": {"processor": "P", "cores": 2}, "versions": {"torch": "2"}, "threads": 1, "date": "D"}
-        run = {"method": "ppo", "seed": seed, "summary": summary, "seconds": 600.0, "env_steps": 1e7, "states": 128}
-        return run | about | {"command": "pontryagin benchmark x"}
-
-    table = rows([record(0, 11.0), record(1, 13.0)])
-    named = dict(zip(HEADINGS, table[0], strict=True))
-    assert named["cost, mean ± std"] == "12 ± 1.4" and named["gap, mean"] == "20 ± 14 %"
-    assert named["gap, median"] == "-" and named["gap, worst"] == "10 %" and named["success"] == "100 ± 0 %"
-    assert markdown([record(0, 11.0)]).splitlines()[2].startswith("| PPO | 1 | 11 |")
-    later = record(1, 13.0) | {"date": "E", "command": "pontryagin benchmark x --seeds 2"}
-    assert markdown([record(0, 11.0), later]).splitlines()[-1] == (
-        "`pontryagin benchmark x`, `pontryagin benchmark x --seeds 2`; D to E, P, 2 cores, 1 thread(s) a run, torch 2."
-    )
 
 
 @pytest.mark.slow
