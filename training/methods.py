@@ -29,6 +29,8 @@ from .train import train
 
 COMPILING_PAYS = 180.0
 """Seconds of budget from which on a training step is compiled: it takes most of a minute, and is counted."""
+DIRECT_RATES = {"quadrotor": 3e-2}
+"""Problem -> learning rate of the direct method, where a trial found a better one than the recipe's."""
 PRETRAINING = 0.4
 """Share of the budget that goes to the smaller problem whose policy a recipe begins from."""
 UNLIMITED = 10**9
@@ -96,13 +98,14 @@ def _jfb(task: Task, changes: dict[str, Any]) -> Trained:
 
 
 def _direct(task: Task) -> Trained:
-    """``train_direct`` with what of the recipe means something to it: no value function, no argmax."""
+    """``train_direct`` with what of the recipe means something to it, at a learning rate of its own."""
     begun = time.monotonic()
     found = recipe(task.name)
     config = _budgeted(
         dataclasses.replace(
-            found, width=max(found.width, 64), begin_from=None, nominal=False, pressure_weight=0.0, hjb_weight=0.0,
-            terminal_value_weight=0.0, terminal_gradient_weight=0.0,
+            found, width=max(found.width, 64), learning_rate=DIRECT_RATES.get(task.name, found.learning_rate),
+            begin_from=None, nominal=False, pressure_weight=0.0, hjb_weight=0.0, terminal_value_weight=0.0,
+            terminal_gradient_weight=0.0,
         ),
         task, task.budget,
     )  # fmt: skip
