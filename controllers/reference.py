@@ -17,8 +17,9 @@ from torch import Tensor
 
 from ..envs.integrate import Controller, Trajectory, rollout
 from ..envs.problem import Problem, check_state
+from .aten import import_casadi
 from .guesses import initial_guesses
-from .trace import import_casadi, trace
+from .trace import trace
 
 AGREEMENT = 1e-6
 """Largest relative difference between the optimiser's cost and that of its controls flown by ``rollout``."""

@@ -1,8 +1,6 @@
 """The quantities of the theory of JFB, against closed forms and against autograd."""
 
 import dataclasses
-import json
-import math
 
 import pytest
 import torch
@@ -17,12 +15,9 @@ from pontryagin import (
     solve_argmax,
 )
 from pontryagin.envs.integrate import advance
-from pontryagin.training.assumptions import common_rows, operator_rows
-from pontryagin.training.cli import main
+from pontryagin.training.assumptions import operator_rows
 from pontryagin.training.contraction import Points, box_gamma, curvature_at
-from pontryagin.training.diagnose import best_step, choices, diagnose
-from pontryagin.training.diagnose_plots import draw_diagnosis
-from pontryagin.training.diagnose_report import diagnosis_record, print_diagnosis
+from pontryagin.training.diagnose import diagnose
 from pontryagin.training.flight import adjoint, fly, pull_back, slope_jacobian
 from pontryagin.training.plain_words import sentences
 
@@ -215,69 +210,6 @@ def test_the_bounds_below_equation_8_are_those_of_the_definition(weighed):
         assert ascent.ratio_w[1, b].isnan()
 
 
-def test_a_convex_hamiltonian_is_recognised_and_said():
-    policy = made(Bang(), starts="global")
-    found = diagnose(policy, states(policy.problem), times=3)
-    assert found.concave == 0.0 and found.convex is not None and found.convex.curvature == pytest.approx(1.0)
-    assert found.free[..., 1].logical_not().all() and found.held >= 0.5 and found.beaten == 0.0
-    text = " ".join(sentences(found))
-    assert "not strictly concave in u at 100 % of the drawn admissible controls" in text
-    assert "No α makes T contractive there" in text
-    ascent = found.operators[0]
-    assert ascent.gamma_box.max() == pytest.approx(1 + ascent.operator.step_size, abs=1e-6)
-    common = cells(common_rows(found))
-    assert common["concave"][0].verdict == "fails" and common["second_order"][0].verdict == "holds"
-
-
-def test_held_controls_are_left_out():
-    policy = made(Bang(), starts="global")
-    found = diagnose(policy, states(policy.problem), times=3)
-    some = found.free.any(-1)
-    for part in found.operators:
-        assert (part.singular.isnan() == torch.stack([~some, torch.ones_like(some)], -1)).all()
-        assert (part.gamma.isnan() == ~some).all() and part.gamma[some].max() < 1e-9
-        assert part.full_rank.all() and ((part.kappa == 1) | ~some).all()
-    assert (found.curvature.isnan().sum(-1) == (~found.free).sum(-1)).all()
-    assert found.operators[0].operator.step_size == pytest.approx(1.0)
-
-
-def test_where_everything_is_held_nothing_applies():
-    @dataclasses.dataclass(frozen=True)
-    class Far(Weighed):
-        control_low: float = 50.0
-        control_high: float = 60.0
-
-    problem = Far()
-    found = diagnose(made(problem), states(problem, 1), times=2)
-    assert found.held == 1.0 and best_step(found.curvature) == 1.0
-    table = cells(operator_rows(found))
-    for key in ("gamma", "rank", "beta", "gamma_kappa", "ratio_v", "cosine"):
-        assert {cell.verdict for cell in table[key]} == {"not applicable"}, key
-    json.dumps(diagnosis_record(found, "here"), allow_nan=False)
-    draw_diagnosis(found)
-    assert "100 % of the controls" in " ".join(sentences(found))
-
-
-def test_too_few_weights_lose_rank():
-    """Three controls that push the same state: ∂p/∂θ reaches them through one number, so M has rank 1."""
-
-    @dataclasses.dataclass(frozen=True)
-    class Redundant(Weighed):
-        control_dim: int = 3
-
-        def dynamics(self, t, z, u):
-            return torch.stack([z[..., 1], u.sum(-1)], -1)
-
-        def running_cost(self, t, z, u):
-            return 0.5 * (u * u).sum(-1)
-
-    found = diagnose(made(Redundant()), states(Redundant(), 1), times=2)
-    assert not found.operators[0].full_rank.any() and found.operators[0].kappa.isinf().all()
-    assert cells(operator_rows(found))["rank"][0].verdict == "fails"
-    assert "has not full row rank at 100 %" in " ".join(sentences(found))
-    draw_diagnosis(found)
-
-
 def test_differences_see_the_projection(pendulum):
     """Where the step is cut off at the bounds, ∂T/∂u is 0 there."""
     n = 4
@@ -295,52 +227,3 @@ def test_differences_see_the_projection(pendulum):
 def test_the_policy_is_left_as_it_was(weighed):
     policy, _ = weighed
     assert all(w.dtype == torch.float32 and w.grad is None for w in policy.value.parameters())
-
-
-def test_bad_input_is_refused_in_a_sentence(capsys):
-    policy = made(Weighed())
-    z0 = states(policy.problem)
-    with pytest.raises(ValueError, match="times is 6; expected 1 to 5, the steps of Weighed"):
-        diagnose(policy, z0, times=6)
-    with pytest.raises(ValueError, match="times is 0; expected 1 to 5"):
-        diagnose(policy, z0, times=0)
-    with pytest.raises(ValueError, match="z0 holds no state"):
-        diagnose(policy, z0[:0], times=2)
-    with pytest.raises(ValueError, match=r"z0 has shape \(3, 1\)"):
-        diagnose(policy, z0[:, :1], times=2)
-    with pytest.raises(ValueError, match="step_size is 0.1, but operator 'newton' has none"):
-        choices("newton", 0.1)
-    with pytest.raises(ValueError, match="expected a positive, finite number"):
-        choices("ascent", -1.0)
-    for arguments in (["--states", "0"], ["--times", "1000"]):
-        with pytest.raises(SystemExit):
-            main(["diagnose", "quadrotor", *arguments])
-        assert "expected 1" in capsys.readouterr().err
-
-
-def test_the_command_prints_and_writes(tmp_path, capsys):
-    main(["diagnose", "quadrotor", "--states", "2", "--times", "3", "--out", str(tmp_path)])
-    printed = capsys.readouterr().out
-    for word in ("T contracts at u*", "Newton", "ascent", "Ass. 2", "holds", "measured", "diagnosis.json"):
-        assert word in printed
-    record = json.loads((tmp_path / "diagnosis.json").read_text(encoding="utf-8"))
-    assert record["command"].startswith("pontryagin diagnose quadrotor --states 2 --times 3 --seed 0")
-    ascent, newton = record["operators"]
-    assert ascent["name"] == "GradientAscent" and 0.01 < ascent["step_size"] < 0.1
-    assert newton["name"] == "ProjectedNewton"
-    ascent, newton = record["assumptions"]["gamma"]["cells"]
-    assert newton["verdict"] == "holds" and newton["worst"] < 1e-12 and 0 < ascent["worst"] < 1
-    assert record["assumptions"]["variance"]["cells"][1]["verdict"] == "not applicable"
-    assert (tmp_path / "diagnosis.png").read_bytes()[:4] == b"\x89PNG"
-
-
-def test_one_operator_and_json(capsys):
-    main(["diagnose", "quadrotor", "--states", "1", "--times", "1", "--operator", "newton", "--json"])
-    record = json.loads(capsys.readouterr().out)
-    assert [x["name"] for x in record["operators"]] == ["ProjectedNewton"] and record["states"] == 1
-    policy = made(Weighed())
-    found = diagnose(policy, states(policy.problem, 1), choices("ascent", 0.3), times=1)
-    assert [part.operator for part in found.operators] == [GradientAscent(0.3)]
-    print_diagnosis(found, "a problem of one's own")
-    assert "ascent, α = 0.3" in capsys.readouterr().out
-    assert math.isclose(float(found.operators[0].gamma), 0.7)

@@ -1,6 +1,5 @@
 """The open-loop optimum against models written by hand, Riccati's equation and the conditions of optimality."""
 
-import dataclasses
 import math
 import multiprocessing
 import os
@@ -13,116 +12,11 @@ import torch
 pytest.importorskip("casadi")
 
 from casadi_models import HandQuadrotor
-from conftest import Pendulum
+from oscillators import Oscillator, oscillator
 
-from pontryagin import DoubleIntegrator, Problem, Quadrotor, rollout
+from pontryagin import DoubleIntegrator, Quadrotor, rollout
 from pontryagin.controllers.reference import solve_reference
-from pontryagin.controllers.reference_store import find_reference, load_reference, save_reference
-from pontryagin.controllers.trace import trace
 from pontryagin.envs.integrate import advance
-
-
-@dataclasses.dataclass(frozen=True)
-class Oscillator(Problem):
-    """A small problem to vary: z'' = u - z, and whatever a test puts in its place."""
-
-    horizon: float = 1.0
-    steps: int = 5
-    state_dim = 2
-    control_dim = 1
-    control_low = -2.0
-    control_high = 2.0
-
-    def dynamics(self, t, z, u):
-        return torch.cat([z[..., 1:], u - z[..., :1]], -1)
-
-    def running_cost(self, t, z, u):
-        return (u * u).sum(-1)
-
-    def terminal_cost(self, z):
-        return (z * z).sum(-1)
-
-    def sample_initial_state(self, batch, generator=None):
-        return torch.randn(batch, 2, generator=generator)
-
-
-class ManyOperations(Oscillator):
-    """Writes into slices, reductions, comparisons, constants, products, time."""
-
-    state_dim = 4
-    control_dim = 2
-
-    def dynamics(self, t, z, u):
-        i, j = torch.triu_indices(4, 4, 1)
-        rate = torch.zeros_like(z)
-        rate[:, 0] = z[:, 1] * torch.cos(2 * t)
-        rate[:, 1:3] = torch.where(z[:, 2:] > 0, z[:, 2:], 0.1 * u.roll(1, -1))
-        rate[:, 3] += (z[:, i] - z[:, j]).square().sum(-1)
-        mix = torch.eye(4, dtype=z.dtype) + torch.arange(4, dtype=z.dtype)
-        wave = torch.stack([torch.tanh(z[:, 0]), torch.atan2(z[:, 1], z[:, 2])], -1).clamp(-0.5, 0.5)
-        return (
-            rate @ mix
-            + torch.cat([torch.sigmoid(u), wave], -1).flip(-1)
-            + z.index_select(-1, torch.tensor([3, 1, 0, 0]))
-        )
-
-    def running_cost(self, t, z, u):
-        x, y = z.reshape(-1, 2, 2).permute(0, 2, 1).unbind(1)
-        smooth = torch.nn.functional.softplus(u).sum(-1) + torch.logsumexp(z, -1) + torch.log1p(z.abs()).mean(-1)
-        angle = torch.remainder(z[:, 0] + math.pi, 2 * math.pi) - math.pi
-        sizes = torch.linalg.vector_norm(x - y, dim=-1) + z.norm(dim=-1) + torch.maximum(u, z[:, :2]).amax(-1)
-        form = torch.einsum("bi,ij,bj->b", u, torch.tensor([[2.0, 1.0], [0.0, 3.0]], dtype=u.dtype), u)
-        return smooth + angle + sizes + form + z.softmax(-1)[:, 0] + torch.exp(-x.pow(3).sum(-1)).sqrt() + z.std(-1)
-
-    def terminal_cost(self, z):
-        return z.new_ones(len(z))
-
-    def sample_initial_state(self, batch, generator=None):
-        return torch.randn(batch, 4, generator=generator)
-
-
-def oscillator(**methods):
-    """An ``Oscillator`` with some methods replaced."""
-    return type("Changed", (Oscillator,), methods)()
-
-
-@pytest.mark.parametrize(
-    "problem", [Quadrotor(), Quadrotor(cost_exponent=1.0), DoubleIntegrator(), Pendulum(), ManyOperations()]
-)
-def test_trace_equals_torch(problem):
-    f, cost, terminal = trace(problem)
-    generator = torch.Generator().manual_seed(1)
-    for _ in range(20):
-        t = 2 * torch.rand((), generator=generator, dtype=torch.float64)
-        z = torch.randn(1, problem.state_dim, generator=generator, dtype=torch.float64)
-        u = torch.randn(1, problem.control_dim, generator=generator, dtype=torch.float64)
-        arguments = t.numpy(), z.numpy().ravel(), u.numpy().ravel()
-        np.testing.assert_allclose(f(*arguments).full().ravel(), problem.dynamics(t, z, u)[0], rtol=1e-12, atol=1e-12)
-        np.testing.assert_allclose(
-            cost(*arguments).full().ravel(), problem.running_cost(t, z, u), rtol=1e-12, atol=1e-12
-        )
-        np.testing.assert_allclose(
-            terminal(arguments[1]).full().ravel(), problem.terminal_cost(z), rtol=1e-12, atol=1e-12
-        )
-
-
-@pytest.mark.parametrize(
-    ("method", "message"),
-    [
-        (
-            lambda self, t, z, u: torch.linalg.inv(z[:, :, None] * z[:, None])[:, 0],
-            "Changed.dynamics uses aten.linalg_inv",
-        ),
-        (lambda self, t, z, u: z if z[0, 0] > 0 else -z, "Changed.dynamics cannot be traced"),
-        (lambda self, t, z, u: z[:, z[0].long()], "Changed.dynamics uses aten"),
-        (lambda self, t, z, u: z * float(z.numpy()[0, 0]), "Changed.dynamics is .* in torch and"),
-        (lambda self, t, z, u: z + torch.rand(1, 2), "Changed.dynamics is .* in torch and"),
-        (lambda self, t, z, u: z[:, 0], "Changed.dynamics returned shape"),
-    ],
-)
-def test_what_cannot_be_traced_is_named(method, message):
-    with pytest.raises(ValueError, match=message):
-        solve_reference(oscillator(dynamics=method), torch.zeros(1, 2))
 
 
 def test_bad_arguments(pendulum):
@@ -307,40 +201,6 @@ def test_a_dead_process_is_reported_by_sample():
     assert reference.status == ("Process_Died",) * 3
     assert not reference.converged.any()
     assert reference.cost.isnan().all()
-
-
-def test_store(pendulum, tmp_path):
-    z0 = pendulum.sample_initial_state(4, torch.Generator().manual_seed(0))
-    reference = solve_reference(pendulum, z0)
-    path = save_reference(tmp_path / "pendulum-0.5", pendulum, reference, "make references")
-    assert {p.name for p in tmp_path.iterdir()} == {"pendulum-0.5.npz", "pendulum-0.5.json"}
-    for rows in ([0, 1, 2, 3], [2, 0]):
-        found = find_reference(pendulum, z0[rows], tmp_path)
-        assert found is not None
-        assert torch.equal(found.cost, reference.cost[rows])
-        assert torch.equal(found.u, reference.u[:, rows])
-        assert found.status == ("Solve_Succeeded",) * len(rows)
-    assert find_reference(pendulum, z0 + 1, tmp_path) is None
-    assert find_reference(Pendulum(steps=9), z0, tmp_path) is None
-    assert find_reference(pendulum, z0, tmp_path / "nowhere") is None
-    with pytest.raises(ValueError, match="no optimum from the state with index 1"):
-        load_reference(path, pendulum, torch.stack([z0[0], z0[0] + 1]))
-    with pytest.raises(ValueError, match="expected"):
-        load_reference(path, DoubleIntegrator(), z0)
-    path.write_bytes(path.read_bytes()[:-1])
-    with pytest.raises(ValueError, match="cut short or edited"):
-        load_reference(path, pendulum, z0)
-    path.unlink()
-    with pytest.raises(ValueError, match="cannot be read"):
-        load_reference(path, pendulum, z0)
-
-
-def test_store_notices_that_the_physics_changed(pendulum, tmp_path, monkeypatch):
-    z0 = torch.tensor([[0.4, -0.3]])
-    path = save_reference(tmp_path / "old", pendulum, solve_reference(pendulum, z0))
-    monkeypatch.setattr(Pendulum, "terminal_cost", lambda self, z: 3.0 * (z * z).sum(-1))
-    with pytest.raises(ValueError, match="out of date"):
-        load_reference(path, pendulum, z0)
 
 
 def test_limited_memory_finds_the_same_optimum(pendulum):

@@ -45,6 +45,7 @@ RECIPES: dict[str, TrainConfig] = {
         **BICYCLES,
         pressure_weight=1.0,
         nominal=True,
+        validation_states=512,
     ),
     "cars5": TrainConfig(
         iterations=2000,

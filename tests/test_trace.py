@@ -1,0 +1,90 @@
+"""CasADi functions traced from torch code, against that code; what has no translation is named."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+pytest.importorskip("casadi")
+
+from conftest import Pendulum
+from oscillators import Oscillator, oscillator
+
+from pontryagin import DoubleIntegrator, Quadrotor
+from pontryagin.controllers.reference import solve_reference
+from pontryagin.controllers.trace import trace
+
+
+class ManyOperations(Oscillator):
+    """Writes into slices, reductions, comparisons, constants, products, time."""
+
+    state_dim = 4
+    control_dim = 2
+
+    def dynamics(self, t, z, u):
+        i, j = torch.triu_indices(4, 4, 1)
+        rate = torch.zeros_like(z)
+        rate[:, 0] = z[:, 1] * torch.cos(2 * t)
+        rate[:, 1:3] = torch.where(z[:, 2:] > 0, z[:, 2:], 0.1 * u.roll(1, -1))
+        rate[:, 3] += (z[:, i] - z[:, j]).square().sum(-1)
+        mix = torch.eye(4, dtype=z.dtype) + torch.arange(4, dtype=z.dtype)
+        wave = torch.stack([torch.tanh(z[:, 0]), torch.atan2(z[:, 1], z[:, 2])], -1).clamp(-0.5, 0.5)
+        return (
+            rate @ mix
+            + torch.cat([torch.sigmoid(u), wave], -1).flip(-1)
+            + z.index_select(-1, torch.tensor([3, 1, 0, 0]))
+        )
+
+    def running_cost(self, t, z, u):
+        x, y = z.reshape(-1, 2, 2).permute(0, 2, 1).unbind(1)
+        smooth = torch.nn.functional.softplus(u).sum(-1) + torch.logsumexp(z, -1) + torch.log1p(z.abs()).mean(-1)
+        angle = torch.remainder(z[:, 0] + math.pi, 2 * math.pi) - math.pi
+        sizes = torch.linalg.vector_norm(x - y, dim=-1) + z.norm(dim=-1) + torch.maximum(u, z[:, :2]).amax(-1)
+        form = torch.einsum("bi,ij,bj->b", u, torch.tensor([[2.0, 1.0], [0.0, 3.0]], dtype=u.dtype), u)
+        return smooth + angle + sizes + form + z.softmax(-1)[:, 0] + torch.exp(-x.pow(3).sum(-1)).sqrt() + z.std(-1)
+
+    def terminal_cost(self, z):
+        return z.new_ones(len(z))
+
+    def sample_initial_state(self, batch, generator=None):
+        return torch.randn(batch, 4, generator=generator)
+
+
+@pytest.mark.parametrize(
+    "problem", [Quadrotor(), Quadrotor(cost_exponent=1.0), DoubleIntegrator(), Pendulum(), ManyOperations()]
+)
+def test_trace_equals_torch(problem):
+    f, cost, terminal = trace(problem)
+    generator = torch.Generator().manual_seed(1)
+    for _ in range(20):
+        t = 2 * torch.rand((), generator=generator, dtype=torch.float64)
+        z = torch.randn(1, problem.state_dim, generator=generator, dtype=torch.float64)
+        u = torch.randn(1, problem.control_dim, generator=generator, dtype=torch.float64)
+        arguments = t.numpy(), z.numpy().ravel(), u.numpy().ravel()
+        np.testing.assert_allclose(f(*arguments).full().ravel(), problem.dynamics(t, z, u)[0], rtol=1e-12, atol=1e-12)
+        np.testing.assert_allclose(
+            cost(*arguments).full().ravel(), problem.running_cost(t, z, u), rtol=1e-12, atol=1e-12
+        )
+        np.testing.assert_allclose(
+            terminal(arguments[1]).full().ravel(), problem.terminal_cost(z), rtol=1e-12, atol=1e-12
+        )
+
+
+@pytest.mark.parametrize(
+    ("method", "message"),
+    [
+        (
+            lambda self, t, z, u: torch.linalg.inv(z[:, :, None] * z[:, None])[:, 0],
+            "Changed.dynamics uses aten.linalg_inv",
+        ),
+        (lambda self, t, z, u: z if z[0, 0] > 0 else -z, "Changed.dynamics cannot be traced"),
+        (lambda self, t, z, u: z[:, z[0].long()], "Changed.dynamics uses aten"),
+        (lambda self, t, z, u: z * float(z.numpy()[0, 0]), "Changed.dynamics is .* in torch and"),
+        (lambda self, t, z, u: z + torch.rand(1, 2), "Changed.dynamics is .* in torch and"),
+        (lambda self, t, z, u: z[:, 0], "Changed.dynamics returned shape"),
+    ],
+)
+def test_what_cannot_be_traced_is_named(method, message):
+    with pytest.raises(ValueError, match=message):
+        solve_reference(oscillator(dynamics=method), torch.zeros(1, 2))
