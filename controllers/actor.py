@@ -25,7 +25,7 @@ CLIP = 10.0
 class ActorPolicy(nn.Module):
     """The mean action of a Gaussian actor, without its noise:
 
-        u(t, z) = low + (clip(N(s)) + 1)/2 (high - low),   s = clip(((z, t) - mean) / std, ±10)
+        u(t, z) = low + (reach clip(N(s)) + 1)/2 (high - low),   s = clip(((z, t) - mean) / std, ±10)
 
     N is a network of linear layers with one activation between them; ``squashed`` puts a tanh on its output.
 
@@ -35,6 +35,7 @@ class ActorPolicy(nn.Module):
         mean, std: ``(n + 1,)`` of the observations (z, t).
         activation: between the layers.
         squashed: whether the output passes through tanh.
+        reach: ``(m,)``, the share of each control's range that is used; all of it unless given.
 
     Raises:
         ValueError: if the layers do not lead from n + 1 inputs to m outputs, or another activation is asked for.
@@ -48,6 +49,7 @@ class ActorPolicy(nn.Module):
         std: Tensor,
         activation: Activation = "tanh",
         squashed: bool = False,
+        reach: Tensor | None = None,
     ) -> None:
         super().__init__()
         inputs, outputs = problem.state_dim + 1, problem.control_dim
@@ -60,11 +62,13 @@ class ActorPolicy(nn.Module):
         self.weights = nn.ParameterList(nn.Parameter(weight.detach().clone()) for weight, _ in layers)
         self.biases = nn.ParameterList(nn.Parameter(bias.detach().clone()) for _, bias in layers)
         bound = torch.as_tensor(problem.state_bound, dtype=mean.dtype).expand(problem.state_dim)
-        for name, table in {"mean": mean, "std": std, "bound": bound}.items():
+        reach = torch.ones(outputs, dtype=mean.dtype) if reach is None else reach
+        for name, table in {"mean": mean, "std": std, "bound": bound, "reach": reach}.items():
             self.register_buffer(name, table.detach().clone())
         self.mean: Tensor
         self.std: Tensor
         self.bound: Tensor
+        self.reach: Tensor
 
     def forward(self, t: Tensor | float, z: Tensor) -> Tensor:
         """u(t, z), ``(B, m)``; t is ``()`` or ``(B,)``: a controller for ``rollout``."""
@@ -77,7 +81,8 @@ class ActorPolicy(nn.Module):
             a = nn.functional.linear(a, weight, bias)
             a = torch.tanh(a) if self.activation == "tanh" else torch.relu(a)
         a = nn.functional.linear(a, *last)
-        return to_control(self.problem, torch.tanh(a) if self.squashed else a).to(z.dtype)
+        a = torch.tanh(a) if self.squashed else a.clamp(-1, 1)
+        return to_control(self.problem, a * self.reach).to(z.dtype)
 
     def predict(
         self,
@@ -116,4 +121,5 @@ class ActorPolicy(nn.Module):
         problem = _recorded_problem(record["problem"], problem, Path(path))
         network = record["network"]
         layers = [(tensors[f"weights.{k}"], tensors[f"biases.{k}"]) for k in range(network["layers"])]
-        return cls(problem, layers, tensors["mean"], tensors["std"], network["activation"], network["squashed"])
+        kind, squashed, reach = network["activation"], network["squashed"], tensors.get("reach")
+        return cls(problem, layers, tensors["mean"], tensors["std"], kind, squashed, reach)

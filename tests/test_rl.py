@@ -15,13 +15,17 @@ from pontryagin.training import rl
 from pontryagin.training.cli import main
 from pontryagin.training.rl import Clock, actor_policy, make_env, make_model, train_rl
 from pontryagin.training.rl_recipes import RECIPES, PPORecipe, SACRecipe, rl_recipe
+from pontryagin.training.shaping import narrowed
 from pontryagin.training.train import VALIDATION_SEED
 
 PPO = PPORecipe(num_envs=8, n_steps=20, minibatches=4, epochs=4, width=16, learning_rate=3e-3)
 SAC = SACRecipe(num_envs=8, gradient_steps=1, width=16, batch=32, random_steps=32)
 
 
-@pytest.mark.parametrize("recipe", [PPO, SAC, dataclasses.replace(PPO, activation="relu", shaping=True)])
+NARROW = dataclasses.replace(SAC, action_share=(0.5, 0.25))
+
+
+@pytest.mark.parametrize("recipe", [PPO, SAC, NARROW, dataclasses.replace(PPO, activation="relu", shaping=True)])
 def test_the_actor_taken_out_acts_as_the_model_does(recipe, tmp_path):
     problem = Quadrotor(steps=12)
     env = make_env(problem, recipe)
@@ -34,7 +38,8 @@ def test_the_actor_taken_out_acts_as_the_model_does(recipe, tmp_path):
     seen = np.random.default_rng(0).normal(size=(64, 13)).astype(np.float32)
     expected, _ = model.predict(env.normalize_obs(seen), deterministic=True)
     found, _ = actor.predict(seen)
-    np.testing.assert_allclose(found, np.clip(expected, -1, 1), atol=2e-5)
+    reach = np.tile(recipe.action_share, 4 // len(recipe.action_share))
+    np.testing.assert_allclose(found, reach * np.clip(expected, -1, 1), atol=2e-5)
     assert (np.abs(expected) > 0.9).any() and np.abs(expected).min() < 0.5
     again = ActorPolicy.load(actor.save(tmp_path / "actor"))
     np.testing.assert_array_equal(again.predict(seen[0])[0], actor.predict(seen[0])[0])
@@ -68,6 +73,23 @@ def test_where_the_first_actor_begins(start):
         u = actor(0.0, torch.zeros(1, 12))[0]
         torch.testing.assert_close(u[0], torch.tensor(0.5 if start == "equilibrium" else 1.5), atol=0.3, rtol=0)
         assert u[1:].abs().max() < 0.4
+
+
+def test_narrowed_actions_reach_a_share_of_the_range():
+    problem = Quadrotor(steps=12)
+    plain, narrow = (make_env(problem, dataclasses.replace(PPO, action_share=s)) for s in ((1.0,), (0.5, 0.25)))
+    for env in (plain, narrow):
+        env.training = False
+        env.seed(3)
+        env.reset()
+    action = np.linspace(-1.5, 1.0, 32, dtype=np.float32).reshape(8, 4)
+    scaled = np.clip(action, -1, 1) * np.float32([0.5, 0.25, 0.5, 0.25])
+    np.testing.assert_array_equal(narrow.step(action)[0], plain.step(scaled)[0])
+    for share in ((), (0.5, 0.5, 0.5), (0.0, 1.0), (2.0,)):
+        with pytest.raises(ValueError, match="share is"):
+            narrowed(problem, plain, share)
+    with pytest.raises(ValueError, match="action_share is"):
+        SACRecipe(action_share=(1.5,))
 
 
 def test_shaping_adds_the_terminal_cost_of_the_start_and_nothing_else():

@@ -20,7 +20,7 @@ from ..envs.problem import Problem
 from ..envs.sb3 import as_sb3
 from ..envs.vector import OptimalControlVectorEnv
 from .rl_recipes import PPORecipe, RLRecipe, SACRecipe
-from .shaping import shaped
+from .shaping import narrowed, shaped
 from .train import VALIDATION_SEED
 
 if TYPE_CHECKING:
@@ -109,11 +109,12 @@ def train_rl(
 
 
 def make_env(problem: Problem, recipe: RLRecipe) -> VecNormalize:
-    """The batched environment, shaped if the recipe says so, with observations and rewards normalised."""
+    """The batched environment, shaped and narrowed as the recipe says, with observations and rewards normalised."""
     from stable_baselines3.common.vec_env import VecNormalize
 
     env = as_sb3(OptimalControlVectorEnv(problem, recipe.num_envs, compile=recipe.compile_env))
     env = shaped(problem, env) if recipe.shaping else env
+    env = env if all(share == 1 for share in recipe.action_share) else narrowed(problem, env, recipe.action_share)
     return VecNormalize(env, norm_reward=recipe.normalise_rewards, gamma=recipe.gamma, clip_reward=recipe.reward_clip)
 
 
@@ -151,7 +152,8 @@ def make_model(problem: Problem, recipe: PPORecipe | SACRecipe, env: VecNormaliz
     env.seed(STRIDE * seed)  # SB3 has seeded them with seed, seed + 1, ..: almost those of the next run
     u = _equilibrium(problem) if recipe.start == "equilibrium" else None
     if u is not None:
-        rest = to_action(problem, u).clamp(-REST, REST)
+        reach = torch.as_tensor(getattr(env, "action_reach", 1.0))
+        rest = (to_action(problem, u) / reach).clamp(-REST, REST)
         with torch.no_grad():
             head.bias.copy_(rest if isinstance(recipe, PPORecipe) else torch.atanh(rest))
             head.weight.mul_(1.0 if isinstance(recipe, PPORecipe) else 0.1)  # PPO begins with a gain of 0.01
@@ -167,7 +169,7 @@ def _equilibrium(problem: Problem) -> Tensor | None:
 
 
 def actor_policy(problem: Problem, model: PPO | SAC, env: VecNormalize | None) -> ActorPolicy:
-    """The actor of an SB3 model, with the normalisation of its observations, as a controller of its own.
+    """The actor of an SB3 model, with the normalisation of observations and the reach of actions of ``env``.
 
     Raises:
         ValueError: if its network is not one of linear layers with tanh or relu between them.
@@ -190,7 +192,8 @@ def actor_policy(problem: Problem, model: PPO | SAC, env: VecNormalize | None) -
         mean = torch.from_numpy(statistics.mean).float()
         std = torch.from_numpy(np.sqrt(statistics.var + env.epsilon)).float()
     kind: Activation = names[kinds.pop()] if kinds else "tanh"
-    return ActorPolicy(problem, layers, mean, std, kind, squashed=not ppo)
+    reach = getattr(env, "action_reach", None)  # VecEnv wrappers look further in
+    return ActorPolicy(problem, layers, mean, std, kind, not ppo, None if reach is None else torch.from_numpy(reach))
 
 
 class _Log:

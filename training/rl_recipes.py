@@ -38,6 +38,9 @@ class RLRecipe:
     shaping: bool = False
     """Pay G as it changes, -(G(z') - G(z)) at each step, instead of -G(z(T)) at the end: potential-based shaping (Ng,
     Harada and Russell 1999), which adds G(z(0)) to the return, a number that no action changes."""
+    action_share: tuple[float, ...] = (1.0,)
+    """How far an action of 1 reaches, as a share of half a control's range, for each control of an agent. The optimum
+    may use the whole range: what is shut out is out of reach of the policy."""
     compile_env: bool = False
     """Compile the step of the environment: about 20 s of the budget, a faster step after."""
 
@@ -45,6 +48,8 @@ class RLRecipe:
         for name in ("num_envs", "learning_rate", "final_share", "width", "reward_clip"):
             if not getattr(self, name) > 0:
                 raise ValueError(f"{type(self).__name__}.{name} is {getattr(self, name)!r}; expected a positive number")
+        if not all(0 < share <= 1 for share in self.action_share):
+            raise ValueError(f"{type(self).__name__}.action_share is {self.action_share!r}; expected numbers in (0, 1]")
         if not 0 < self.gamma <= 1:
             raise ValueError(f"{type(self).__name__}.gamma is {self.gamma!r}; expected a discount in (0, 1]")
         if self.normalise_steps is not None and self.normalise_steps < 1:
@@ -110,9 +115,41 @@ RECIPES: dict[tuple[str, Algorithm], PPORecipe | SACRecipe] = {
     ),
     ("quadrotor", "sac"): SACRecipe(log_std=-2.0, normalise_steps=2560),
     ("bicycle5", "ppo"): PPORecipe(**BICYCLES, learning_rate=1e-3),
-    ("bicycle5", "sac"): SACRecipe(log_std=-2.0, num_envs=64, width=64, gamma=0.98, target_entropy_scale=2.0),
-    ("bicycle100", "ppo"): PPORecipe(**BICYCLES, learning_rate=1e-4, width=256, target_kl=0.05),
-    ("bicycle100", "sac"): SACRecipe(start="middle", log_std=-2.0, width=256),
+    ("bicycle5", "sac"): SACRecipe(
+        num_envs=64,
+        log_std=-2.0,
+        width=64,
+        action_share=(0.05, 0.25),
+        normalise_steps=3840,
+        gamma=0.95,
+        batch=512,
+        learning_rate=1e-3,
+        tau=0.01,
+    ),
+    ("bicycle100", "ppo"): PPORecipe(
+        start="middle",
+        num_envs=128,
+        n_steps=20,
+        minibatches=4,
+        epochs=4,
+        log_std=-0.5,
+        action_share=(0.1, 0.3),
+        shaping=True,
+        gamma=0.98,
+        gae_lambda=0.9,
+        learning_rate=3e-4,
+    ),
+    ("bicycle100", "sac"): SACRecipe(
+        start="middle",
+        num_envs=128,
+        log_std=-2.0,
+        width=256,
+        action_share=(0.05, 0.25),
+        normalise_steps=7680,
+        gamma=0.95,
+        learning_rate=1e-3,
+        tau=0.01,
+    ),
 }
 
 

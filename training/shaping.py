@@ -1,7 +1,8 @@
-"""Potential-based shaping of the reward by the terminal cost, for algorithms that see nothing but rewards."""
+"""What is done to rewards and actions for algorithms that see nothing but rewards: wrappers of a ``VecEnv``."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -36,3 +37,37 @@ def shaped(problem: Problem, env: VecEnv) -> VecEnv:
             return problem.terminal_cost(torch.from_numpy(observation[:, :-1])).numpy()
 
     return Shaped(env)
+
+
+def narrowed(problem: Problem, env: VecEnv, share: Sequence[float]) -> VecEnv:
+    """Actions reach ``share`` of each control's range, about its middle; shares repeat until all controls have one.
+
+    An agent that explores in the whole of a wide range sees little but what goes wrong there. ``action_reach`` of the
+    wrapper, ``(m,)``, is what an action of 1 becomes.
+
+    Raises:
+        ValueError: if a share is not in (0, 1], or their number does not divide that of the controls.
+    """
+    from stable_baselines3.common.vec_env import VecEnvWrapper
+
+    if not share or problem.control_dim % len(share) or not all(0 < s <= 1 for s in share):
+        raise ValueError(
+            f"share is {tuple(share)}; expected numbers in (0, 1] that divide {problem.control_dim} controls"
+        )
+    reach = np.tile(np.asarray(share, dtype=np.float32), problem.control_dim // len(share))
+
+    class Narrowed(VecEnvWrapper):
+        """Scales actions down."""
+
+        action_reach = reach
+
+        def reset(self) -> np.ndarray:
+            return np.asarray(self.venv.reset())
+
+        def step_async(self, actions: np.ndarray) -> None:
+            self.venv.step_async(np.clip(actions, -1, 1) * reach)
+
+        def step_wait(self) -> Any:
+            return self.venv.step_wait()
+
+    return Narrowed(env)
