@@ -19,6 +19,7 @@ from ..envs.integrate import Controller, Trajectory, rollout
 from ..envs.problem import Problem, check_state
 from .aten import import_casadi
 from .guesses import initial_guesses
+from .processes import spawn_pool
 from .trace import trace
 
 AGREEMENT = 1e-6
@@ -130,9 +131,8 @@ def _solve_in_processes(
         pickle.dumps(problem)
     except Exception as error:
         raise ValueError(f"{problem} cannot be sent to another process ({error}); use processes=1") from None
-    context = torch.multiprocessing.get_context("spawn")
     found: list[_Optimum] = [_failure(problem, steps, "Process_Died")] * len(z0)
-    with concurrent.futures.ProcessPoolExecutor(processes, mp_context=context) as pool:
+    with spawn_pool(processes) as pool:
         shares = [range(first, len(z0), processes) for first in range(min(processes, len(z0)))]
         jobs = [pool.submit(_solve_all, problem, steps, search, z0[list(s)], guesses[list(s)]) for s in shares]
         for share, job in zip(shares, jobs, strict=True):

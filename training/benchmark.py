@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import concurrent.futures
 import json
-import multiprocessing
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from ..controllers.processes import spawn_pool
 from ..envs.catalog import make_problem
 from ..envs.problem import Problem
 from .benchmark_config import BenchmarkConfig
@@ -76,8 +76,7 @@ def spread_processes(jobs: list[Job], config: BenchmarkConfig) -> Iterator[tuple
 
 
 def _in_process(job: Job) -> Outcome:
-    context = multiprocessing.get_context("spawn")
-    with concurrent.futures.ProcessPoolExecutor(1, mp_context=context) as process:
+    with spawn_pool(1) as process:
         return process.submit(run_job, job).result()
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import concurrent.futures
 import dataclasses
 import math
 import os
@@ -18,6 +17,7 @@ from torch import Tensor
 
 from ..controllers.anchor import Value
 from ..controllers.hamiltonian import DerivedHamiltonian, control_hamiltonian
+from ..controllers.processes import spawn_pool
 from ..envs.problem import Problem
 from .config import TrainConfig
 from .loss import make_step, path_loss
@@ -116,11 +116,10 @@ def peak_bytes(problem: Problem, config: TrainConfig, batch: int) -> float:
 
     On a GPU: the allocator's ``max_memory_allocated`` instead.
     """
-    context = torch.multiprocessing.get_context("spawn")
     kept = {name: os.environ.get(name) for name in PROMPT}
     os.environ.update(PROMPT)
     try:
-        with concurrent.futures.ProcessPoolExecutor(1, mp_context=context) as pool:
+        with spawn_pool(1) as pool:
             return pool.submit(_peak, problem, config, batch).result()
     finally:
         for name, value in kept.items():
