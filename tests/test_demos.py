@@ -34,13 +34,11 @@ def test_every_demo_has_a_brief_form():
     assert {path.stem for path in FOLDER.glob("*.py")} == set(BRIEF)
 
 
-TRAINS = ("anchors", "new_problem", "widths")
-"""Those that take a quarter of a minute, however brief."""
+LONG = ("anchors", "new_problem", "speed", "widths")
+"""Those that take more than ten seconds, however brief."""
 
 
-@pytest.mark.parametrize(
-    "name", [pytest.param(n, marks=pytest.mark.slow if n in TRAINS else ()) for n in sorted(BRIEF)]
-)
+@pytest.mark.parametrize("name", [pytest.param(n, marks=pytest.mark.slow if n in LONG else ()) for n in sorted(BRIEF)])
 def test_demo(name, tmp_path, capsys):
     spec = importlib.util.spec_from_file_location(name, FOLDER / f"{name}.py")
     module = importlib.util.module_from_spec(spec)

@@ -49,6 +49,7 @@ def test_riccati_bounds_every_controller_from_below():
         assert (path.cost >= best - 1e-9).all()
 
 
+@pytest.mark.slow
 def test_training_reaches_riccati_within_one_percent():
     problem = DoubleIntegrator(steps=10)
     config = TrainConfig(iterations=1000, learning_rate=1e-2, width=32, argmax_iterations=1, compile=True)
