@@ -29,8 +29,9 @@ from .train import train
 
 COMPILING_PAYS = 180.0
 """Seconds of budget from which on a training step is compiled: it takes most of a minute, and is counted."""
-DIRECT_RATES = {"quadrotor": 3e-2}
-"""Problem -> learning rate of the direct method, where a trial found a better one than the recipe's."""
+DIRECT_RATES = {"quadrotor": 3e-2, "bicycle100": 2e-3}
+"""Problem -> learning rate of the direct method, where a trial found a better one than the recipe's, or
+the recipe's is for a policy that begins from another."""
 PRETRAINING = 0.4
 """Share of the budget that goes to the smaller problem whose policy a recipe begins from."""
 UNLIMITED = 10**9
