@@ -35,6 +35,7 @@ def paths_figure(
     figure = matplotlib.figure.Figure(figsize=(4.1 * columns, 4.4 * lines), layout="constrained")
     shade = None if ghost is None else body_paths(problem, *ghost)
     panels: list[Any] = []
+    flown: list[Array] = []
     for index, (method, runs) in enumerate(found.items()):
         bodies = body_paths(problem, np.array(runs[0]["path"]["z"]), np.array(runs[0]["path"]["u"]))
         solid = bodies.shape[-1] == 3
@@ -55,11 +56,13 @@ def paths_figure(
             f"{METHODS[method].label}: J = {runs[0]['cost'][0]:.4g}", color=INK, fontsize=11, y=0.97 if solid else None
         )
         if not solid:
-            axis.set_aspect("equal", adjustable="datalim")
+            axis.set_aspect("equal", adjustable="datalim" if shade is None else "box")
             axis.grid(alpha=0.25)
         panels.append(axis)
+        flown.append(bodies)
     panels[0].legend(frameon=False, fontsize=8)
-    _share_limits(panels, shade)
+    if shade is not None:
+        _share_limits(panels, shade, flown)
     return figure
 
 
@@ -79,13 +82,14 @@ def target_points(problem: Problem, run: Record) -> Array | None:
     return None if scene is None or not len(scene.targets.points) else np.asarray(scene.targets.points, float)
 
 
-def _share_limits(panels: list[Any], shade: Array | None) -> None:
-    """The same axes in every panel, so that they compare: about the optimum, where it is known."""
-    if shade is None:
-        return
+def _share_limits(panels: list[Any], shade: Array, flown: list[Array]) -> None:
+    """The same axes in every panel, so that they compare: about the optimum, farther where a path goes farther."""
     points = shade.reshape(-1, shade.shape[-1])
     low, high = points.min(0), points.max(0)
-    margin = 0.15 * float((high - low).max()) + 1e-9
+    size = float((high - low).max()) + 1e-9
+    for path in flown:
+        seen = path.reshape(-1, path.shape[-1]).clip(points.min(0) - 0.5 * size, points.max(0) + 0.5 * size)
+        low, high = np.fmin(low, seen.min(0)), np.fmax(high, seen.max(0))
     for axis in panels:
-        for name, a, b in zip("xyz", low - margin, high + margin, strict=False):
+        for name, a, b in zip("xyz", low - 0.05 * size, high + 0.05 * size, strict=False):
             getattr(axis, f"set_{name}lim")(a, b)

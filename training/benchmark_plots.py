@@ -47,34 +47,44 @@ def benchmark_figures(
 
 
 def curves_figure(name: str, found: dict[str, list[Record]], optimum: float | None) -> matplotlib.figure.Figure:
-    """Validation cost against wall time, and against environment steps; controllers that do not learn are lines."""
-    figure = matplotlib.figure.Figure(figsize=(14, 5.4), layout="constrained")
-    axes = figure.subplots(1, 2, sharey=True)
+    """Validation cost against wall time, all of it and the end of it, and against environment steps."""
+    figure = matplotlib.figure.Figure(figsize=(17, 5.4), layout="constrained")
+    axes = figure.subplots(1, 3)
     most = max(runs[0]["states"] for runs in found.values())
-    for axis, key, title in zip(
-        axes, ("seconds", "env_steps"), ("wall time, everything included (s)", "environment steps"), strict=True
-    ):
+    keys = {"seconds": "wall time, everything included (s)", "env_steps": "environment steps"}
+    highest, lowest = 0.0, math.inf
+    for axis, key in zip(axes, ("seconds", "env_steps", "seconds"), strict=True):
         for method, runs in found.items():
             if runs[0]["states"] == most:  # the mean over fewer states is another figure
-                _curves(axis, method, runs, key)
+                best = _curves(axis, method, runs, key)
+                highest, lowest = max(highest, float(best.max())), min(lowest, float(best.min()))
         if optimum is not None:
             axis.axhline(optimum, color=INK, ls="--", lw=1.2, label=f"optimum (IPOPT), {optimum:.4g}")
-        axis.set(xscale="log", yscale="log", xlabel=title)
-        axis.legend(frameon=False, fontsize=9)
-    axes[0].set_ylabel("cost J on the validation states")
-    plain_ticks(axes[0].yaxis)
+        axis.set(xscale="log", yscale="log", xlabel=keys[key])
+    bottom = min(lowest, optimum or lowest)
+    for axis in axes[:2]:
+        axis.set_ylim(0.75 * bottom, 1.6 * highest)  # single runs may leave the frame
+        plain_ticks(axis.yaxis)
+    until = axes[0].get_xlim()[1]
+    axes[2].set(yscale="linear", ylim=(bottom - 0.05 * lowest, 1.6 * lowest), xlim=(until / 40, until))
+    axes[2].set_title("the end of it", loc="left")
     plain_ticks(axes[0].xaxis)
+    plain_ticks(axes[2].xaxis)
+    axes[0].set_ylabel("cost J on the validation states")
+    figure.legend(*axes[0].get_legend_handles_labels(), frameon=False, loc="outside right center")
     figure.suptitle(f"{name}: thin lines are the runs as they went, thick ones the best so far, mean of the seeds",
                     color=INK, fontsize=13)  # fmt: skip
     tidy(figure)
     return figure
 
 
-def _curves(axis: Axis, method: str, runs: list[Record], key: str) -> None:
+def _curves(axis: Axis, method: str, runs: list[Record], key: str) -> np.ndarray:
+    """Draw the seeds of a method, and their mean, which is returned; a controller that does not learn is a line."""
     look, learned = METHODS[method], [run for run in runs if run["curve"]]
     if not learned:
-        axis.axhline(runs[0]["summary"]["cost_mean"], color=look.color, ls=":", lw=1.6, label=look.label)
-        return
+        cost = runs[0]["summary"]["cost_mean"]
+        axis.axhline(cost, color=look.color, ls=":", lw=1.6, label=look.label)
+        return np.array([cost])
     x = [np.array([max(row[key], 1e-3) for row in run["curve"]]) for run in learned]
     y = [np.array([row["validation_cost"] for row in run["curve"]]) for run in learned]
     for at, cost in zip(x, y, strict=True):
@@ -82,8 +92,9 @@ def _curves(axis: Axis, method: str, runs: list[Record], key: str) -> None:
         axis.plot(at[shown], cost[shown], color=look.color, lw=0.6, alpha=0.45)
     begin, end = max(float(at[at > 1e-2].min()) for at in x), min(float(at.max()) for at in x)
     grid = np.geomspace(begin, max(end, begin * 1.001), 200)
-    best = [np.interp(grid, at, np.minimum.accumulate(cost)) for at, cost in zip(x, y, strict=True)]
-    axis.plot(grid, np.mean(best, 0), color=look.color, lw=2.2, label=look.label)
+    best = np.mean([np.interp(grid, at, np.minimum.accumulate(cost)) for at, cost in zip(x, y, strict=True)], 0)
+    axis.plot(grid, best, color=look.color, lw=2.2, label=look.label)
+    return np.asarray(best)
 
 
 def distribution_figure(name: str, found: dict[str, list[Record]]) -> matplotlib.figure.Figure:
@@ -101,7 +112,7 @@ def distribution_figure(name: str, found: dict[str, list[Record]]) -> matplotlib
             axis.plot(values, share, color=look.color, lw=1.4, alpha=0.9, drawstyle="steps-post", label=label)
     axis.set(xscale="log", ylabel="share of the initial states", xlabel="gap to the optimum (%)" if known else "cost J")
     axis.set_title(f"{name}: all initial states, all seeds", loc="left")
-    axis.legend(frameon=False)
+    figure.legend(frameon=False, loc="outside right center")
     tidy(figure)
     return figure
 

@@ -217,7 +217,7 @@ def _jfb_anchored(task: Task) -> Trained:
 
 METHODS: dict[str, Method] = {
     "jfb": Method("JFB", "#2563eb", True, lambda task: _jfb(task, {})),
-    "jfb-anchored": Method("JFB, anchored", "#0e7490", True, _jfb_anchored),
+    "jfb-anchored": Method("JFB, anchored", "#06b6d4", True, _jfb_anchored),
     "ppo": Method("PPO", "#d97706", True, lambda task: _rl(task, "ppo")),
     "sac": Method("SAC", "#b91c1c", True, lambda task: _rl(task, "sac")),
     "direct": Method("direct", "#7c3aed", True, _direct),
