@@ -38,7 +38,8 @@ class ActorPolicy(nn.Module):
         reach: ``(m,)``, the share of each control's range that is used; all of it unless given.
 
     Raises:
-        ValueError: if the layers do not lead from n + 1 inputs to m outputs, or another activation is asked for.
+        ValueError: if the layers do not lead from n + 1 inputs to m outputs, another activation is asked for, or
+            reach is not a share of each control's range.
     """
 
     def __init__(
@@ -63,6 +64,8 @@ class ActorPolicy(nn.Module):
         self.biases = nn.ParameterList(nn.Parameter(bias.detach().clone()) for _, bias in layers)
         bound = torch.as_tensor(problem.state_bound, dtype=mean.dtype).expand(problem.state_dim)
         reach = torch.ones(outputs, dtype=mean.dtype) if reach is None else reach
+        if reach.shape != (outputs,) or not ((reach > 0) & (reach <= 1)).all():
+            raise ValueError(f"reach is {reach.tolist()}; expected {outputs} numbers in (0, 1]")
         for name, table in {"mean": mean, "std": std, "bound": bound, "reach": reach}.items():
             self.register_buffer(name, table.detach().clone())
         self.mean: Tensor

@@ -1,6 +1,5 @@
 """The argmax against closed forms, brute force and finite differences."""
 
-import dataclasses
 import itertools
 
 import mpmath
@@ -211,36 +210,6 @@ def test_refusals(change, sentence):
     t, z, p = (arguments.pop(k) for k in "tzp")
     with pytest.raises(ValueError, match=sentence):
         solve_argmax(Quadrotor(), t, z, p, **arguments)
-
-
-@dataclasses.dataclass(frozen=True)
-class Steering(DoubleIntegrator):
-    """H = -p (tan u) - ½u² by control: not concave, its argmax jumps to the bound where |p| is near 0.23."""
-
-    state_dim: int = 2
-    control_dim: int = 2
-    control_block: int = 1
-    control_low: float = -1.32
-    control_high: float = 1.32
-
-    def dynamics(self, t, z, u):
-        return torch.tan(u)
-
-
-def test_global_starts_find_the_global_maximiser_through_its_jump():
-    problem = Steering()
-    costates = torch.linspace(-0.6, 0.6, 121, dtype=torch.float64)
-    p = torch.stack([costates, costates.flip(0)], -1)
-    z = torch.zeros_like(p)
-    solution = solve_argmax(problem, 0.0, z, p, starts="global", max_iterations=30, tolerance=1e-9)
-    axis = torch.linspace(-1.32, 1.32, 4001, dtype=torch.float64)
-    best = (-p.unsqueeze(-1) * torch.tan(axis) - 0.5 * axis**2).amax(-1).sum(-1)
-    found = hamiltonian(problem, torch.tensor(0.0), z, p, solution.control)
-    assert solution.converged.all() and (found >= best - 1e-9).all()
-    size = solution.control[:, 0].abs()
-    assert (size[costates.abs() > 0.26] == 1.32).all() and (size[costates.abs() < 0.2] < 0.3).all()
-    single = solve_argmax(problem, 0.0, z, p, max_iterations=30)
-    assert hamiltonian(problem, torch.tensor(0.0), z, p, single.control).sum() < found.sum() - 0.1
 
 
 def test_operator_refusals():

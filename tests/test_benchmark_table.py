@@ -1,5 +1,11 @@
 """The table of a benchmark: numbers, means and spreads, what made it."""
 
+import io
+import math
+
+import pytest
+
+from pontryagin.training.benchmark_plots import curves_figure
 from pontryagin.training.benchmark_table import HEADINGS, markdown, number, percent, rows
 
 
@@ -27,3 +33,12 @@ def test_the_table_has_means_and_spreads():
     assert markdown([record(0, 11.0), later]).splitlines()[-1] == (
         "`pontryagin benchmark x`, `pontryagin benchmark x --seeds 2`; D to E, P, 2 cores, 1 thread(s) a run, torch 2."
     )
+
+
+@pytest.mark.parametrize("costs", [(math.inf, 5.0), (math.inf, math.inf), (-1.0, -2.0)])
+def test_curves_are_drawn_whatever_the_costs(costs):
+    rows = [{"seconds": k + 1.0, "env_steps": 10.0 * k + 10, "validation_cost": c} for k, c in enumerate(costs)]
+    figure = curves_figure("one's own", {"ppo": [{"states": 2, "curve": rows}]}, None)
+    figure.savefig(io.BytesIO())
+    low, high = figure.axes[2].get_ylim()
+    assert low < high and all(low < c < high for c in costs[1:] if math.isfinite(c))

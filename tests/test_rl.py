@@ -53,6 +53,9 @@ def test_actors_are_refused_where_they_do_not_fit(tmp_path):
         ActorPolicy(problem, [(torch.zeros(1, 2), bias)], mean, std)
     with pytest.raises(ValueError, match="activation is 'elu'"):
         ActorPolicy(problem, [(torch.zeros(1, 3), bias)], mean, std, "elu")
+    for reach in (torch.ones(2), torch.zeros(1), torch.tensor([1.5])):
+        with pytest.raises(ValueError, match="reach is"):
+            ActorPolicy(problem, [(torch.zeros(1, 3), bias)], mean, std, reach=reach)
     folder = ActorPolicy(problem, [(torch.zeros(1, 3), bias)], mean, std).save(tmp_path)
     with pytest.raises(ValueError, match="was trained for"):
         ActorPolicy.load(folder, Quadrotor())

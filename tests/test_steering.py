@@ -1,12 +1,14 @@
 """The global argmax of the bicycles against brute force, its closed form, its jump and its derivative."""
 
+import dataclasses
+
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_bicycle import draw
 
-from pontryagin import MultiBicycle, hamiltonian, solve_argmax
+from pontryagin import DoubleIntegrator, MultiBicycle, hamiltonian, solve_argmax
 from pontryagin.controllers.hamiltonian import DerivedHamiltonian, control_hamiltonian
 from pontryagin.envs.steering import JUMP, STEERING
 
@@ -107,3 +109,33 @@ def test_derivative_on_the_bound_is_zero_and_at_the_jump_that_of_the_branch(kind
     angle = solve_argmax(kind(1), 0.0, z, p, starts=starts, max_iterations=40, tolerance=1e-12).control[:, 0]
     expected = -1 / (torch.cos(angle) ** 2 - angle * torch.sin(2 * angle))
     torch.testing.assert_close(slope[inner], expected[inner], rtol=1e-6, atol=1e-8)
+
+
+@dataclasses.dataclass(frozen=True)
+class Steering(DoubleIntegrator):
+    """H = -p (tan u) - ½u² by control: not concave, its argmax jumps to the bound where |p| is near 0.23."""
+
+    state_dim: int = 2
+    control_dim: int = 2
+    control_block: int = 1
+    control_low: float = -1.32
+    control_high: float = 1.32
+
+    def dynamics(self, t, z, u):
+        return torch.tan(u)
+
+
+def test_global_starts_find_the_global_maximiser_through_its_jump():
+    problem = Steering()
+    costates = torch.linspace(-0.6, 0.6, 121, dtype=torch.float64)
+    p = torch.stack([costates, costates.flip(0)], -1)
+    z = torch.zeros_like(p)
+    solution = solve_argmax(problem, 0.0, z, p, starts="global", max_iterations=30, tolerance=1e-9)
+    axis = torch.linspace(-1.32, 1.32, 4001, dtype=torch.float64)
+    best = (-p.unsqueeze(-1) * torch.tan(axis) - 0.5 * axis**2).amax(-1).sum(-1)
+    found = hamiltonian(problem, torch.tensor(0.0), z, p, solution.control)
+    assert solution.converged.all() and (found >= best - 1e-9).all()
+    size = solution.control[:, 0].abs()
+    assert (size[costates.abs() > 0.26] == 1.32).all() and (size[costates.abs() < 0.2] < 0.3).all()
+    single = solve_argmax(problem, 0.0, z, p, max_iterations=30)
+    assert hamiltonian(problem, torch.tensor(0.0), z, p, single.control).sum() < found.sum() - 0.1

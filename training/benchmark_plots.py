@@ -57,16 +57,19 @@ def curves_figure(name: str, found: dict[str, list[Record]], optimum: float | No
         for method, runs in found.items():
             if runs[0]["states"] == most:  # the mean over fewer states is another figure
                 best = _curves(axis, method, runs, key)
-                highest, lowest = max(highest, float(best.max())), min(lowest, float(best.min()))
+                best = best[np.isfinite(best)]
+                highest, lowest = max([highest, *best]), min([lowest, *best])
         if optimum is not None:
             axis.axhline(optimum, color=INK, ls="--", lw=1.2, label=f"optimum (IPOPT), {optimum:.4g}")
-        axis.set(xscale="log", yscale="log", xlabel=keys[key])
-    bottom = min(lowest, optimum or lowest)
+        axis.set(xscale="log", xlabel=keys[key])
+    bottom, until = lowest if optimum is None else min(lowest, optimum), axes[0].get_xlim()[1]
     for axis in axes[:2]:
-        axis.set_ylim(0.75 * bottom, 1.6 * highest)  # single runs may leave the frame
-        plain_ticks(axis.yaxis)
-    until = axes[0].get_xlim()[1]
-    axes[2].set(yscale="linear", ylim=(bottom - 0.05 * lowest, 1.6 * lowest), xlim=(until / 40, until))
+        if 0 < bottom < math.inf:
+            axis.set(yscale="log", ylim=(0.75 * bottom, 1.6 * highest))  # single runs may leave the frame
+            plain_ticks(axis.yaxis)
+    axes[2].set_xlim(until / 40, until)
+    if math.isfinite(lowest):
+        axes[2].set_ylim(bottom - 0.05 * abs(lowest), lowest + 0.6 * abs(lowest))
     axes[2].set_title("the end of it", loc="left")
     plain_ticks(axes[0].xaxis)
     plain_ticks(axes[2].xaxis)
