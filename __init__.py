@@ -1,24 +1,22 @@
 """Feedback controllers derived from the model: u* = argmax_u H(t, z, ∇phi_theta(t, z), u), trained by JFB."""
 
 from pontryagin.controllers.adapter import ControllerPolicy
-from pontryagin.controllers.anchor import AnchoredValue
 from pontryagin.controllers.argmax import Solution, solve_argmax
-from pontryagin.controllers.certificates import Certificate, certify
-from pontryagin.controllers.commonroad_plant import CommonRoadBicycles
-from pontryagin.controllers.direct import DirectPolicy
-from pontryagin.controllers.explicit import ExplicitPolicy
+from pontryagin.controllers.baselines import (
+    DirectPolicy,
+    ExplicitPolicy,
+    LinearQuadraticRegulator,
+    RecedingHorizon,
+    TimeVaryingLQR,
+)
 from pontryagin.controllers.export import export_policy
 from pontryagin.controllers.hamiltonian import hamiltonian
-from pontryagin.controllers.highway_plant import HighwayBicycles
 from pontryagin.controllers.implicit import Implicit
-from pontryagin.controllers.lqr import LinearQuadraticRegulator, TimeVaryingLQR
-from pontryagin.controllers.mpc import RecedingHorizon
-from pontryagin.controllers.mujoco_plant import Mismatch, MujocoQuadrotor
 from pontryagin.controllers.operators import GradientAscent, ProjectedNewton
-from pontryagin.controllers.plant import Plant, fly
+from pontryagin.controllers.optimum import Certificate, certify, solve_reference
+from pontryagin.controllers.plants import CommonRoadBicycles, HighwayBicycles, Mismatch, MujocoQuadrotor, Plant, fly
 from pontryagin.controllers.policy import ImplicitPolicy
-from pontryagin.controllers.reference import solve_reference
-from pontryagin.controllers.value import ValueFunction
+from pontryagin.controllers.value import AnchoredValue, ValueFunction
 from pontryagin.envs.bicycle import MultiBicycle
 from pontryagin.envs.catalog import make_problem
 from pontryagin.envs.coupled import CoupledControls

@@ -1,3 +1,3 @@
-from pontryagin.training.cli import main
+from pontryagin.training.commands.cli import main
 
 main()

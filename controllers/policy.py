@@ -12,11 +12,11 @@ from torch import Tensor, nn
 from ..envs.catalog import class_name, problem_class
 from ..envs.problem import Problem, problem_parameters
 from .adapter import actions, observed_rows
-from .anchor import Value, restore_value, restored_tensors, stored_tensors
 from .argmax import Solution, Starts, solve_argmax
 from .hamiltonian import control_hamiltonian
 from .operators import GradientAscent, Operator, ProjectedNewton
 from .storage import read_store, write_store
+from .value import Value, restore_value, restored_tensors, stored_tensors
 
 SHIPPED = Path(__file__).resolve().parent.parent / "checkpoints"
 

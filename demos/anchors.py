@@ -13,7 +13,7 @@ import tyro
 from rich.console import Console
 
 import pontryagin
-from pontryagin.training.plots import curves_figure
+from pontryagin.training.pictures.plots import curves_figure
 from pontryagin.training.recipes import recipe
 from pontryagin.training.train import VALIDATION_SEED, make_value
 

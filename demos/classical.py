@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 import pontryagin
-from pontryagin.training.plots import tidy
+from pontryagin.training.pictures.plots import tidy
 
 
 def main(states: int = 128, mpc_states: int = 16, seed: int = 0, out: Path = Path("results/classical")) -> dict:

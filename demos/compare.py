@@ -11,9 +11,9 @@ from rich.console import Console
 
 import pontryagin
 from pontryagin.envs.environment import frames_per_second
-from pontryagin.training.benchmark_film import Flown, compare_frames, rgb
-from pontryagin.training.film import write_film
-from pontryagin.training.methods import METHODS, Task, load_controller
+from pontryagin.training.benchmark.film import Flown, compare_frames, rgb
+from pontryagin.training.benchmark.methods import METHODS, Task, load_controller
+from pontryagin.training.pictures.film import write_film
 
 
 def main(

@@ -9,11 +9,11 @@ from rich.console import Console
 from rich.table import Table
 
 import pontryagin
-from pontryagin.controllers.commonroad_plant import CommonRoadBicycles
-from pontryagin.controllers.highway_plant import HighwayBicycles
-from pontryagin.training.film import write_film
-from pontryagin.training.fly_cli import compare, fly_all
-from pontryagin.training.side_by_side import side_by_side
+from pontryagin.controllers.plants.commonroad import CommonRoadBicycles
+from pontryagin.controllers.plants.highway import HighwayBicycles
+from pontryagin.training.commands.fly import compare, fly_all
+from pontryagin.training.pictures.film import write_film
+from pontryagin.training.pictures.side_by_side import side_by_side
 
 
 def main(states: int = 32, seed: int = 0, seconds: float = 6.0, out: Path = Path("results/external")) -> dict:

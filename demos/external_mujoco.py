@@ -9,10 +9,10 @@ from rich.console import Console
 from rich.table import Table
 
 import pontryagin
-from pontryagin.controllers.mujoco_plant import Mismatch, MujocoQuadrotor
-from pontryagin.training.film import write_film
-from pontryagin.training.fly_cli import compare, fly_all
-from pontryagin.training.side_by_side import side_by_side
+from pontryagin.controllers.plants.mujoco import Mismatch, MujocoQuadrotor
+from pontryagin.training.commands.fly import compare, fly_all
+from pontryagin.training.pictures.film import write_film
+from pontryagin.training.pictures.side_by_side import side_by_side
 
 PLANTS = {
     "exact": {},

@@ -6,7 +6,7 @@ import torch
 import tyro
 
 from pontryagin import ImplicitPolicy
-from pontryagin.training.film import film, write_film
+from pontryagin.training.pictures.film import film, write_film
 
 
 def main(

@@ -14,8 +14,8 @@ from rich.console import Console
 
 import pontryagin
 from pontryagin.envs.scene import INK, RED, Line, Marks, Scene
-from pontryagin.training.film import film, write_film
-from pontryagin.training.plots import history_figure, trajectory_figure
+from pontryagin.training.pictures.film import film, write_film
+from pontryagin.training.pictures.plots import history_figure, trajectory_figure
 
 
 @dataclasses.dataclass(frozen=True)

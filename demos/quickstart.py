@@ -13,8 +13,8 @@ from rich.console import Console
 from rich.table import Table
 
 from pontryagin import ImplicitPolicy, Quadrotor, evaluate, recipe, solve_reference, train
-from pontryagin.training.film import film, write_film
-from pontryagin.training.plots import history_figure, trajectory_figure
+from pontryagin.training.pictures.film import film, write_film
+from pontryagin.training.pictures.plots import history_figure, trajectory_figure
 
 
 def main(minutes: float = 2.5, out: Path = Path("results/demo"), compile: bool = True) -> dict[str, float]:

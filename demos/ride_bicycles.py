@@ -7,7 +7,7 @@ import tyro
 
 from pontryagin import ImplicitPolicy
 from pontryagin.envs.environment import frames_per_second
-from pontryagin.training.film import film, write_film
+from pontryagin.training.pictures.film import film, write_film
 
 
 def main(

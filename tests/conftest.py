@@ -10,7 +10,7 @@ os.environ.setdefault("SDL_VIDEODRIVER", "dummy")
 os.environ.setdefault("SDL_AUDIODRIVER", "dummy")
 
 import pontryagin
-from pontryagin import Problem, Quadrotor
+from pontryagin import DoubleIntegrator, Problem, Quadrotor
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,6 +36,13 @@ class Pendulum(Problem):
 
     def sample_initial_state(self, batch, generator=None):
         return 0.5 * torch.randn(batch, 2, generator=generator)
+
+
+class Offset(DoubleIntegrator):
+    """Starts away from the origin, so that the nominal path is not rest."""
+
+    def sample_initial_state(self, batch, generator=None):
+        return torch.tensor([2.0, -1.0]) + torch.randn(batch, 2, generator=generator)
 
 
 @pytest.fixture

@@ -10,9 +10,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..controllers.anchor import Value
 from ..controllers.policy import ImplicitPolicy
 from ..controllers.storage import read_store, write_store
+from ..controllers.value import Value
 from ..envs.catalog import class_name, make_problem
 from ..envs.problem import Problem, problem_parameters
 from .config import TrainConfig

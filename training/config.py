@@ -6,8 +6,8 @@ import dataclasses
 from pathlib import Path
 from typing import Literal, TypeAlias, get_args
 
-from ..controllers.anchor import Blend
 from ..controllers.operators import GradientAscent, Operator, ProjectedNewton
+from ..controllers.value import Blend
 
 Anchor: TypeAlias = Literal["none", "nominal", "multi", "distilled"]
 

@@ -9,7 +9,7 @@ from typing import cast
 import torch
 from torch import Tensor
 
-from ..controllers.direct import DirectPolicy
+from ..controllers.baselines import DirectPolicy
 from ..controllers.value import ValueFunction
 from ..envs.compiling import compiled
 from ..envs.integrate import advance

@@ -8,11 +8,11 @@ from typing import NamedTuple, TypeAlias
 import torch
 from torch import Tensor
 
-from ..controllers.anchor import Value
 from ..controllers.argmax import solve_argmax
 from ..controllers.hamiltonian import control_hamiltonian, hamiltonian
 from ..controllers.implicit import Implicit
 from ..controllers.operators import held
+from ..controllers.value import Value
 from ..envs.compiling import compiled
 from ..envs.integrate import advance
 from ..envs.problem import Problem

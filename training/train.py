@@ -11,19 +11,16 @@ import warnings
 import torch
 from torch import Tensor
 
-from ..controllers.anchor import AnchoredValue, Value
 from ..controllers.policy import ImplicitPolicy
-from ..controllers.value import ValueFunction
+from ..controllers.value import AnchoredValue, Value, ValueFunction
 from ..envs.integrate import Controller, rollout
 from ..envs.problem import Problem, check_state
-from .anchoring import anchored
 from .checkpoint import History, Progress, plain_config, read_checkpoint, write_checkpoint
 from .config import TrainConfig
-from .distill import distilled
 from .loss import Loss, StepFunction, make_step, path_loss
-from .nominal import nominal_costate
 from .report import Report
 from .schedule import clip_gradient, learning_rate, terminal_weight
+from .start import anchored, distilled, nominal_costate
 
 VALIDATION_SEED = 7_919
 """Validation states are drawn from a generator of their own, so that every run and every seed shares them."""

@@ -10,12 +10,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ..envs.boundary import to_control
-from ..envs.catalog import class_name
-from ..envs.problem import Problem, problem_parameters
-from .adapter import ControllerPolicy
-from .policy import _recorded_problem
-from .storage import read_store, write_store
+from ...envs.boundary import to_control
+from ...envs.catalog import class_name
+from ...envs.problem import Problem, problem_parameters
+from ..adapter import ControllerPolicy
+from ..policy import _recorded_problem
+from ..storage import read_store, write_store
 
 Activation: TypeAlias = Literal["tanh", "relu"]
 CLIP = 10.0

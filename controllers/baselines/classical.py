@@ -6,11 +6,11 @@ from collections.abc import Callable
 
 import torch
 
-from ..envs.integrate import Controller
-from ..envs.problem import Problem
+from ...envs.integrate import Controller
+from ...envs.problem import Problem
+from ..optimum import solve_reference
 from .lqr import LinearQuadraticRegulator, TimeVaryingLQR
 from .mpc import RecedingHorizon
-from .reference import solve_reference
 
 MEAN_OF, SEED = 1024, 6_007
 """The mean initial state is that of so many draws, from a generator of its own."""

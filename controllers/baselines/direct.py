@@ -9,11 +9,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..envs.catalog import class_name
-from ..envs.problem import Problem, problem_parameters, vector
-from .agents import TIME_SPAN
-from .policy import _recorded_problem
-from .storage import read_store, write_store
+from ...envs.catalog import class_name
+from ...envs.problem import Problem, problem_parameters, vector
+from ..policy import _recorded_problem
+from ..storage import read_store, write_store
+from ..value import TIME_SPAN
 
 EDGE = 0.8
 """How far towards a bound, as a share of half the range, the first controls may lie."""

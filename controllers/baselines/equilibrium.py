@@ -9,9 +9,9 @@ from typing import TypeAlias
 import torch
 from torch import Tensor
 
-from ..envs.problem import Problem
-from .argmax import solve_argmax
-from .operators import STEP_LENGTHS, ProjectedNewton
+from ...envs.problem import Problem
+from ..argmax import solve_argmax
+from ..operators import STEP_LENGTHS, ProjectedNewton
 
 Point: TypeAlias = "Sequence[float] | Tensor"
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from ..envs.problem import Problem
-from .hamiltonian import control_hamiltonian, hamiltonian
-from .step_model import along
-from .value import ValueFunction
+from ...envs.problem import Problem
+from ..hamiltonian import control_hamiltonian, hamiltonian
+from ..optimum import along
+from ..value import ValueFunction
 
 SAMPLES = 16
 """Random points at which the closed form is checked."""

@@ -5,11 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ..envs.integrate import advance
-from ..envs.problem import Problem
+from ...envs.integrate import advance
+from ...envs.problem import Problem
+from ..optimum import ReferenceTrajectory, expand_end, riccati, second_order, step_model
 from .equilibrium import Point, find_equilibrium, given
-from .reference import ReferenceTrajectory
-from .step_model import expand_end, riccati, second_order, step_model
 
 ACTIVE = 1e-6
 """Distance from a bound, relative to the range of the control, at which the optimum counts as being on it."""

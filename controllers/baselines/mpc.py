@@ -11,9 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..envs.problem import Problem, check_state
-from .guesses import initial_guesses
-from .reference import Hessian, Search, shooting
+from ...envs.problem import Problem, check_state
+from ..optimum import Hessian, Search, initial_guesses, shooting
 
 
 @dataclasses.dataclass(frozen=True)

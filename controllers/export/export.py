@@ -15,19 +15,19 @@ from typing import Any, Literal, TypeAlias, get_args
 import numpy as np
 import torch
 
-from ..envs.bicycle import MultiBicycle
-from ..envs.boundary import observation_space
-from ..envs.catalog import class_name
-from ..envs.compiling import compiler_at_hand
-from ..envs.problem import Problem, problem_parameters
-from ..envs.quadrotor import Quadrotor
+from ...envs.bicycle import MultiBicycle
+from ...envs.boundary import observation_space
+from ...envs.catalog import class_name
+from ...envs.compiling import compiler_at_hand
+from ...envs.extras import optional
+from ...envs.problem import Problem, problem_parameters
+from ...envs.quadrotor import Quadrotor
+from ..operators import ProjectedNewton
+from ..policy import ImplicitPolicy
+from ..storage import _replace
+from ..value import ValueFunction
 from . import numpy_runtime
-from .operators import ProjectedNewton
-from .plant import optional
-from .policy import ImplicitPolicy
-from .storage import _replace
 from .traced import TracedLaw
-from .value import ValueFunction
 
 Target: TypeAlias = Literal["onnx", "aoti", "numpy"]
 FILES: dict[str, str] = {"onnx": "policy.onnx", "aoti": "policy.pt2", "numpy": "weights.npz"}

@@ -13,8 +13,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from ...envs.extras import optional
 from .export import checksum
-from .plant import optional
 
 Runtime = Callable[[NDArray[np.float32]], NDArray[np.floating]]
 """observation ``(n + 1,)`` float32 -> control ``(m,)``."""

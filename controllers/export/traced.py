@@ -10,9 +10,9 @@ from torch._higher_order_ops.while_loop import while_loop
 from torch.fx import GraphModule
 from torch.fx.experimental.proxy_tensor import make_fx
 
-from .argmax import _residual, _scale
-from .hamiltonian import control_hamiltonian
-from .policy import ImplicitPolicy
+from ..argmax import _residual, _scale
+from ..hamiltonian import control_hamiltonian
+from ..policy import ImplicitPolicy
 
 
 class TracedLaw(nn.Module):

@@ -8,12 +8,12 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from ..envs.integrate import Trajectory, advance
-from ..envs.problem import Problem, check_finite
-from .argmax import solve_argmax
-from .hamiltonian import hamiltonian
-from .operators import held
-from .reference import ReferenceTrajectory
+from ...envs.integrate import Trajectory, advance
+from ...envs.problem import Problem, check_finite
+from ..argmax import solve_argmax
+from ..hamiltonian import hamiltonian
+from ..operators import held
+from .ipopt import ReferenceTrajectory
 
 ValueGradient = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 """(t, z) -> (∂_t phi, ∇_z phi), as ``ValueFunction.gradient``."""

@@ -10,11 +10,11 @@ from typing import NamedTuple, TypeAlias
 import torch
 from torch import Tensor
 
-from ..envs.integrate import advance
-from ..envs.problem import Problem
-from .hamiltonian import control_hamiltonian
-from .operators import held
-from .reference import ReferenceTrajectory
+from ...envs.integrate import advance
+from ...envs.problem import Problem
+from ..hamiltonian import control_hamiltonian
+from ..operators import held
+from .ipopt import ReferenceTrajectory
 from .step_model import step_model
 
 RELUCTANCE = 30.0

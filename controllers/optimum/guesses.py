@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..envs.integrate import Controller, rollout
-from ..envs.problem import Problem
+from ...envs.integrate import Controller, rollout
+from ...envs.problem import Problem
 
 PERTURBATION = 0.05
 """Size of the perturbation of further starts, in units of the controls' range (at most 10)."""

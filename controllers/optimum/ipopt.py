@@ -15,8 +15,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..envs.integrate import Controller, Trajectory, rollout
-from ..envs.problem import Problem, check_state
+from ...envs.integrate import Controller, Trajectory, rollout
+from ...envs.problem import Problem, check_state
 from .aten import import_casadi
 from .guesses import initial_guesses
 from .processes import spawn_pool

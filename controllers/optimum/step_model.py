@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from ..envs.integrate import advance
-from ..envs.problem import Problem
+from ...envs.integrate import advance
+from ...envs.problem import Problem
 
 FLOOR = 1e-8
 """Least eigenvalue of a regularised Q_uu, relative to the largest."""

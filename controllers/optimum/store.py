@@ -17,9 +17,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..envs.catalog import class_name
-from ..envs.problem import Problem, check_state, problem_parameters
-from .reference import ReferenceTrajectory, agree, fly
+from ...envs.catalog import class_name
+from ...envs.problem import Problem, check_state, problem_parameters
+from .ipopt import ReferenceTrajectory, agree, fly
 
 FOLDER = Path("results/reference")
 """Where ``find_reference`` looks, inside the current folder."""
@@ -111,7 +111,7 @@ def find_reference(problem: Problem, z0: Tensor, folder: str | Path = FOLDER) ->
 
 def known_reference(problem: Problem, z0: Tensor) -> ReferenceTrajectory | None:
     """``find_reference`` in the folder of this run, then in that which comes with a checkout of the project."""
-    return find_reference(problem, z0) or find_reference(problem, z0, Path(__file__).resolve().parent.parent / FOLDER)
+    return find_reference(problem, z0) or find_reference(problem, z0, Path(__file__).resolve().parents[2] / FOLDER)
 
 
 def _npz(path: str | Path) -> Path:

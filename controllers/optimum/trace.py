@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.utils import _pytree as pytree
 
-from ..envs.problem import Problem
+from ...envs.problem import Problem
 from .aten import DECOMPOSED, apply, import_casadi, object_array, own_operations, short_name, symbolic
 
 

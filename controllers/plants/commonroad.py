@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..envs.drawing import PAPER
-from ..envs.problem import Problem
-from ..envs.render import Renderer
-from .plant import optional
+from ...envs.drawing import PAPER
+from ...envs.extras import optional
+from ...envs.problem import Problem
+from ...envs.render import Renderer
 from .vehicles import car_scale, touching
 
 Array = NDArray[np.float64]

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..envs.problem import Problem
-from ..envs.scene import hue_circle
-from .plant import optional
+from ...envs.extras import optional
+from ...envs.problem import Problem
+from ...envs.scene import hue_circle
 from .vehicles import car_scale, slip, to_center, to_rear
 
 Array = NDArray[np.float64]

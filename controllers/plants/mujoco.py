@@ -12,12 +12,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..envs.drawing import fit_camera
-from ..envs.problem import Problem
-from ..envs.quadrotor import Quadrotor
+from ...envs.drawing import fit_camera
+from ...envs.extras import optional
+from ...envs.problem import Problem
+from ...envs.quadrotor import Quadrotor
 from .euler import angle_rates, angles_near, body_rates, body_torque, rotation
 from .mujoco_model import ARM, REACTION, ROTOR_HIGH, mjcf, rotor_places
-from .plant import optional
 
 Array = NDArray[np.float64]
 TRAIL = 240

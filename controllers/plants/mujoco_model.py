@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from ..envs.quadrotor import Quadrotor
+from ...envs.quadrotor import Quadrotor
 
 ARM = 0.25
 """From the centre to a rotor, in the unit of position; that of the drawing of the analytic scene."""

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-import importlib
 import math
 from collections.abc import Callable
-from types import ModuleType
 from typing import Protocol
 
 import numpy as np
@@ -14,8 +12,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..envs.integrate import Controller, Trajectory
-from ..envs.problem import Problem, check_state
+from ...envs.integrate import Controller, Trajectory
+from ...envs.problem import Problem, check_state
 
 
 class Plant(Protocol):
@@ -172,16 +170,3 @@ def _integral(problem: Problem, t: Tensor, z: Tensor, middle: Tensor, u: Tensor)
         for when, where in zip((begin, begin + 0.5 * width, end), rows[:3], strict=True)
     )
     return (width / 6 * (first + 4 * mid + last)).unflatten(0, (-1, z.shape[1])).sum(0)
-
-
-def optional(module: str, extra: str) -> ModuleType:
-    """Import a module of an optional extra.
-
-    Raises:
-        ImportError: if it is missing, with the line that installs it.
-    """
-    try:
-        return importlib.import_module(module)
-    except ImportError as error:
-        package = module.split(".")[0]
-        raise ImportError(f'{package} is missing ({error}): run `pip install "pontryagin[{extra}]"`') from error

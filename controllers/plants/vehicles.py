@@ -9,8 +9,8 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from ..envs.bicycle import MultiBicycle
-from ..envs.problem import Problem
+from ...envs.bicycle import MultiBicycle
+from ...envs.problem import Problem
 
 Array = NDArray[np.float64]
 

@@ -8,9 +8,9 @@ from typing import Any, Literal, TypeAlias, get_args
 import torch
 from torch import Tensor, nn
 
-from ..envs.problem import Problem
-from .sweep import Expansion
-from .value import ValueFunction
+from ...envs.problem import Problem
+from ..optimum import Expansion
+from .network import ValueFunction
 
 Blend: TypeAlias = Literal["value", "costate"]
 TAIL = 6.0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from ..envs.problem import Problem, vector
+from ...envs.problem import Problem, vector
 from .agents import TIME_SPAN, AgentTerms
 
 FADING = 2.0

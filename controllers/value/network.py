@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ..envs.problem import Problem, vector
+from ...envs.problem import Problem, vector
 from .agents import TIME_SPAN, AgentTerms, log_cosh
 from .fine import FADING, FineTerms
 from .handing_on import hand_on

@@ -17,12 +17,12 @@ from pontryagin import (
     rollout,
     solve_reference,
 )
-from pontryagin.controllers.direct import DirectPolicy
-from pontryagin.controllers.equilibrium import find_equilibrium
-from pontryagin.controllers.explicit import ExplicitPolicy
-from pontryagin.controllers.lqr import LinearQuadraticRegulator, TimeVaryingLQR
-from pontryagin.controllers.mpc import RecedingHorizon
-from pontryagin.controllers.step_model import StepModel, expand_end, riccati, step_model
+from pontryagin.controllers.baselines.direct import DirectPolicy
+from pontryagin.controllers.baselines.equilibrium import find_equilibrium
+from pontryagin.controllers.baselines.explicit import ExplicitPolicy
+from pontryagin.controllers.baselines.lqr import LinearQuadraticRegulator, TimeVaryingLQR
+from pontryagin.controllers.baselines.mpc import RecedingHorizon
+from pontryagin.controllers.optimum.step_model import StepModel, expand_end, riccati, step_model
 from pontryagin.envs.integrate import advance
 
 pytest.importorskip("casadi")

@@ -1,6 +1,7 @@
 """The benchmark: what is run, what is kept, what is drawn, and that everything counts."""
 
 import dataclasses
+import importlib
 import json
 import sys
 import time
@@ -11,19 +12,20 @@ import pytest
 import torch
 
 from pontryagin import DoubleIntegrator, MultiBicycle, Quadrotor, TrainConfig, train
-from pontryagin.controllers.direct import DirectPolicy
+from pontryagin.controllers.baselines.direct import DirectPolicy
 from pontryagin.envs import catalog
-from pontryagin.training import benchmark as module
-from pontryagin.training import methods, recipes
+from pontryagin.training import recipes
 from pontryagin.training import train as training
-from pontryagin.training.benchmark import benchmark, make_jobs
-from pontryagin.training.benchmark_config import BenchmarkConfig
-from pontryagin.training.benchmark_run import evaluation_states, known_optima, run_job
-from pontryagin.training.benchmark_table import rows
+from pontryagin.training.benchmark import methods
+from pontryagin.training.benchmark.benchmark import benchmark, make_jobs
+from pontryagin.training.benchmark.config import BenchmarkConfig
+from pontryagin.training.benchmark.methods import METHODS, Task, env_steps, load_controller
+from pontryagin.training.benchmark.run import evaluation_states, known_optima, run_job
+from pontryagin.training.benchmark.table import rows
 from pontryagin.training.checkpoint import History
-from pontryagin.training.cli import main
-from pontryagin.training.methods import METHODS, Task, env_steps, load_controller
+from pontryagin.training.commands.cli import main
 
+module = importlib.import_module("pontryagin.training.benchmark.benchmark")  # the room's name is the function's
 BRIEF = {"budget": "0.3s", "seeds": 2, "states": 6, "mpc_states": 2, "robust_states": 2, "film": False}
 
 

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from pontryagin import DoubleIntegrator, MultiBicycle, Quadrotor, rollout
-from pontryagin.training.disturbances import blown, disturbances
-from pontryagin.training.robustness import robustness
+from pontryagin.training.benchmark.disturbances import blown, disturbances
+from pontryagin.training.benchmark.robustness import robustness
 
 QUADROTOR, BICYCLES = Quadrotor(steps=20), MultiBicycle(steps=20)
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from pontryagin import MultiBicycle, Quadrotor
-from pontryagin.training.benchmark_film import Flown, compare_frames
+from pontryagin.training.benchmark.film import Flown, compare_frames
 
 
 @pytest.mark.parametrize(("problem", "panels"), [(Quadrotor(steps=6), 1), (MultiBicycle(steps=6), 2)])

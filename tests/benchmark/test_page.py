@@ -8,7 +8,7 @@ import imageio
 import numpy as np
 import pytest
 
-from pontryagin.training.benchmark_report import sort_key, table, write_report
+from pontryagin.training.benchmark.page import sort_key, table, write_report
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 

@@ -10,12 +10,12 @@ import pytest
 import torch
 
 from pontryagin import DoubleIntegrator, Quadrotor, rollout
-from pontryagin.controllers.actor import ActorPolicy
-from pontryagin.training import rl
-from pontryagin.training.cli import main
-from pontryagin.training.rl import Clock, actor_policy, make_env, make_model, train_rl
-from pontryagin.training.rl_recipes import RECIPES, PPORecipe, SACRecipe, rl_recipe
-from pontryagin.training.shaping import narrowed
+from pontryagin.controllers.baselines.actor import ActorPolicy
+from pontryagin.training.benchmark import rl
+from pontryagin.training.benchmark.rl import Clock, actor_policy, make_env, make_model, train_rl
+from pontryagin.training.benchmark.rl_recipes import RECIPES, PPORecipe, SACRecipe, rl_recipe
+from pontryagin.training.benchmark.shaping import narrowed
+from pontryagin.training.commands.cli import main
 from pontryagin.training.train import VALIDATION_SEED
 
 PPO = PPORecipe(num_envs=8, n_steps=20, minibatches=4, epochs=4, width=16, learning_rate=3e-3)
@@ -146,7 +146,7 @@ def test_who_watches_may_end_the_training():
 
 
 def test_numbers_that_run_out_end_the_training_and_not_the_benchmark():
-    from pontryagin.training.methods import METHODS, Task
+    from pontryagin.training.benchmark.methods import METHODS, Task
 
     hot = dataclasses.replace(PPO, learning_rate=1e30)
     learned = train_rl(DoubleIntegrator(), hot, 30.0, states=4)
@@ -201,6 +201,6 @@ def test_tune_keeps_its_log_and_goes_on(tmp_path, capsys):
     assert json.loads(rows[0]["recipe"])["learning_rate"] == PPORecipe().learning_rate
     assert float(rows[0]["cost"]) > 0 and "PPORecipe(" in capsys.readouterr().out
     with pytest.raises(ValueError, match="trials"):
-        from pontryagin.training.tuning import TuneConfig
+        from pontryagin.training.benchmark.tuning import TuneConfig
 
         TuneConfig(trials=0)

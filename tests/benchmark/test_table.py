@@ -5,8 +5,8 @@ import math
 
 import pytest
 
-from pontryagin.training.benchmark_plots import curves_figure
-from pontryagin.training.benchmark_table import HEADINGS, markdown, number, percent, rows
+from pontryagin.training.benchmark.plots import curves_figure
+from pontryagin.training.benchmark.table import HEADINGS, markdown, number, percent, rows
 
 
 def test_numbers_in_tables():

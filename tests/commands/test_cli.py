@@ -4,7 +4,7 @@ import pytest
 
 
 def test_command_line(tmp_path, capsys):
-    from pontryagin.training.cli import main
+    from pontryagin.training.commands.cli import main
 
     folder = str(tmp_path / "run")
     main(["train", "double_integrator", "--iterations", "2", "--validation-states", "4", "--out", folder])
@@ -32,7 +32,7 @@ def test_command_line(tmp_path, capsys):
     ],
 )
 def test_the_recipe_is_that_of_the_problem_and_of_no_option(line, name):
-    from pontryagin.training.cli import _problem_named
+    from pontryagin.training.commands.cli import _problem_named
 
     assert _problem_named(line.split()) == name
 
@@ -41,7 +41,7 @@ def test_classical_controllers_by_name(capsys):
     """evaluate lqr --problem .., and a policy on the initial states of another problem."""
     import json
 
-    from pontryagin.training.cli import main
+    from pontryagin.training.commands.cli import main
 
     main(["evaluate", "tvlqr", "--problem", "double_integrator", "--states", "4", "--json"])
     assert json.loads(capsys.readouterr().out)["cost_mean"] > 0

@@ -4,12 +4,12 @@ import json
 import math
 
 import pytest
-from test_diagnose import Weighed, made, states
+from weighed import Weighed, made, states
 
 from pontryagin import GradientAscent
-from pontryagin.training.cli import main
-from pontryagin.training.diagnose import choices, diagnose
-from pontryagin.training.diagnose_report import print_diagnosis
+from pontryagin.training.commands.cli import main
+from pontryagin.training.theory.diagnose import choices, diagnose
+from pontryagin.training.theory.diagnose_report import print_diagnosis
 
 
 def test_bad_input_is_refused_in_a_sentence(capsys):

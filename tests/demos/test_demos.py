@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-FOLDER = Path(__file__).resolve().parent.parent / "demos"
+FOLDER = Path(__file__).resolve().parents[2] / "demos"
 BRIEF = {
     "quickstart": lambda out: {"minutes": 0.05, "out": out, "compile": False},
     "fly_quadrotor": lambda out: {"episodes": 1, "out": out / "film.gif"},
@@ -61,7 +61,7 @@ def test_demo(name, tmp_path, capsys):
 def test_shipped_policies_are_near_the_optimum(name, states, gap, miss):
     """The checkpoints in the package against the stored optima of their own problems."""
     from pontryagin import ImplicitPolicy
-    from pontryagin.training.evaluate_command import measure
+    from pontryagin.training.commands.evaluate import measure
 
     policy = ImplicitPolicy.load(name, device="cpu")
     figures = measure(policy.problem, policy, states, 0).summary()

@@ -12,14 +12,14 @@ import torch
 
 import pontryagin
 from pontryagin import GradientAscent, ImplicitPolicy, MultiBicycle, ValueFunction
-from pontryagin.controllers import numpy_runtime
-from pontryagin.controllers.anchor import AnchoredValue
-from pontryagin.controllers.export import export_policy
-from pontryagin.controllers.runtimes import load_runtime, read_contract
+from pontryagin.controllers.export import numpy_runtime
+from pontryagin.controllers.export.export import export_policy
+from pontryagin.controllers.export.runtimes import load_runtime, read_contract
+from pontryagin.controllers.value.anchored import AnchoredValue
 from pontryagin.envs.compiling import compiler_at_hand
 from pontryagin.envs.steering import JUMP
-from pontryagin.training import export_cli
-from pontryagin.training.cli import main
+from pontryagin.training.commands import export as export_cli
+from pontryagin.training.commands.cli import main
 
 SHIPPED = ("quadrotor", "bicycle5", "cars5")
 

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from pontryagin import DoubleIntegrator, Quadrotor, ValueFunction, rollout, solve_reference
-from pontryagin.controllers.certificates import certify, open_loop_costate
-from pontryagin.training.cli import main
+from pontryagin.controllers.optimum.certificates import certify, open_loop_costate
+from pontryagin.training.commands.cli import main
 
 pytest.importorskip("casadi")
 

@@ -15,7 +15,7 @@ from casadi_models import HandQuadrotor
 from oscillators import Oscillator, oscillator
 
 from pontryagin import DoubleIntegrator, Quadrotor, rollout
-from pontryagin.controllers.reference import solve_reference
+from pontryagin.controllers.optimum.ipopt import solve_reference
 from pontryagin.envs.integrate import advance
 
 
@@ -217,7 +217,7 @@ def test_the_command_takes_a_policy_as_its_guess(tmp_path, capsys):
     import json
 
     from pontryagin import ImplicitPolicy, ValueFunction
-    from pontryagin.training.cli import main
+    from pontryagin.training.commands.cli import main
 
     problem = DoubleIntegrator()
     ImplicitPolicy(problem, ValueFunction(problem, 4, seed=0)).save(tmp_path / "policy")

@@ -5,7 +5,7 @@ import sys
 
 SCRIPT = """
 import os, time
-from pontryagin.controllers.processes import spawn_pool
+from pontryagin.controllers.optimum.processes import spawn_pool
 
 if __name__ == "__main__":
     with spawn_pool(1) as pool:

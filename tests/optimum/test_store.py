@@ -9,8 +9,8 @@ pytest.importorskip("casadi")
 from conftest import Pendulum
 
 from pontryagin import DoubleIntegrator
-from pontryagin.controllers.reference import solve_reference
-from pontryagin.controllers.reference_store import find_reference, load_reference, save_reference
+from pontryagin.controllers.optimum.ipopt import solve_reference
+from pontryagin.controllers.optimum.store import find_reference, load_reference, save_reference
 
 
 def test_store(pendulum, tmp_path):

@@ -12,8 +12,8 @@ from conftest import Pendulum
 from oscillators import Oscillator, oscillator
 
 from pontryagin import DoubleIntegrator, Quadrotor
-from pontryagin.controllers.reference import solve_reference
-from pontryagin.controllers.trace import trace
+from pontryagin.controllers.optimum.ipopt import solve_reference
+from pontryagin.controllers.optimum.trace import trace
 
 
 class ManyOperations(Oscillator):

@@ -10,8 +10,8 @@ import torch
 from pontryagin import Problem, Quadrotor, evaluate
 from pontryagin.envs.bicycle import STEERING, MultiBicycle
 from pontryagin.envs.scene import Marks, Scene
-from pontryagin.training.paths import TIME, PlanePaths, plane_paths
-from pontryagin.training.plots import draw_trajectories, trajectory_figure
+from pontryagin.training.pictures.paths import TIME, PlanePaths, plane_paths
+from pontryagin.training.pictures.plots import draw_trajectories, trajectory_figure
 
 
 @dataclasses.dataclass(frozen=True)

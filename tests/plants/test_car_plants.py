@@ -8,12 +8,12 @@ import torch
 from PIL import Image
 
 from pontryagin import DoubleIntegrator, ImplicitPolicy, MultiBicycle
-from pontryagin.controllers.commonroad_plant import CommonRoadBicycles
-from pontryagin.controllers.highway_plant import HighwayBicycles
-from pontryagin.controllers.vehicles import slip, to_center, to_rear, touching
+from pontryagin.controllers.plants.commonroad import CommonRoadBicycles
+from pontryagin.controllers.plants.highway import HighwayBicycles
+from pontryagin.controllers.plants.vehicles import slip, to_center, to_rear, touching
 from pontryagin.envs.integrate import advance
-from pontryagin.training.cli import main
-from pontryagin.training.fly_cli import fly_all
+from pontryagin.training.commands.cli import main
+from pontryagin.training.commands.fly import fly_all
 
 pytest.importorskip("highway_env")
 pytest.importorskip("vehiclemodels")

@@ -5,12 +5,12 @@ import pytest
 import torch
 
 from pontryagin import DoubleIntegrator, ImplicitPolicy, Quadrotor, rollout
-from pontryagin.controllers import euler
-from pontryagin.controllers.mujoco_model import ROTOR_HIGH
-from pontryagin.controllers.mujoco_plant import Mismatch, MujocoQuadrotor, mixer
-from pontryagin.controllers.plant import fly
-from pontryagin.training.fly_cli import compare, fly_all
-from pontryagin.training.side_by_side import side_by_side
+from pontryagin.controllers.plants import euler
+from pontryagin.controllers.plants.mujoco import Mismatch, MujocoQuadrotor, mixer
+from pontryagin.controllers.plants.mujoco_model import ROTOR_HIGH
+from pontryagin.controllers.plants.plant import fly
+from pontryagin.training.commands.fly import compare, fly_all
+from pontryagin.training.pictures.side_by_side import side_by_side
 
 ANGLES, RATES, ACCELERATIONS = (np.array(x) for x in ((0.4, -0.7, 1.1), (0.8, -0.5, 1.3), (0.6, 1.7, -0.9)))
 INERTIA = np.array([0.3, 0.5, 0.9])

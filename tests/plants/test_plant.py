@@ -19,10 +19,11 @@ from pontryagin import (
     evaluate,
     rollout,
 )
-from pontryagin.controllers.export import onnx_bytes
-from pontryagin.controllers.plant import fly, optional, timetable
+from pontryagin.controllers.export.export import onnx_bytes
+from pontryagin.controllers.plants.plant import fly, timetable
+from pontryagin.envs.extras import optional
 from pontryagin.envs.integrate import advance
-from pontryagin.training.plots import trajectory_figure
+from pontryagin.training.pictures.plots import trajectory_figure
 
 
 class Model:

@@ -4,7 +4,7 @@ import dataclasses
 
 import pytest
 import torch
-from test_anchor import Offset
+from conftest import Offset
 
 from pontryagin import (
     ImplicitPolicy,
@@ -15,9 +15,9 @@ from pontryagin import (
     solve_reference,
     train,
 )
-from pontryagin.controllers.anchor import AnchoredValue
-from pontryagin.training import nominal
-from pontryagin.training.anchoring import anchored
+from pontryagin.controllers.value.anchored import AnchoredValue
+from pontryagin.training.start import nominal
+from pontryagin.training.start.anchoring import anchored
 from pontryagin.training.train import make_value
 
 pytest.importorskip("casadi")

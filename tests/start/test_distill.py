@@ -8,7 +8,7 @@ import torch
 import pontryagin
 from pontryagin import DoubleIntegrator, MultiBicycle, Quadrotor, TrainConfig, solve_argmax, train
 from pontryagin.controllers.hamiltonian import hamiltonian
-from pontryagin.training.distill import BATCH, Teacher, ask, consult, fenchel_young, teach
+from pontryagin.training.start.distill import BATCH, Teacher, ask, consult, fenchel_young, teach
 from pontryagin.training.train import make_policy, make_value
 
 
@@ -148,7 +148,7 @@ def test_lessons_that_are_not_finite_are_refused():
 
 
 def test_a_part_without_optima_is_left_out(monkeypatch):
-    from pontryagin.training import distill
+    from pontryagin.training.start import distill
 
     problem = DoubleIntegrator()
     config, solve, calls = TrainConfig(anchors=4), distill.optima, []

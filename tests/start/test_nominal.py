@@ -15,7 +15,7 @@ from pontryagin import (
     solve_reference,
 )
 from pontryagin.envs.steering import SMALL
-from pontryagin.training.nominal import Within, nominal_costate
+from pontryagin.training.start.nominal import Within, nominal_costate
 from pontryagin.training.train import make_value
 
 pytest.importorskip("casadi")
@@ -116,7 +116,7 @@ def test_it_survives_a_checkpoint_and_goes_from_few_agents_to_many(tmp_path):
 def test_a_share_of_bounds_that_leave_out_0_stays_within_them():
     import dataclasses
 
-    from pontryagin.training.nominal import gentle
+    from pontryagin.training.start.nominal import gentle
 
     @dataclasses.dataclass(frozen=True)
     class Pushed(DoubleIntegrator):

@@ -5,13 +5,13 @@ import json
 
 import pytest
 import torch
-from test_diagnose import Bang, Weighed, cells, made, states
+from weighed import Bang, Weighed, cells, made, states
 
-from pontryagin.training.assumptions import common_rows, operator_rows
-from pontryagin.training.diagnose import best_step, diagnose
-from pontryagin.training.diagnose_plots import draw_diagnosis
-from pontryagin.training.diagnose_report import diagnosis_record
-from pontryagin.training.plain_words import sentences
+from pontryagin.training.theory.assumptions import common_rows, operator_rows
+from pontryagin.training.theory.diagnose import best_step, diagnose
+from pontryagin.training.theory.diagnose_plots import draw_diagnosis
+from pontryagin.training.theory.diagnose_report import diagnosis_record
+from pontryagin.training.theory.plain_words import sentences
 
 
 def test_a_convex_hamiltonian_is_recognised_and_said():

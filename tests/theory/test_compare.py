@@ -8,21 +8,21 @@ import torch
 
 from pontryagin import CoupledControls, DoubleIntegrator, ImplicitPolicy, MultiBicycle, Quadrotor, TrainConfig, recipe
 from pontryagin.controllers.hamiltonian import control_hamiltonian
-from pontryagin.training import compare, gradients
-from pontryagin.training.cli import main
-from pontryagin.training.compare import compare_gradients
-from pontryagin.training.compare_config import CompareConfig
-from pontryagin.training.contraction import free_curvature
-from pontryagin.training.gradients import (
+from pontryagin.training.commands.cli import main
+from pontryagin.training.theory import compare, gradients
+from pontryagin.training.theory.compare import compare_gradients
+from pontryagin.training.theory.compare_config import CompareConfig
+from pontryagin.training.theory.contraction import free_curvature
+from pontryagin.training.theory.gradients import (
     gradient_errors,
     iterations_needed,
     line_fit,
     peak_bytes,
     saved_bytes,
 )
-from pontryagin.training.race import Runner, race
-from pontryagin.training.sizes import seconds_by_size
-from pontryagin.training.variants import Variant, samples_along_flights, steady_step
+from pontryagin.training.theory.race import Runner, race
+from pontryagin.training.theory.sizes import seconds_by_size
+from pontryagin.training.theory.variants import Variant, samples_along_flights, steady_step
 
 COUNTS = (1, 2, 4, 8, 16)
 

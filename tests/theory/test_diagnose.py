@@ -1,9 +1,8 @@
 """The quantities of the theory of JFB, against closed forms and against autograd."""
 
-import dataclasses
-
 import pytest
 import torch
+from weighed import Weighed, cells, made, states
 
 from pontryagin import (
     DoubleIntegrator,
@@ -15,48 +14,11 @@ from pontryagin import (
     solve_argmax,
 )
 from pontryagin.envs.integrate import advance
-from pontryagin.training.assumptions import operator_rows
-from pontryagin.training.contraction import Points, box_gamma, curvature_at
-from pontryagin.training.diagnose import diagnose
-from pontryagin.training.flight import adjoint, fly, pull_back, slope_jacobian
-from pontryagin.training.plain_words import sentences
-
-
-@dataclasses.dataclass(frozen=True)
-class Weighed(DoubleIntegrator):
-    """Two controls with L = ½ uᵀ diag(1, 4) u: -H_uu = diag(1, 4) everywhere."""
-
-    control_dim: int = 2
-    steps: int = 5
-
-    def dynamics(self, t, z, u):
-        return torch.stack([z[..., 1] + 0.5 * u[..., 1], u[..., 0]], -1)
-
-    def running_cost(self, t, z, u):
-        return 0.5 * u[..., 0] ** 2 + 2.0 * u[..., 1] ** 2
-
-
-@dataclasses.dataclass(frozen=True)
-class Bang(Weighed):
-    """H is convex along the second control: -½u₂² in L, between bounds that therefore always hold it."""
-
-    control_low: float = -1.0
-    control_high: float = 1.0
-
-    def running_cost(self, t, z, u):
-        return 0.5 * u[..., 0] ** 2 - 0.5 * u[..., 1] ** 2
-
-
-def made(problem, width=6, seed=0, starts="single"):
-    return ImplicitPolicy(problem, ValueFunction(problem, width, rank=2, seed=seed), starts=starts)
-
-
-def states(problem, count=3):
-    return problem.sample_initial_state(count, torch.Generator().manual_seed(0))
-
-
-def cells(rows):
-    return {row.key: row.cells for row in rows}
+from pontryagin.training.theory.assumptions import operator_rows
+from pontryagin.training.theory.contraction import Points, box_gamma, curvature_at
+from pontryagin.training.theory.diagnose import diagnose
+from pontryagin.training.theory.flight import adjoint, fly, pull_back, slope_jacobian
+from pontryagin.training.theory.plain_words import sentences
 
 
 def exact_gradients(policy, z0, operator, gradient):

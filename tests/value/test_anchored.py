@@ -4,6 +4,7 @@ import dataclasses
 
 import pytest
 import torch
+from conftest import Offset
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from pontryagin import (
@@ -16,17 +17,10 @@ from pontryagin import (
     solve_argmax,
     solve_reference,
 )
-from pontryagin.controllers.anchor import AnchoredValue
-from pontryagin.controllers.sweep import Expansion, expand
+from pontryagin.controllers.optimum.expansion import Expansion, expand
+from pontryagin.controllers.value.anchored import AnchoredValue
 
 pytest.importorskip("casadi")
-
-
-class Offset(DoubleIntegrator):
-    """Starts away from the origin, so that the nominal path is not rest."""
-
-    def sample_initial_state(self, batch, generator=None):
-        return torch.tensor([2.0, -1.0]) + torch.randn(batch, 2, generator=generator)
 
 
 @pytest.fixture(scope="module")

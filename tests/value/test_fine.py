@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from pontryagin import MultiBicycle, Quadrotor, ValueFunction
-from pontryagin.controllers.fine import FineTerms
+from pontryagin.controllers.value.fine import FineTerms
 
 PROBLEM = MultiBicycle(num_agents=3, targets=((1.0, 1.0), (2.0, 1.0), (1.0, 2.0)))
 

@@ -7,12 +7,12 @@ import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from ..controllers.processes import spawn_pool
-from ..envs.catalog import make_problem
-from ..envs.problem import Problem
-from .benchmark_config import BenchmarkConfig
-from .benchmark_run import Job, Outcome, Record, describe, run_job
+from ...controllers.optimum import spawn_pool
+from ...envs.catalog import make_problem
+from ...envs.problem import Problem
+from .config import BenchmarkConfig
 from .methods import METHODS
+from .run import Job, Outcome, Record, describe, run_job
 
 IDENTITY = ("problem", "parameters", "method", "seed", "budget_seconds", "threads", "states", "robust_states")
 """What a finished run must agree in to be kept."""

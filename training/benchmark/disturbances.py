@@ -10,10 +10,10 @@ from typing import TypeAlias
 import torch
 from torch import Tensor
 
-from ..envs.bicycle import MultiBicycle
-from ..envs.integrate import Controller
-from ..envs.problem import Problem, vector
-from ..envs.quadrotor import Quadrotor
+from ...envs.bicycle import MultiBicycle
+from ...envs.integrate import Controller
+from ...envs.problem import Problem, vector
+from ...envs.quadrotor import Quadrotor
 
 CORRELATION = 0.5
 """Time over which a gust forgets itself."""

@@ -10,14 +10,14 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ..envs.environment import frames_per_second
-from ..envs.problem import Problem
-from ..envs.render import Renderer
-from ..envs.scene import Color, Glow, Line, Marks, Scene
-from .benchmark_paths import Array, Ghost
-from .benchmark_table import Record, by_method
-from .film import write_film
+from ...envs.environment import frames_per_second
+from ...envs.problem import Problem
+from ...envs.render import Renderer
+from ...envs.scene import Color, Glow, Line, Marks, Scene
+from ..pictures import write_film
 from .methods import METHODS
+from .paths import Array, Ghost
+from .table import Record, by_method
 
 GHOST: Color = (186, 192, 202)
 """Colour of the optimum."""

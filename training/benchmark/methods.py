@@ -9,23 +9,20 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from ..controllers.actor import ActorPolicy
-from ..controllers.direct import DirectPolicy
-from ..controllers.lqr import TimeVaryingLQR
-from ..controllers.mpc import RecedingHorizon
-from ..controllers.policy import ImplicitPolicy
-from ..controllers.storage import read_store
-from ..envs.catalog import make_problem
-from ..envs.integrate import Controller
-from ..envs.problem import Problem
-from .checkpoint import History, plain_config
-from .config import TrainConfig
-from .direct import train_direct
-from .nominal import nominal_path
-from .recipes import recipe
+from ...controllers.baselines import ActorPolicy, DirectPolicy, RecedingHorizon, TimeVaryingLQR
+from ...controllers.policy import ImplicitPolicy
+from ...controllers.storage import read_store
+from ...envs.catalog import make_problem
+from ...envs.integrate import Controller
+from ...envs.problem import Problem
+from ..checkpoint import History, plain_config
+from ..config import TrainConfig
+from ..direct import train_direct
+from ..recipes import recipe
+from ..start import nominal_path
+from ..train import train
 from .rl import Row, train_rl
 from .rl_recipes import Algorithm, rl_recipe
-from .train import train
 
 COMPILING_PAYS = 180.0
 """Seconds of budget from which on a training step is compiled: it takes most of a minute, and is counted."""

@@ -8,8 +8,8 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from .benchmark_table import HEADINGS, Record, by_method, circumstances, commands, number, rows
 from .methods import METHODS
+from .table import HEADINGS, Record, by_method, circumstances, commands, number, rows
 
 CAPTIONS = {
     "curves.png": "Cost on the validation states against wall time and against environment steps. For JFB and direct, "

@@ -9,11 +9,11 @@ import matplotlib.figure
 import numpy as np
 from numpy.typing import NDArray
 
-from ..envs.problem import Problem
-from ..envs.scene import Scene
-from .benchmark_table import Record
+from ...envs.problem import Problem
+from ...envs.scene import Scene
+from ..pictures import FEW, INK, SOFT
 from .methods import METHODS
-from .paths import FEW, INK, SOFT
+from .table import Record
 
 Array: TypeAlias = NDArray[np.floating]
 Ghost: TypeAlias = tuple[Array, Array]

@@ -10,14 +10,12 @@ import matplotlib.axes
 import matplotlib.figure
 import numpy as np
 
-from ..envs.problem import Problem
-from .benchmark_paths import Ghost, paths_figure
-from .benchmark_table import Record, by_method
-from .compare_plots import plain_ticks
+from ...envs.problem import Problem
+from ..pictures import INK, SOFT, plain_ticks, tidy
 from .disturbances import disturbances
 from .methods import METHODS
-from .paths import INK, SOFT
-from .plots import tidy
+from .paths import Ghost, paths_figure
+from .table import Record, by_method
 
 Axis = matplotlib.axes.Axes
 

@@ -12,16 +12,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..controllers.actor import Activation, ActorPolicy
-from ..controllers.equilibrium import find_equilibrium
-from ..envs.boundary import to_action
-from ..envs.integrate import rollout
-from ..envs.problem import Problem
-from ..envs.sb3 import as_sb3
-from ..envs.vector import OptimalControlVectorEnv
+from ...controllers.baselines import Activation, ActorPolicy, find_equilibrium
+from ...envs.boundary import to_action
+from ...envs.integrate import rollout
+from ...envs.problem import Problem
+from ...envs.sb3 import as_sb3
+from ...envs.vector import OptimalControlVectorEnv
+from ..train import VALIDATION_SEED
 from .rl_recipes import PPORecipe, RLRecipe, SACRecipe
 from .shaping import narrowed, shaped
-from .train import VALIDATION_SEED
 
 if TYPE_CHECKING:
     from stable_baselines3 import PPO, SAC

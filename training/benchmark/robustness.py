@@ -7,8 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..envs.integrate import Controller, rollout
-from ..envs.problem import Problem
+from ...envs.integrate import Controller, rollout
+from ...envs.problem import Problem
 from .disturbances import Case, disturbances
 
 

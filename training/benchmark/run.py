@@ -14,12 +14,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..controllers.adapter import ControllerPolicy
-from ..controllers.reference import ReferenceTrajectory
-from ..controllers.reference_store import known_reference
-from ..envs.catalog import class_name, make_problem
-from ..envs.problem import Problem, problem_parameters
-from .evaluate import evaluate
+from ...controllers.adapter import ControllerPolicy
+from ...controllers.optimum import ReferenceTrajectory, known_reference
+from ...envs.catalog import class_name, make_problem
+from ...envs.problem import Problem, problem_parameters
+from ..evaluate import evaluate
 from .methods import METHODS, Task, Trained
 from .robustness import robustness
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from ..envs.problem import Problem
+from ...envs.problem import Problem
 
 if TYPE_CHECKING:
     from stable_baselines3.common.vec_env import VecEnv

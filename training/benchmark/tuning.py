@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from ..envs.catalog import make_problem
-from ..envs.problem import Problem
+from ...envs.catalog import make_problem
+from ...envs.problem import Problem
 from .rl import Row, train_rl
 from .rl_recipes import Algorithm, PPORecipe, SACRecipe, rl_recipe
 

@@ -11,12 +11,19 @@ from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from ..envs.catalog import make_problem
-from .benchmark import benchmark
-from .benchmark_config import BenchmarkConfig
-from .benchmark_run import Record, evaluation_states, known_optima
-from .benchmark_table import HEADINGS, markdown, rows
-from .tuning import TuneConfig, tune
+from ...envs.catalog import make_problem
+from ..benchmark import (
+    HEADINGS,
+    BenchmarkConfig,
+    Record,
+    TuneConfig,
+    benchmark,
+    evaluation_states,
+    known_optima,
+    markdown,
+    rows,
+    tune,
+)
 
 
 def benchmark_command(problem: str, config: BenchmarkConfig) -> None:
@@ -50,9 +57,7 @@ def benchmark_command(problem: str, config: BenchmarkConfig) -> None:
 
 def write_results(name: str, records: list[Record], folder: Path, film: bool) -> list[Path]:
     """table.md, figures, film and page of the runs that did not fail."""
-    from .benchmark_film import benchmark_film
-    from .benchmark_plots import benchmark_figures
-    from .benchmark_report import write_report
+    from ..benchmark import benchmark_figures, benchmark_film, write_report
 
     done = [record for record in records if "failed" not in record]
     if not done:

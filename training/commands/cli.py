@@ -11,25 +11,24 @@ from typing import Any
 import tyro
 from rich.console import Console
 
-from ..controllers.policy import ImplicitPolicy
-from ..envs.catalog import PROBLEMS, make_problem
+from ...controllers.policy import ImplicitPolicy
+from ...envs.catalog import PROBLEMS, make_problem
+from ..benchmark import BenchmarkConfig, TuneConfig
+from ..checkpoint import History, load_policy
+from ..config import TrainConfig
+from ..pictures import history_figure, trajectory_figure
+from ..recipes import recipe
+from ..theory import CompareConfig
+from ..train import train
 from .arguments import PolicyPath, ProblemName
-from .benchmark_command import benchmark_command, tune_command
-from .benchmark_config import BenchmarkConfig
-from .checkpoint import History, load_policy
-from .compare_cli import compare_command
-from .compare_config import CompareConfig
-from .config import TrainConfig
-from .diagnose_command import diagnose_command
-from .evaluate_command import evaluate_command, measure
-from .export_cli import export_command, parity_command
-from .fly_cli import fly_command
+from .benchmark import benchmark_command, tune_command
+from .compare import compare_command
+from .diagnose import diagnose_command
+from .evaluate import evaluate_command, measure
+from .export import export_command, parity_command
+from .fly import fly_command
 from .play import play_command
-from .plots import history_figure, trajectory_figure
-from .recipes import recipe
-from .reference_command import reference_command
-from .train import train
-from .tuning import TuneConfig
+from .reference import reference_command
 
 
 def train_command(problem: ProblemName, config: tyro.conf.OmitArgPrefixes[TrainConfig]) -> None:

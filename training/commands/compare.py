@@ -8,10 +8,9 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from ..envs.catalog import make_problem
-from .compare import PARTS, Result, compare_gradients
-from .compare_config import CompareConfig
-from .recipes import recipe
+from ...envs.catalog import make_problem
+from ..recipes import recipe
+from ..theory import PARTS, CompareConfig, Result, compare_gradients
 
 
 def compare_command(problem: str, config: CompareConfig) -> None:
@@ -46,7 +45,7 @@ def compare_command(problem: str, config: CompareConfig) -> None:
         console.print(table)
     for sentence in findings(result):
         console.print("- " + sentence, highlight=False)
-    from .compare_plots import compare_figures
+    from ..theory import compare_figures
 
     for path in compare_figures(result, name, config.out / name):
         console.print(str(path), highlight=False)

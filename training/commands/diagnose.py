@@ -9,9 +9,8 @@ from typing import Annotated, Literal
 import torch
 import tyro
 
-from .checkpoint import load_policy
-from .diagnose import choices, diagnose
-from .diagnose_report import print_diagnosis, record_text, write_diagnosis
+from ..checkpoint import load_policy
+from ..theory import choices, diagnose, print_diagnosis, record_text, write_diagnosis
 
 
 def diagnose_command(

@@ -8,16 +8,15 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from ..controllers.certificates import certify
-from ..controllers.classical import CLASSICAL
-from ..controllers.policy import ImplicitPolicy
-from ..controllers.reference_store import known_reference
-from ..envs.catalog import make_problem
-from ..envs.integrate import Controller, rollout
-from ..envs.problem import Problem
+from ...controllers.baselines import CLASSICAL
+from ...controllers.optimum import certify, known_reference
+from ...controllers.policy import ImplicitPolicy
+from ...envs.catalog import make_problem
+from ...envs.integrate import Controller, rollout
+from ...envs.problem import Problem
+from ..checkpoint import load_policy
+from ..evaluate import Evaluation, evaluate
 from .arguments import PolicyPath
-from .checkpoint import load_policy
-from .evaluate import Evaluation, evaluate
 
 
 def evaluate_command(

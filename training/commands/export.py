@@ -16,12 +16,11 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from ..controllers.export import Target, export_policy, weights_checksum
-from ..controllers.policy import ImplicitPolicy
-from ..controllers.runtimes import load_runtime, read_contract
-from ..envs.integrate import rollout
+from ...controllers.export import Target, export_policy, load_runtime, read_contract, weights_checksum
+from ...controllers.policy import ImplicitPolicy
+from ...envs.integrate import rollout
+from ..checkpoint import load_policy
 from .arguments import PolicyPath
-from .checkpoint import load_policy
 
 LIMIT = 1e-5
 """Largest difference between two runtimes in float32 that counts as agreement."""

@@ -13,19 +13,14 @@ from rich.progress import track
 from rich.table import Table
 from torch import Tensor
 
-from ..controllers.commonroad_plant import CommonRoadBicycles
-from ..controllers.highway_plant import HighwayBicycles
-from ..controllers.mujoco_plant import Mismatch, MujocoQuadrotor
-from ..controllers.plant import Plant, fly
-from ..controllers.policy import ImplicitPolicy
-from ..envs.integrate import Trajectory
-from ..envs.problem import Problem
+from ...controllers.plants import CommonRoadBicycles, HighwayBicycles, Mismatch, MujocoQuadrotor, Plant, fly
+from ...controllers.policy import ImplicitPolicy
+from ...envs.integrate import Trajectory
+from ...envs.problem import Problem
+from ..checkpoint import load_policy
+from ..evaluate import Evaluation, evaluate
+from ..pictures import side_by_side, trajectory_figure, write_film
 from .arguments import PolicyPath
-from .checkpoint import load_policy
-from .evaluate import Evaluation, evaluate
-from .film import write_film
-from .plots import trajectory_figure
-from .side_by_side import side_by_side
 
 SECONDS = 6.0
 """That a unit of time takes with cars, unless asked for otherwise."""

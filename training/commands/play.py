@@ -6,10 +6,10 @@ from pathlib import Path
 
 import torch
 
-from ..envs.environment import OptimalControlEnv, frames_per_second
+from ...envs.environment import OptimalControlEnv, frames_per_second
+from ..checkpoint import load_policy
+from ..pictures import film, write_film
 from .arguments import PolicyPath
-from .checkpoint import load_policy
-from .film import film, write_film
 
 
 def play_command(

@@ -7,10 +7,9 @@ from pathlib import Path
 import torch
 from rich.console import Console
 
-from ..controllers.policy import ImplicitPolicy
-from ..controllers.reference import Hessian, solve_reference
-from ..controllers.reference_store import FOLDER, save_reference
-from ..envs.catalog import make_problem
+from ...controllers.optimum import FOLDER, Hessian, save_reference, solve_reference
+from ...controllers.policy import ImplicitPolicy
+from ...envs.catalog import make_problem
 from .arguments import ProblemName
 
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..envs.environment import OptimalControlEnv
-from ..envs.problem import Problem
+from ...envs.environment import OptimalControlEnv
+from ...envs.problem import Problem
 
 if TYPE_CHECKING:
     from PIL import Image

@@ -13,9 +13,9 @@ import matplotlib.colors
 import numpy as np
 from numpy.typing import NDArray
 
-from ..envs.integrate import Trajectory
-from ..envs.problem import Problem
-from ..envs.scene import Scene
+from ...envs.integrate import Trajectory
+from ...envs.problem import Problem
+from ...envs.scene import Scene
 
 Array: TypeAlias = NDArray[np.floating]
 

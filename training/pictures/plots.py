@@ -9,9 +9,9 @@ import matplotlib.figure
 import numpy as np
 import torch
 
-from ..envs.problem import Problem
-from .checkpoint import History
-from .evaluate import Evaluation
+from ...envs.problem import Problem
+from ..checkpoint import History
+from ..evaluate import Evaluation
 from .paths import ACCENT, INK, SOFT, PlanePaths, control_kinds, draw_control, draw_distances, draw_paths, plane_paths
 
 
@@ -157,3 +157,10 @@ def _save(figure: matplotlib.figure.Figure, path: Path) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=130)
     return path
+
+
+def plain_ticks(axis: matplotlib.axis.Axis, steps: tuple[int, ...] = (1, 2, 5)) -> None:
+    """Numbers instead of powers of ten, on a logarithmic axis."""
+    axis.set_major_locator(matplotlib.ticker.LogLocator(10, subs=steps))
+    axis.set_major_formatter(matplotlib.ticker.FuncFormatter(lambda x, _: f"{x:g}"))
+    axis.set_minor_formatter(matplotlib.ticker.NullFormatter())

@@ -9,10 +9,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..controllers.plant import Plant, fly
-from ..envs.integrate import Controller, Trajectory, rollout
-from ..envs.problem import Problem
-from ..envs.render import Renderer
+from ...controllers.plants import Plant, fly
+from ...envs.integrate import Controller, Trajectory, rollout
+from ...envs.problem import Problem
+from ...envs.render import Renderer
 
 Frame = NDArray[np.uint8]
 

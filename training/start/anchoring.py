@@ -6,13 +6,11 @@ import torch
 from rich.console import Console
 from torch import Tensor
 
-from ..controllers.anchor import AnchoredValue, Blend
-from ..controllers.policy import ImplicitPolicy
-from ..controllers.reference import ReferenceTrajectory
-from ..controllers.sweep import Expansion, expand, joined
-from ..controllers.value import ValueFunction
-from ..envs.integrate import rollout
-from ..envs.problem import Problem
+from ...controllers.optimum import Expansion, ReferenceTrajectory, expand, joined
+from ...controllers.policy import ImplicitPolicy
+from ...controllers.value import AnchoredValue, Blend, ValueFunction
+from ...envs.integrate import rollout
+from ...envs.problem import Problem
 from .nominal import SEED, gentle, nominal_path, optima
 
 SPREAD = 1.3

@@ -11,16 +11,16 @@ from rich.console import Console
 from rich.progress import track
 from torch import Tensor
 
-from ..controllers.argmax import Starts, solve_argmax
-from ..controllers.hamiltonian import hamiltonian
-from ..controllers.operators import ProjectedNewton
-from ..controllers.sweep import expand
-from ..controllers.value import ValueFunction
-from ..envs.compiling import compiled
-from ..envs.problem import Problem, vector
-from .config import TrainConfig
+from ...controllers.argmax import Starts, solve_argmax
+from ...controllers.hamiltonian import hamiltonian
+from ...controllers.operators import ProjectedNewton
+from ...controllers.optimum import expand
+from ...controllers.value import ValueFunction
+from ...envs.compiling import compiled
+from ...envs.problem import Problem, vector
+from ..config import TrainConfig
+from ..schedule import clip_gradient, one_cycle
 from .nominal import SEED, gentle, nominal_path, optima
-from .schedule import clip_gradient, one_cycle
 
 SPREAD = 1.2
 """Optima begin this much further from the mean of rho_0 than its draws, so that its tails lie within."""

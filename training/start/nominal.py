@@ -5,11 +5,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ..controllers.hamiltonian import control_hamiltonian
-from ..controllers.operators import held
-from ..controllers.reference import ReferenceTrajectory, solve_reference
-from ..envs.integrate import Controller
-from ..envs.problem import Bound, Problem, vector
+from ...controllers.hamiltonian import control_hamiltonian
+from ...controllers.operators import held
+from ...controllers.optimum import ReferenceTrajectory, solve_reference
+from ...envs.integrate import Controller
+from ...envs.problem import Bound, Problem, vector
 
 SEED = 6_007
 """The states whose mean is taken come from a generator of their own, apart from training and evaluation."""

@@ -9,7 +9,7 @@ from typing import Literal, TypeAlias
 import torch
 from torch import Tensor
 
-from ..controllers.operators import GradientAscent, Operator
+from ...controllers.operators import GradientAscent, Operator
 from .diagnosis import Diagnosis, OperatorDiagnosis
 
 Verdict: TypeAlias = Literal["holds", "fails", "not applicable", "measured"]

@@ -15,12 +15,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..controllers.anchor import Value
-from ..controllers.policy import ImplicitPolicy
-from ..envs.catalog import class_name
-from ..envs.problem import Problem, problem_parameters
+from ...controllers.policy import ImplicitPolicy
+from ...controllers.value import Value
+from ...envs.catalog import class_name
+from ...envs.problem import Problem, problem_parameters
+from ..config import TrainConfig
+from ..train import VALIDATION_SEED, make_value
 from .compare_config import CompareConfig
-from .config import TrainConfig
 from .gradients import (
     gradient_errors,
     iteration_seconds,
@@ -31,7 +32,6 @@ from .gradients import (
 )
 from .race import Runner, Tell, race
 from .sizes import seconds_by_size
-from .train import VALIDATION_SEED, make_value
 from .variants import GRADIENTS, KINDS, Samples, Variant, samples_along_flights, steady_step
 
 Result = dict[str, Any]

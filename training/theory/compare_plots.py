@@ -12,8 +12,7 @@ import matplotlib.figure
 import matplotlib.ticker
 import numpy as np
 
-from .paths import INK, SOFT
-from .plots import tidy
+from ..pictures import INK, SOFT, plain_ticks, tidy
 
 COLOURS = {"jfb": "#2563eb", "implicit": "#d97706", "unroll": "#b91c1c"}
 DASHES = {"newton": "-", "ascent": "--", "anderson": ":"}
@@ -156,10 +155,3 @@ def draw_needed(axis: Axis, needed: dict[str, Any]) -> None:
     plain_ticks(axis.xaxis)
     axis.set(xlabel="iterations + 1", ylabel="share converged to 1e-6", title="iterations of the search", ylim=(0, 1.4))
     axis.legend(frameon=False, loc="upper left")
-
-
-def plain_ticks(axis: matplotlib.axis.Axis, steps: tuple[int, ...] = (1, 2, 5)) -> None:
-    """Numbers instead of powers of ten, on a logarithmic axis."""
-    axis.set_major_locator(matplotlib.ticker.LogLocator(10, subs=steps))
-    axis.set_major_formatter(matplotlib.ticker.FuncFormatter(lambda x, _: f"{x:g}"))
-    axis.set_minor_formatter(matplotlib.ticker.NullFormatter())

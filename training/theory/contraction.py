@@ -8,10 +8,10 @@ import itertools
 import torch
 from torch import Tensor
 
-from ..controllers.argmax import solve_argmax
-from ..controllers.hamiltonian import control_hamiltonian
-from ..controllers.operators import Operator, in_blocks
-from ..envs.problem import Problem
+from ...controllers.argmax import solve_argmax
+from ...controllers.hamiltonian import control_hamiltonian
+from ...controllers.operators import Operator, in_blocks
+from ...envs.problem import Problem
 
 DRAWS = 64
 """Controls drawn from the box at each (t, z), Sobol's sequence; as many corners as ``CORNERS`` besides."""

@@ -9,8 +9,8 @@ from typing import Literal, TypeAlias
 import torch
 from torch import Tensor
 
-from ..controllers.operators import GradientAscent, Operator, ProjectedNewton
-from ..controllers.policy import ImplicitPolicy
+from ...controllers.operators import GradientAscent, Operator, ProjectedNewton
+from ...controllers.policy import ImplicitPolicy
 from .contraction import (
     Points,
     box_curvature,

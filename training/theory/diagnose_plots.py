@@ -9,10 +9,10 @@ import matplotlib.figure
 import numpy as np
 import torch
 
-from ..controllers.operators import GradientAscent
+from ...controllers.operators import GradientAscent
+from ..pictures import ACCENT, INK, SOFT, Array
 from .assumptions import name
 from .diagnosis import Diagnosis, OperatorDiagnosis
-from .paths import ACCENT, INK, SOFT, Array
 
 NEWTON = "#d97706"
 FLOOR = 1e-4

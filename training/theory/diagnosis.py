@@ -7,7 +7,7 @@ import dataclasses
 import torch
 from torch import Tensor
 
-from ..controllers.operators import Operator
+from ...controllers.operators import Operator
 from .contraction import Example
 
 

@@ -9,13 +9,13 @@ import math
 import torch
 from torch import Tensor
 
-from ..controllers.anchor import Value
-from ..controllers.argmax import Gradient, solve_argmax
-from ..controllers.hamiltonian import control_hamiltonian, hamiltonian
-from ..controllers.operators import Operator, ProjectedNewton, held
-from ..controllers.policy import ImplicitPolicy
-from ..envs.integrate import advance
-from ..envs.problem import Problem, check_finite, check_state
+from ...controllers.argmax import Gradient, solve_argmax
+from ...controllers.hamiltonian import control_hamiltonian, hamiltonian
+from ...controllers.operators import Operator, ProjectedNewton, held
+from ...controllers.policy import ImplicitPolicy
+from ...controllers.value import Value
+from ...envs.integrate import advance
+from ...envs.problem import Problem, check_finite, check_state
 
 ITERATIONS, TOLERANCE = 100, 1e-12
 """Of projected Newton, for u* in float64."""

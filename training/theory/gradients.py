@@ -15,14 +15,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..controllers.anchor import Value
-from ..controllers.hamiltonian import DerivedHamiltonian, control_hamiltonian
-from ..controllers.processes import spawn_pool
-from ..envs.problem import Problem
-from .config import TrainConfig
-from .loss import make_step, path_loss
+from ...controllers.hamiltonian import DerivedHamiltonian, control_hamiltonian
+from ...controllers.optimum import spawn_pool
+from ...controllers.value import Value
+from ...envs.problem import Problem
+from ..config import TrainConfig
+from ..loss import make_step, path_loss
+from ..train import make_value
 from .race import cosine, loss_gradient
-from .train import make_value
 from .variants import KINDS, Samples, Variant, exact_config
 
 PROMPT = {"MALLOC_MMAP_THRESHOLD_": "65536", "MALLOC_TRIM_THRESHOLD_": "65536"}

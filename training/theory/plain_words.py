@@ -6,7 +6,7 @@ import math
 
 import torch
 
-from ..controllers.operators import GradientAscent
+from ...controllers.operators import GradientAscent
 from .assumptions import name, percent
 from .contraction import ITERATIONS
 from .diagnosis import Diagnosis, OperatorDiagnosis

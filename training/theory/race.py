@@ -13,14 +13,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..controllers.anchor import Value
-from ..controllers.policy import ImplicitPolicy
-from ..envs.integrate import rollout
-from ..envs.problem import Problem
-from .config import TrainConfig
-from .loss import StepFunction, make_step, path_loss
-from .schedule import terminal_weight
-from .train import begin, iterate
+from ...controllers.policy import ImplicitPolicy
+from ...controllers.value import Value
+from ...envs.integrate import rollout
+from ...envs.problem import Problem
+from ..config import TrainConfig
+from ..loss import StepFunction, make_step, path_loss
+from ..schedule import terminal_weight
+from ..train import begin, iterate
 from .variants import Variant, exact_config
 
 Tell = Callable[[float, str], None]

@@ -10,11 +10,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..controllers.argmax import solve_argmax
-from ..controllers.implicit import Implicit, LinearSolve
-from ..controllers.operators import GradientAscent, ProjectedNewton
-from ..envs.coupled import CoupledControls
-from ..envs.problem import Problem
+from ...controllers.argmax import solve_argmax
+from ...controllers.implicit import Implicit, LinearSolve
+from ...controllers.operators import GradientAscent, ProjectedNewton
+from ...envs.coupled import CoupledControls
+from ...envs.problem import Problem
 
 SMALL = 32
 """Coupled controls up to which Newton takes part in the study of sizes."""

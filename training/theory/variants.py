@@ -8,10 +8,10 @@ from typing import Any, Literal, NamedTuple
 import torch
 from torch import Tensor
 
-from ..controllers.anchor import Value
-from ..controllers.argmax import Gradient, Solution, solve_argmax
-from ..envs.problem import Problem
-from .config import TrainConfig
+from ...controllers.argmax import Gradient, Solution, solve_argmax
+from ...controllers.value import Value
+from ...envs.problem import Problem
+from ..config import TrainConfig
 
 Kind = Literal["newton", "ascent", "anderson"]
 KINDS: tuple[Kind, ...] = ("newton", "ascent", "anderson")
@@ -74,8 +74,8 @@ class Samples(NamedTuple):
 
     def curvature(self, problem: Problem) -> Tensor:
         """Eigenvalues of -H_uu on the free controls, block by block, flat: what the rate of an ascent depends on."""
-        from ..controllers.hamiltonian import control_hamiltonian
-        from ..controllers.operators import held
+        from ...controllers.hamiltonian import control_hamiltonian
+        from ...controllers.operators import held
         from .contraction import free_curvature
 
         h = control_hamiltonian(problem, self.t, self.z, self.p)
@@ -87,8 +87,8 @@ class Samples(NamedTuple):
 @torch.no_grad()
 def samples_along_flights(problem: Problem, value: Value, z0: Tensor, every: int = 8) -> Samples:
     """Every ``every``-th (t, z, p, u*) of flights under the argmax by Newton, from ``z0``, flattened over the batch."""
-    from ..controllers.policy import ImplicitPolicy
-    from ..envs.integrate import rollout
+    from ...controllers.policy import ImplicitPolicy
+    from ...envs.integrate import rollout
 
     path = rollout(problem, ImplicitPolicy(problem, value, max_iterations=20), z0)
     rows = range(0, problem.steps, every)

@@ -1,0 +1,21 @@
+"""Controllers to compare with: LQR, MPC, the actor of an RL agent, a direct network, a closed form, rest points."""
+
+from .actor import Activation, ActorPolicy
+from .classical import CLASSICAL
+from .direct import DirectPolicy
+from .equilibrium import find_equilibrium
+from .explicit import ExplicitPolicy
+from .lqr import LinearQuadraticRegulator, TimeVaryingLQR
+from .mpc import RecedingHorizon
+
+__all__ = [
+    "Activation",
+    "ActorPolicy",
+    "CLASSICAL",
+    "DirectPolicy",
+    "ExplicitPolicy",
+    "LinearQuadraticRegulator",
+    "RecedingHorizon",
+    "TimeVaryingLQR",
+    "find_equilibrium",
+]

@@ -1,0 +1,16 @@
+"""phi(t, z): networks, expansions about optima, and both together; their gradients are analytic."""
+
+from .agents import TIME_SPAN
+from .anchored import AnchoredValue, Blend, Value, restore_value, restored_tensors, stored_tensors
+from .network import ValueFunction
+
+__all__ = [
+    "AnchoredValue",
+    "Blend",
+    "TIME_SPAN",
+    "Value",
+    "ValueFunction",
+    "restore_value",
+    "restored_tensors",
+    "stored_tensors",
+]

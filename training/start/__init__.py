@@ -1,0 +1,7 @@
+"""Where a run begins: the optimum from the mean state, expansions about many, lessons taught from thousands."""
+
+from .anchoring import anchored
+from .distill import distilled
+from .nominal import nominal_costate, nominal_path
+
+__all__ = ["anchored", "distilled", "nominal_costate", "nominal_path"]
