@@ -11,10 +11,17 @@ from pontryagin.controllers.baselines import (
 )
 from pontryagin.controllers.export import export_policy
 from pontryagin.controllers.hamiltonian import hamiltonian
-from pontryagin.controllers.implicit import Implicit
+from pontryagin.controllers.implicit import ImplicitGradient
 from pontryagin.controllers.operators import GradientAscent, ProjectedNewton
 from pontryagin.controllers.optimum import Certificate, certify, solve_reference
-from pontryagin.controllers.plants import CommonRoadBicycles, HighwayBicycles, Mismatch, MujocoQuadrotor, Plant, fly
+from pontryagin.controllers.plants import (
+    CommonRoadBicycles,
+    HighwayBicycles,
+    MujocoQuadrotor,
+    Plant,
+    PlantMismatch,
+    simulate,
+)
 from pontryagin.controllers.policy import ImplicitPolicy
 from pontryagin.controllers.value import AnchoredValue, ValueFunction
 from pontryagin.envs.bicycle import MultiBicycle
@@ -51,10 +58,10 @@ __all__ = [
     "GradientAscent",
     "HighwayBicycles",
     "History",
-    "Implicit",
+    "ImplicitGradient",
     "ImplicitPolicy",
     "LinearQuadraticRegulator",
-    "Mismatch",
+    "PlantMismatch",
     "MujocoQuadrotor",
     "MultiBicycle",
     "OptimalControlEnv",
@@ -74,7 +81,7 @@ __all__ = [
     "certify",
     "evaluate",
     "export_policy",
-    "fly",
+    "simulate",
     "hamiltonian",
     "make_problem",
     "recipe",

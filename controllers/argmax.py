@@ -10,7 +10,7 @@ from torch import Tensor
 from ..envs.problem import ControlHamiltonian, Problem
 from .anderson import Past, accelerated
 from .hamiltonian import control_hamiltonian
-from .implicit import Implicit
+from .implicit import ImplicitGradient
 from .operators import Box, GradientAscent, Operator, ProjectedNewton, held, host_may_look
 from .starts import pick_blocks, region_starts
 
@@ -45,12 +45,12 @@ def solve_argmax(
     p: Tensor,
     *,
     operator: Operator | None = None,
-    gradient: Gradient | Implicit = "jfb",
+    gradient: Gradient | ImplicitGradient = "jfb",
     u0: Tensor | None = None,
     max_iterations: int = 10,
     tolerance: float = 1e-6,
     starts: Starts = "single",
-    tracked: int = 1,
+    jfb_steps: int = 1,
 ) -> Solution:
     """u* = argmax_u H(t, z, p, u) by iterating u <- T(u); differentiable in z and p.
 
@@ -59,7 +59,7 @@ def solve_argmax(
 
         unroll    every iteration differentiated; memory grows with their number
         implicit  (I - ∂T/∂u)^-1 ∂T/∂θ, a linear solve per (t, z)                           (slides, eq. 6)
-        jfb       ∂T/∂θ at u*: ``tracked`` applications differentiated, no solve, constant memory
+        jfb       ∂T/∂θ at u*: ``jfb_steps`` applications differentiated, no solve, constant memory
 
     On an active bound u* does not move, and all three give 0 for that control. Where the global maximum jumps from one
     branch to another, u* has no derivative: all three give that of the branch that was chosen, and none sees the jump.
@@ -70,21 +70,21 @@ def solve_argmax(
         z: states, ``(B, n)``.
         p: costates ∇_z phi, ``(B, n)``.
         operator: ``ProjectedNewton()`` (default) or ``GradientAscent(step_size)``.
-        gradient: how to differentiate; ``Implicit(...)`` also says how the linear system is solved.
+        gradient: how to differentiate; ``ImplicitGradient(...)`` also says how the linear system is solved.
         u0: where to start, ``(B, m)``; the problem's own start or the control nearest to 0 unless given.
         max_iterations: applications of T at most.
         tolerance: on ``Solution.residual``.
         starts: ``"single"`` climbs from one start, which is enough where H is concave in u or the problem's own start
             is known to be in reach of the global maximum. ``"global"`` also climbs from the best point of a grid in
             each of several regions of [low, high], bounds included, and keeps the best by block.
-        tracked: how many applications ``"jfb"`` differentiates.
+        jfb_steps: how many applications ``"jfb"`` differentiates.
 
     Raises:
         ValueError: on a shape, dtype or option that does not fit. Non-convergence is reported, not raised.
     """
     operator = ProjectedNewton() if operator is None else operator
     t = torch.as_tensor(t, dtype=z.dtype, device=z.device)
-    _check(problem, t, z, p, u0, operator, gradient, starts, max_iterations, tolerance, tracked)
+    _check(problem, t, z, p, u0, operator, gradient, starts, max_iterations, tolerance, jfb_steps)
     box = problem.control_bounds(z)
     tracking = torch.is_grad_enabled() and (z.requires_grad or p.requires_grad or torch.compiler.is_compiling())
     if tracking and gradient == "unroll" and starts == "single":
@@ -102,11 +102,11 @@ def solve_argmax(
     u = solution.control.detach()
     if gradient == "unroll":
         u = _iterate(h, box, operator, begin, max_iterations, tolerance, least=1).control
-    elif gradient == "implicit" or isinstance(gradient, Implicit):
-        solver = gradient if isinstance(gradient, Implicit) else Implicit()
+    elif gradient == "implicit" or isinstance(gradient, ImplicitGradient):
+        solver = gradient if isinstance(gradient, ImplicitGradient) else ImplicitGradient()
         u = u + solver.direction(fixed, u, h.gradient(u), box, problem.control_block)
     else:
-        for _ in range(tracked):
+        for _ in range(jfb_steps):
             u = operator.linearised(fixed, u, h.gradient(u), box)
     # The forward value stays u* to the last bit, whichever derivative was asked for.
     return solution._replace(control=solution.control + (u - u.detach()))
@@ -192,11 +192,11 @@ def _check(
     p: Tensor,
     u0: Tensor | None,
     operator: object,
-    gradient: Gradient | Implicit,
+    gradient: Gradient | ImplicitGradient,
     starts: str,
     max_iterations: int,
     tolerance: float,
-    tracked: int,
+    jfb_steps: int,
 ) -> None:
     name, n, m = type(problem).__name__, problem.state_dim, problem.control_dim
     if z.ndim != 2 or z.shape[1] != n:
@@ -213,11 +213,11 @@ def _check(
         raise ValueError(f"u0 has shape {tuple(u0.shape)}; {name} has control_dim {m}, expected ({len(z)}, {m})")
     if not isinstance(operator, GradientAscent | ProjectedNewton):
         raise ValueError(f"operator is {operator!r}; expected ProjectedNewton() or GradientAscent(step_size)")
-    if gradient not in ("jfb", "implicit", "unroll") and not isinstance(gradient, Implicit):
-        raise ValueError(f"gradient is {gradient!r}; expected 'jfb', 'implicit', 'unroll' or Implicit(...)")
+    if gradient not in ("jfb", "implicit", "unroll") and not isinstance(gradient, ImplicitGradient):
+        raise ValueError(f"gradient is {gradient!r}; expected 'jfb', 'implicit', 'unroll' or ImplicitGradient(...)")
     if starts not in ("single", "global"):
         raise ValueError(f"starts is {starts!r}; expected 'single' or 'global'")
-    if max_iterations < 1 or tracked < 1 or not tolerance >= 0:
+    if max_iterations < 1 or jfb_steps < 1 or not tolerance >= 0:
         raise ValueError(
-            f"max_iterations={max_iterations}, tracked={tracked}, tolerance={tolerance}; expected >= 1, >= 1, >= 0"
+            f"max_iterations={max_iterations}, jfb_steps={jfb_steps}, tolerance={tolerance}; expected >= 1, >= 1, >= 0"
         )

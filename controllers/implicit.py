@@ -15,7 +15,7 @@ from ..envs.problem import ControlHamiltonian
 from .operators import Box, held, newton_direction
 
 LARGE = 64
-"""Controls in a block from which on ``Implicit(solver="auto")`` goes matrix-free."""
+"""Controls in a block from which on ``ImplicitGradient(solver="auto")`` goes matrix-free."""
 
 
 class LinearSolve(NamedTuple):
@@ -26,7 +26,7 @@ class LinearSolve(NamedTuple):
 
 
 @dataclasses.dataclass(frozen=True)
-class Implicit:
+class ImplicitGradient:
     """Implicit differentiation (slides, eq. 6), and how its linear system is solved.
 
     Both operators lead to the same one. On the free controls I - ∂T/∂u is -α H_uu for ascent and I for Newton, and
@@ -52,11 +52,11 @@ class Implicit:
 
     def __post_init__(self) -> None:
         if self.solver not in ("auto", "dense", "cg"):
-            raise ValueError(f"Implicit.solver is {self.solver!r}; expected 'auto', 'dense' or 'cg'")
+            raise ValueError(f"ImplicitGradient.solver is {self.solver!r}; expected 'auto', 'dense' or 'cg'")
         if not isinstance(self.tolerance, int | float) or not 0 < self.tolerance < float("inf"):
-            raise ValueError(f"Implicit.tolerance is {self.tolerance!r}; expected a positive, finite number")
+            raise ValueError(f"ImplicitGradient.tolerance is {self.tolerance!r}; expected a positive, finite number")
         if not isinstance(self.max_iterations, int) or self.max_iterations < 1:
-            raise ValueError(f"Implicit.max_iterations is {self.max_iterations!r}; expected an integer >= 1")
+            raise ValueError(f"ImplicitGradient.max_iterations is {self.max_iterations!r}; expected an integer >= 1")
 
     def matrix_free(self, block: int) -> bool:
         """Whether blocks of this size go to cg."""
@@ -75,7 +75,9 @@ class _ConjugateGradients(torch.autograd.Function):
     """0 forwards; backwards v -> w with -H_uu w = v on the free controls. H_uu is symmetric, so the transpose is it."""
 
     @staticmethod
-    def forward(ctx: Any, slope: Tensor, h: ControlHamiltonian, u: Tensor, free: Tensor, settings: Implicit) -> Tensor:
+    def forward(
+        ctx: Any, slope: Tensor, h: ControlHamiltonian, u: Tensor, free: Tensor, settings: ImplicitGradient
+    ) -> Tensor:
         ctx.h, ctx.settings = h, settings
         ctx.save_for_backward(u, free)
         return torch.zeros_like(slope)
@@ -87,7 +89,7 @@ class _ConjugateGradients(torch.autograd.Function):
         return matrix_free_solve(ctx.h, u, free, v, ctx.settings), None, None, None, None
 
 
-def matrix_free_solve(h: ControlHamiltonian, u: Tensor, free: Tensor, v: Tensor, settings: Implicit) -> Tensor:
+def matrix_free_solve(h: ControlHamiltonian, u: Tensor, free: Tensor, v: Tensor, settings: ImplicitGradient) -> Tensor:
     """w with -H_uu w = v on the free controls and 0 on the others, ``(B, m)``, by products with H_uu alone."""
     linear_cg, numerical_warning = _library()
     # One sample that is not finite would stop the solver for all: it is left out, and its answer is nan.

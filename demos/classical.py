@@ -37,7 +37,15 @@ def main(states: int = 128, mpc_states: int = 16, seed: int = 0, out: Path = Pat
         "4000 optima, distilled + JFB": pontryagin.ImplicitPolicy.load("quadrotor_wide", device="cpu"),
     }
     table = Table(title=f"quadrotor, {states} initial states, optimum {float(optimum.cost.mean()):.4f}")
-    for heading in ("controller", "states", "mean gap", "median gap", "worst gap", "worst miss", "ms per answer"):
+    for heading in (
+        "controller",
+        "states",
+        "mean gap",
+        "median gap",
+        "worst gap",
+        "worst terminal error",
+        "ms per answer",
+    ):
         table.add_column(heading, justify="left" if heading == "controller" else "right")
     figure = matplotlib.figure.Figure(figsize=(8, 4.5), layout="constrained")
     axis, figures = figure.subplots(), {}

@@ -11,7 +11,7 @@ from rich.table import Table
 import pontryagin
 from pontryagin.controllers.plants.commonroad import CommonRoadBicycles
 from pontryagin.controllers.plants.highway import HighwayBicycles
-from pontryagin.training.commands.fly import compare, fly_all
+from pontryagin.training.commands.simulate import compare, simulate_all
 from pontryagin.training.pictures.film import write_film
 from pontryagin.training.pictures.side_by_side import side_by_side
 
@@ -30,13 +30,15 @@ def main(states: int = 32, seed: int = 0, seconds: float = 6.0, out: Path = Path
     z0 = problem.sample_initial_state(states, torch.Generator().manual_seed(seed))
     model = pontryagin.evaluate(problem, policy, z0)
     plants = {"highway-env": HighwayBicycles(problem, seconds), "commonroad": CommonRoadBicycles(problem, seconds)}
-    table = Table("plant", "mean cost", "worst miss at T", "in wheelbases", "nearest two", "touched", title="cars5")
+    table = Table(
+        "plant", "mean cost", "worst terminal error", "in wheelbases", "nearest two", "touched", title="cars5"
+    )
     figures = {}
     for name, plant in plants.items():
-        flown, touched = fly_all(policy, plant, z0)
+        flown, touched = simulate_all(policy, plant, z0)
         f = figures[name] = compare(problem, model, pontryagin.evaluate(problem, policy, z0, flown=flown))
-        f["flights_that_touched"], miss = touched, f["terminal_error_worst"]
-        row = (f"{f['cost_plant']:.3f}", f"{miss:.3f}", f"{miss / problem.wheelbase:.3f}")
+        f["flights_that_touched"], error = touched, f["terminal_error_worst"]
+        row = (f"{f['cost_plant']:.3f}", f"{error:.3f}", f"{error / problem.wheelbase:.3f}")
         table.add_row(name, *row, f"{f['min_distance_path_min']:.2f}", f"{touched:.0f} of {states}")
     Console(width=max(Console().width, 90)).print(table)
     frames, _ = side_by_side(problem, policy, plants, z0[:1], every=1, size=(480, 480))

@@ -9,8 +9,8 @@ from rich.console import Console
 from rich.table import Table
 
 import pontryagin
-from pontryagin.controllers.plants.mujoco import Mismatch, MujocoQuadrotor
-from pontryagin.training.commands.fly import compare, fly_all
+from pontryagin.controllers.plants.mujoco import MujocoQuadrotor, PlantMismatch
+from pontryagin.training.commands.simulate import compare, simulate_all
 from pontryagin.training.pictures.film import write_film
 from pontryagin.training.pictures.side_by_side import side_by_side
 
@@ -18,10 +18,10 @@ PLANTS = {
     "exact": {},
     "four rotors that reverse": {"rotors": True, "rotor_low": -1.0},
     "four rotors that only pull": {"rotors": True},
-    "10 % heavier": {"mismatch": Mismatch(mass_error=0.1)},
-    "drag 0.05": {"mismatch": Mismatch(drag=0.05)},
-    "drag 0.05, wind 0.3 from behind": {"mismatch": Mismatch(drag=0.05, wind=(0.3, 0.0, 0.0))},
-    "motors lag by 0.03": {"mismatch": Mismatch(motor_lag=0.03)},
+    "10 % heavier": {"mismatch": PlantMismatch(mass_error=0.1)},
+    "drag 0.05": {"mismatch": PlantMismatch(drag=0.05)},
+    "drag 0.05, wind 0.3 from behind": {"mismatch": PlantMismatch(drag=0.05, wind=(0.3, 0.0, 0.0))},
+    "motors lag by 0.03": {"mismatch": PlantMismatch(motor_lag=0.03)},
 }
 
 
@@ -38,10 +38,12 @@ def main(states: int = 32, seed: int = 0, every: int = 2, out: Path = Path("resu
     problem = policy.problem
     z0 = problem.sample_initial_state(states, torch.Generator().manual_seed(seed))
     model = pontryagin.evaluate(problem, policy, z0)
-    table = Table("plant", "mean cost", "against the model", "worst miss at T", title=f"quadrotor, {states} states")
+    table = Table(
+        "plant", "mean cost", "against the model", "worst terminal error", title=f"quadrotor, {states} states"
+    )
     figures = {}
     for name, options in PLANTS.items():
-        flown, _ = fly_all(policy, MujocoQuadrotor(problem, **options), z0)
+        flown, _ = simulate_all(policy, MujocoQuadrotor(problem, **options), z0)
         f = figures[name] = compare(problem, model, pontryagin.evaluate(problem, policy, z0, flown=flown))
         table.add_row(
             name, f"{f['cost_plant']:.3f}", f"{f['cost_ratio_of_means']:+.3%}", f"{f['terminal_error_worst']:.3f}"

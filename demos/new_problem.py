@@ -82,7 +82,7 @@ def main(
     (out / "figures.json").write_text(json.dumps(figures, indent=2) + "\n")
     Console().print(
         f"cost {figures['cost_mean']:.4f}, optimum {figures['reference_mean']:.4f}: gap {figures['gap_mean']:.2%} in "
-        f"the mean, {figures['gap_worst']:.2%} worst of {states}; miss {figures['terminal_error_mean']:.3f}; see {out}"
+        f"the mean, {figures['gap_worst']:.2%} worst of {states}; at T {figures['terminal_error_mean']:.3f}; see {out}"
     )
     return figures
 

@@ -35,7 +35,7 @@ def main(minutes: float = 2.5, out: Path = Path("results/demo"), compile: bool =
         "controller",
         "cost",
         "worst",
-        "miss",
+        "terminal_error",
         "success",
         "argmax residual",
         "cost from z0 = 0",

@@ -163,9 +163,9 @@ class MultiBicycle(Problem):
         return 0.5 * (u * u).sum(-1) + self.interaction / (2 * self.num_agents) * pairs
 
     def terminal_cost(self, z: Tensor) -> Tensor:
-        return 0.5 * self.terminal_weight * (self.misses(z) ** 2).sum((-2, -1))
+        return 0.5 * self.terminal_weight * (self.position_errors(z) ** 2).sum((-2, -1))
 
-    def misses(self, z: Tensor) -> Tensor:
+    def position_errors(self, z: Tensor) -> Tensor:
         """``(B, N, 2)`` from its target to each agent."""
         goals = torch.as_tensor(self.target_points, dtype=z.dtype, device=z.device)
         return self.agents(z).narrow(-1, 0, 2) - goals
@@ -186,7 +186,7 @@ class MultiBicycle(Problem):
 
     def terminal_error(self, z: Tensor) -> Tensor:
         """The largest distance of any agent from its target, ``(B,)``."""
-        return self.misses(z).norm(dim=-1).amax(-1)
+        return self.position_errors(z).norm(dim=-1).amax(-1)
 
     def sample_initial_state(self, batch: int, generator: torch.Generator | None = None) -> Tensor:
         start = torch.as_tensor(self.start_points, dtype=torch.get_default_dtype())

@@ -32,7 +32,7 @@ class TrainConfig:
     """Initial states per iteration."""
     steps: int | None = None
     """Control steps of a training rollout; the problem's own unless given. Fewer are faster."""
-    refine: float = 0.4
+    fine_share: float = 0.4
     """Share of the run, its end, that uses the problem's own number of steps where ``steps`` is another."""
     width: int = 64
     """Units of a layer of the value function."""
@@ -97,7 +97,7 @@ class TrainConfig:
     """Step lengths that the Newton operator tries."""
     gradient: Literal["jfb", "implicit", "unroll"] = "jfb"
     """How the argmax is differentiated."""
-    tracked: int = 1
+    jfb_steps: int = 1
     """Applications of T that jfb differentiates."""
     argmax_iterations: int = 5
     """Applications of T in a training step."""
@@ -112,7 +112,7 @@ class TrainConfig:
     """Share of the run at which G has its full weight."""
     hjb_weight: float = 0.0
     """Weight of ∫ |∂_t phi - max_u H| dt along the path."""
-    pressure_weight: float = 0.0
+    bound_penalty: float = 0.0
     """Weight of ∫ Σ |∂H/∂u_j| dt over the controls held by an active bound, where no other gradient sees a way back."""
     terminal_value_weight: float = 0.0
     """Weight of |phi(T, z(T)) - G(z(T))|."""
@@ -144,7 +144,7 @@ class TrainConfig:
             "backtracks",
             "terminal_start",
         )
-        positive += ("tracked", "argmax_iterations", "validation_states", "validate_every", "agent_rank", "anchors")
+        positive += ("jfb_steps", "argmax_iterations", "validation_states", "validate_every", "agent_rank", "anchors")
         positive += ("processes", "distill_iterations", "distill_rate", "distill_distance")
         for name in positive:
             if not getattr(self, name) > 0:
@@ -153,7 +153,7 @@ class TrainConfig:
             value = getattr(self, name)
             if value is not None and not value > 0:
                 raise ValueError(f"TrainConfig.{name} is {value!r}; expected a positive number or None")
-        nonnegative: tuple[str, ...] = ("hjb_weight", "pressure_weight", "terminal_value_weight")
+        nonnegative: tuple[str, ...] = ("hjb_weight", "bound_penalty", "terminal_value_weight")
         nonnegative += (
             "terminal_gradient_weight",
             "width",
@@ -174,8 +174,8 @@ class TrainConfig:
             raise ValueError(f"TrainConfig.terminal_ramp is {self.terminal_ramp!r}; expected a share in (0, 1]")
         if not 0 < self.nominal_share <= 1:
             raise ValueError(f"TrainConfig.nominal_share is {self.nominal_share!r}; expected a share in (0, 1]")
-        if not 0 <= self.refine <= 1:
-            raise ValueError(f"TrainConfig.refine is {self.refine!r}; expected a share in [0, 1]")
+        if not 0 <= self.fine_share <= 1:
+            raise ValueError(f"TrainConfig.fine_share is {self.fine_share!r}; expected a share in [0, 1]")
         if not 0 <= self.warmup < 1:
             raise ValueError(f"TrainConfig.warmup is {self.warmup!r}; expected a share in [0, 1)")
         self._check_choices()

@@ -35,7 +35,7 @@ def train_direct(problem: Problem, config: TrainConfig | None = None) -> tuple[D
     """
     begun = time.monotonic()
     config = TrainConfig() if config is None else config
-    for name in ("hjb_weight", "pressure_weight", "terminal_value_weight", "terminal_gradient_weight", "begin_from"):
+    for name in ("hjb_weight", "bound_penalty", "terminal_value_weight", "terminal_gradient_weight", "begin_from"):
         if getattr(config, name):
             raise ValueError(f"TrainConfig.{name} is {getattr(config, name)!r}; a direct policy has no value function")
     device = torch.device(

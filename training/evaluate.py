@@ -1,4 +1,4 @@
-"""How good is a controller: cost, miss, success, argmax residual, latency, and the gap to the optimum where known."""
+"""How good is a controller: cost, terminal error, success, residual, latency, gap to the optimum."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ class Evaluation:
             figures["residual_max"] = float(self.residual.max())
         if self.gap is not None and self.reference_cost is not None:
             figures["reference_mean"] = float(self.reference_cost.mean())
-            figures["gap_of_means"] = float(self.cost.mean() / self.reference_cost.mean() - 1)
+            figures["relative_gap_of_means"] = float(self.cost.mean() / self.reference_cost.mean() - 1)
             figures["gap_mean"], figures["gap_median"] = float(self.gap.mean()), float(self.gap.median())
             figures["gap_worst"] = float(self.gap.max())
         for name, metric in self.metrics.items():
@@ -89,8 +89,8 @@ def evaluate(
         controller: any callable (t, z) -> u; an ``ImplicitPolicy`` also reports its argmax residual.
         z0: initial states; their device and dtype are used throughout.
         reference_cost: ``(B,)`` optimal costs from the same states.
-        flown: paths from ``z0`` that were flown elsewhere, by ``fly`` in a simulator, to be measured in place of the
-            model's own.
+        flown: paths from ``z0`` that were flown elsewhere, by ``simulate`` in a simulator, to be measured instead of
+            the model's own.
 
     Raises:
         ValueError: on bad states, if ``flown`` is not from ``z0``, or if a cost is not finite (with

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ..controllers.argmax import solve_argmax
 from ..controllers.hamiltonian import control_hamiltonian, hamiltonian
-from ..controllers.implicit import Implicit
+from ..controllers.implicit import ImplicitGradient
 from ..controllers.operators import held
 from ..controllers.value import Value
 from ..envs.compiling import compiled
@@ -46,7 +46,7 @@ def make_step(problem: Problem, value: Value, config: TrainConfig) -> StepFuncti
     dt is a tensor, so that one compilation serves every number of steps.
     """
     operator = config.make_operator()
-    if config.compile and config.gradient == "implicit" and Implicit().matrix_free(problem.control_block):
+    if config.compile and config.gradient == "implicit" and ImplicitGradient().matrix_free(problem.control_block):
         raise ValueError(
             f"TrainConfig.compile does not go with gradient='implicit' on blocks of {problem.control_block} controls, "
             "whose linear solve is matrix-free; expected compile=False"
@@ -57,14 +57,14 @@ def make_step(problem: Problem, value: Value, config: TrainConfig) -> StepFuncti
         solution = solve_argmax(
             problem, t, z, p, operator=operator, gradient=config.gradient,
             max_iterations=config.argmax_iterations, tolerance=config.argmax_tolerance,
-            starts=config.starts, tracked=config.tracked,
+            starts=config.starts, jfb_steps=config.jfb_steps,
         )  # fmt: skip
         after, cost = advance(problem, t, z, solution.control, dt)
         penalty = torch.zeros_like(cost)
         if config.hjb_weight > 0:
             penalty = config.hjb_weight * (slope_t - hamiltonian(problem, t, z, p, solution.control)).abs()
-        if config.pressure_weight > 0:
-            penalty = penalty + config.pressure_weight * bound_pressure(problem, t, z, p, solution.control.detach())
+        if config.bound_penalty > 0:
+            penalty = penalty + config.bound_penalty * bound_pressure(problem, t, z, p, solution.control.detach())
         return Step(after, cost, solution.residual.detach(), penalty)
 
     return compiled(step, value.scale.device) if config.compile else step

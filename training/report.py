@@ -56,7 +56,7 @@ class Report:
         rate = (iteration - before) / max(time.monotonic() - then, 1e-9)
         if iteration % 50 == 0:
             self.last = (time.monotonic(), iteration)
-        text = f"iter {iteration}  cost {cost:.3f}  miss {error:.3f}  residual {residual:.0e}  {rate:.1f} it/s"
+        text = f"iter {iteration}  cost {cost:.3f}  error {error:.3f}  residual {residual:.0e}  {rate:.1f} it/s"
         self.bar.update(self.task, completed=min(share, 1.0), text=text)
 
     def validated(self, row: dict[str, float], share: float) -> None:
@@ -65,7 +65,7 @@ class Report:
             left = row["seconds"] * (1 - share) / max(share, 1e-9)
             print(
                 f"iter {row['iteration']:6.0f}  cost {row['cost']:10.3f}  validation {row['validation_cost']:10.3f}  "
-                f"miss {row['terminal_error']:.4f}  residual {row['residual']:.1e}  "
+                f"terminal error {row['terminal_error']:.4f}  residual {row['residual']:.1e}  "
                 f"{row['iteration'] / max(row['seconds'], 1e-9):5.1f} it/s  {row['seconds']:6.0f} s, {left:.0f} s left",
                 flush=True,
             )

@@ -121,7 +121,7 @@ def descend(
     compiled = False
     with Report(config.out, progress.history.rows) as report:
         while (share := _share(progress, config)) < 1 or not progress.iteration:
-            course = problem if share >= 1 - config.refine else coarse
+            course = problem if share >= 1 - config.fine_share else coarse
             loss, size = iterate(course, config, progress, step, share, validation.device)
             if config.compile and not compiled and not config.count_all:
                 compiled, started = True, time.monotonic()

@@ -28,7 +28,7 @@ def along_nominal(problem: Problem) -> TimeVaryingLQR:
 
 CLASSICAL: dict[str, Callable[[Problem], Controller]] = {
     "lqr": LinearQuadraticRegulator,
-    "tvlqr": along_nominal,
+    "lqr-tracking": along_nominal,
     "mpc": RecedingHorizon,
 }
 """LQR about the target at rest, LQR along one optimum, IPOPT at every step."""

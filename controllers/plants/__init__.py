@@ -2,7 +2,7 @@
 
 from .commonroad import CommonRoadBicycles
 from .highway import HighwayBicycles
-from .mujoco import Mismatch, MujocoQuadrotor
-from .plant import Plant, fly
+from .mujoco import MujocoQuadrotor, PlantMismatch
+from .plant import Plant, simulate
 
-__all__ = ["CommonRoadBicycles", "HighwayBicycles", "Mismatch", "MujocoQuadrotor", "Plant", "fly"]
+__all__ = ["CommonRoadBicycles", "HighwayBicycles", "PlantMismatch", "MujocoQuadrotor", "Plant", "simulate"]

@@ -30,7 +30,7 @@ class CommonRoadBicycles:
 
     Args:
         problem: a ``MultiBicycle``; ℓ becomes the wheelbase of the car.
-        seconds: that a unit of time takes.
+        time_scale: seconds that a unit of time takes.
         vehicle: number of the car, 1 to 3.
         servo: time constant of the inner loop, s.
         step: of the integration, s, at most; not above ``servo``.
@@ -44,7 +44,7 @@ class CommonRoadBicycles:
     def __init__(
         self,
         problem: Problem,
-        seconds: float = 6.0,
+        time_scale: float = 6.0,
         vehicle: int = 2,
         servo: float = 0.05,
         step: float = 0.02,
@@ -59,7 +59,7 @@ class CommonRoadBicycles:
         dynamics = optional("vehiclemodels.vehicle_dynamics_ks", "highway")
         self._dynamics: Callable[..., list[float]] = dynamics.vehicle_dynamics_ks
         wheelbase = float(self.parameters.a + self.parameters.b)
-        self.problem, self.scale = car_scale(problem, "CommonRoadBicycles", wheelbase, seconds)
+        self.problem, self.scale = car_scale(problem, "CommonRoadBicycles", wheelbase, time_scale)
         self.wheelbase, self.servo, self.step, self.size = wheelbase, servo, step, size
         self.touched = False
         """Whether two cars have overlapped since ``reset``, at any step."""

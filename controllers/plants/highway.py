@@ -32,7 +32,7 @@ class HighwayBicycles:
 
     Args:
         problem: a ``MultiBicycle``; ℓ becomes 5 m.
-        seconds: that a unit of time takes.
+        time_scale: seconds that a unit of time takes.
         frequency: steps per second; highway-env integrates by Euler's method, so many of them.
         size: of the frames.
 
@@ -42,11 +42,11 @@ class HighwayBicycles:
     """
 
     def __init__(
-        self, problem: Problem, seconds: float = 6.0, frequency: float = 200.0, size: tuple[int, int] = (480, 480)
+        self, problem: Problem, time_scale: float = 6.0, frequency: float = 200.0, size: tuple[int, int] = (480, 480)
     ) -> None:
         kinematics = optional("highway_env.vehicle.kinematics", "highway")
         self._vehicle: Any = kinematics.Vehicle
-        self.problem, self.scale = car_scale(problem, "HighwayBicycles", self._vehicle.LENGTH, seconds)
+        self.problem, self.scale = car_scale(problem, "HighwayBicycles", self._vehicle.LENGTH, time_scale)
         if not (math.isfinite(frequency) and frequency > 0):
             raise ValueError(f"frequency is {frequency!r}; expected a positive number of steps per second")
         self.frequency, self.size = frequency, size

@@ -25,7 +25,7 @@ TRAIL = 240
 
 
 @dataclasses.dataclass(frozen=True)
-class Mismatch:
+class PlantMismatch:
     """How the plant differs from the model that the controller believes in. Nothing differs by default.
 
     Attributes:
@@ -42,12 +42,12 @@ class Mismatch:
 
     def __post_init__(self) -> None:
         if not (math.isfinite(self.mass_error) and self.mass_error > -1):
-            raise ValueError(f"Mismatch.mass_error is {self.mass_error!r}; expected a number above -1")
+            raise ValueError(f"PlantMismatch.mass_error is {self.mass_error!r}; expected a number above -1")
         for field in ("drag", "motor_lag"):
             if not (math.isfinite(getattr(self, field)) and getattr(self, field) >= 0):
-                raise ValueError(f"Mismatch.{field} is {getattr(self, field)!r}; expected a number >= 0")
+                raise ValueError(f"PlantMismatch.{field} is {getattr(self, field)!r}; expected a number >= 0")
         if len(self.wind) != 3 or not np.isfinite(self.wind).all():
-            raise ValueError(f"Mismatch.wind is {self.wind!r}; expected three finite velocities")
+            raise ValueError(f"PlantMismatch.wind is {self.wind!r}; expected three finite velocities")
 
 
 class MujocoQuadrotor:
@@ -93,7 +93,7 @@ class MujocoQuadrotor:
         *,
         rotors: bool = False,
         rotor_low: float = 0.0,
-        mismatch: Mismatch | None = None,
+        mismatch: PlantMismatch | None = None,
         time_step: float | None = None,
         size: tuple[int, int] = (640, 480),
     ) -> None:
@@ -104,7 +104,7 @@ class MujocoQuadrotor:
             raise ValueError(f"time_step is {time_step!r}; expected a positive time")
         self.problem, self.rotors, self.time_step, self.size = problem, rotors, time_step, size
         self.rotor_low = rotor_low
-        self.mismatch = Mismatch() if mismatch is None else mismatch
+        self.mismatch = PlantMismatch() if mismatch is None else mismatch
         self.inertia = problem.mass * ARM**2 * np.array([0.25, 0.25, 0.5])
         self._mujoco = load_mujoco()
         factor, lag = 1 + self.mismatch.mass_error, self.mismatch.motor_lag

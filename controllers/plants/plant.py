@@ -1,4 +1,4 @@
-"""Other people's simulators under our controllers: the protocol ``Plant``, and ``fly``, the one loop around it."""
+"""Other people's simulators under our controllers: the protocol ``Plant``, and ``simulate``, the one loop around it."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def timetable(horizon: float, rate: float, latency: float) -> Timetable:
 
 
 @torch.no_grad()
-def fly(
+def simulate(
     problem: Problem,
     plant: Plant,
     controller: Controller,

@@ -39,17 +39,17 @@ class Scale:
         return self.length / self.time**2
 
 
-def car_scale(problem: Problem, plant: str, wheelbase: float, seconds: float) -> tuple[MultiBicycle, Scale]:
-    """The scale at which the problem's bicycles are cars of this ``wheelbase`` (m), a unit of time taking ``seconds``.
+def car_scale(problem: Problem, plant: str, wheelbase: float, time_scale: float) -> tuple[MultiBicycle, Scale]:
+    """The scale at which the problem's bicycles are cars of this ``wheelbase`` (m), ``time_scale`` s a unit of time.
 
     Raises:
         ValueError: for a problem that is not a ``MultiBicycle``, or a time that is not positive.
     """
     if not isinstance(problem, MultiBicycle):
         raise ValueError(f"{plant} is a plant for MultiBicycle; got {type(problem).__name__}")
-    if not (math.isfinite(seconds) and seconds > 0):
-        raise ValueError(f"seconds is {seconds!r}; expected a positive number of seconds in a unit of time")
-    return problem, Scale(wheelbase / problem.wheelbase, seconds)
+    if not (math.isfinite(time_scale) and time_scale > 0):
+        raise ValueError(f"time_scale is {time_scale!r}; expected a positive number of seconds in a unit of time")
+    return problem, Scale(wheelbase / problem.wheelbase, time_scale)
 
 
 def slip(steering: Array) -> Array:

@@ -104,7 +104,7 @@ def test_training_learns_repeats_and_resumes(tmp_path):
 def test_what_only_a_value_function_has_is_refused():
     for wrong in (
         {"hjb_weight": 1.0},
-        {"pressure_weight": 0.1},
+        {"bound_penalty": 0.1},
         {"terminal_gradient_weight": 1.0},
         {"begin_from": "x"},
     ):

@@ -55,7 +55,7 @@ def nominal(problem, z=(0.4, -0.3)):
 
 CONTROLLERS = {
     "lqr": LinearQuadraticRegulator,
-    "tvlqr": lambda problem: TimeVaryingLQR(problem, nominal(problem)),
+    "lqr-tracking": lambda problem: TimeVaryingLQR(problem, nominal(problem)),
     "mpc": RecedingHorizon,
     "direct": lambda problem: DirectPolicy(problem, 8, seed=0).double(),
     "explicit": lambda problem: ExplicitPolicy(problem, ValueFunction(problem, 8, seed=0).double()),
@@ -180,34 +180,34 @@ def test_equilibrium():
         LinearQuadraticRegulator(DoubleIntegrator(), control=[0.0])
 
 
-def test_tvlqr_is_the_neighbouring_optimum(pendulum):
+def test_lqr_tracking_is_the_neighbouring_optimum(pendulum):
     """On the nominal it plays ū; K_0 = du*_0/dz; away from it the cost is too high by O(distance⁴)."""
     path = nominal(pendulum, (0.2, -0.1))
-    tvlqr = TimeVaryingLQR(pendulum, path)
-    assert tvlqr.regularised == 0 and not tvlqr.held.any()
-    torch.testing.assert_close(rollout(pendulum, tvlqr, path.z[0]).u, path.u, rtol=0, atol=1e-9)
+    tracking = TimeVaryingLQR(pendulum, path)
+    assert tracking.regularised == 0 and not tracking.held.any()
+    torch.testing.assert_close(rollout(pendulum, tracking, path.z[0]).u, path.u, rtol=0, atol=1e-9)
     away = torch.tensor([[1.0, -0.5], [0.3, 1.0]], dtype=torch.float64)
     slope = (
         solve_reference(pendulum, path.z[0] + 1e-3 * away).u[0]
         - solve_reference(pendulum, path.z[0] - 1e-3 * away).u[0]
     )
-    torch.testing.assert_close(tvlqr.feedback[0] @ away.mT, slope.mT / 2e-3, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(tracking.feedback[0] @ away.mT, slope.mT / 2e-3, rtol=1e-4, atol=1e-5)
     far, near = (path.z[0] + size * away for size in (0.4, 0.2))
-    excess = [rollout(pendulum, tvlqr, z).cost - solve_reference(pendulum, z).cost for z in (far, near)]
+    excess = [rollout(pendulum, tracking, z).cost - solve_reference(pendulum, z).cost for z in (far, near)]
     assert (excess[0] > 0).all() and (excess[0] < 1e-2).all()
     assert (excess[0] / excess[1] > 8).all()
 
 
-def test_tvlqr_leaves_active_bounds_alone(pendulum):
+def test_lqr_tracking_leaves_active_bounds_alone(pendulum):
     path = nominal(pendulum, (1.5, 1.0))
-    tvlqr = TimeVaryingLQR(pendulum, path)
+    tracking = TimeVaryingLQR(pendulum, path)
     at = (path.u[:, 0] <= -1.5 + 1e-6) | (path.u[:, 0] >= 1 - 1e-6)
-    assert at.any() and not at.all() and torch.equal(tvlqr.held, at)
-    assert (tvlqr.feedback[tvlqr.held] == 0).all()
-    assert tvlqr.feedback[~tvlqr.held].abs().amax(-1).gt(0).any()
+    assert at.any() and not at.all() and torch.equal(tracking.held, at)
+    assert (tracking.feedback[tracking.held] == 0).all()
+    assert tracking.feedback[~tracking.held].abs().amax(-1).gt(0).any()
 
 
-def test_tvlqr_refuses_other_paths(pendulum):
+def test_lqr_tracking_refuses_other_paths(pendulum):
     with pytest.raises(ValueError, match="from 2 states"):
         TimeVaryingLQR(pendulum, solve_reference(pendulum, torch.zeros(2, 2)))
     with pytest.raises(ValueError, match=r"expected \(9, 1, 2\) and \(8, 1, 2\)"):

@@ -183,7 +183,7 @@ def test_a_budget_that_is_spent_before_the_first_iteration_leaves_one(tmp_path):
 
 
 def test_env_steps_count_short_rollouts_as_short():
-    config = TrainConfig(minutes=1.0, batch=10, steps=5, refine=0.5)
+    config = TrainConfig(minutes=1.0, batch=10, steps=5, fine_share=0.5)
     history = History([{"iteration": i, "seconds": s} for i, s in ((100, 10.0), (200, 29.0), (300, 45.0))])
     problem = DoubleIntegrator(steps=20)
     assert env_steps(history, config, problem) == [5_000, 10_000, 30_000]

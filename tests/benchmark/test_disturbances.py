@@ -131,7 +131,7 @@ def test_robustness_has_a_row_per_level_and_bears_what_is_not_finite():
     calm = float(path.cost.double().mean())
     assert found["wind"][0]["cost_mean"] == found["mass"][2]["cost_mean"] == pytest.approx(calm, rel=1e-5)
     assert found["push"][-1] == {
-        "level": 1.0, "cost_mean": None, "cost_median": None, "miss_mean": None, "success_rate": 0.0
+        "level": 1.0, "cost_mean": None, "cost_median": None, "terminal_error_mean": None, "success_rate": 0.0
     }  # fmt: skip
 
 

@@ -16,7 +16,7 @@ BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stab
 def record(method, cost, seed=0, **more):
     summary = {"cost_mean": cost, "gap_mean": cost / 15 - 1, "gap_median": cost / 16 - 1, "gap_worst": cost / 14 - 1}
     summary |= {"terminal_error_mean": 0.1, "success_rate": 1.0, "latency_ms": 0.5}
-    level = {"cost_median": cost, "miss_mean": 0.1, "success_rate": 0.5}
+    level = {"cost_median": cost, "terminal_error_mean": 0.1, "success_rate": 0.5}
     rows = [{"level": 0.0, "cost_mean": cost, **level}, {"level": 1.0, "cost_mean": None, **level}]
     return {
         "method": method, "seed": seed, "summary": summary, "seconds": 600.0, "env_steps": 1e7, "states": 128,

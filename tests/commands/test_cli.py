@@ -43,7 +43,7 @@ def test_classical_controllers_by_name(capsys):
 
     from pontryagin.training.commands.cli import main
 
-    main(["evaluate", "tvlqr", "--problem", "double_integrator", "--states", "4", "--json"])
+    main(["evaluate", "lqr-tracking", "--problem", "double_integrator", "--states", "4", "--json"])
     assert json.loads(capsys.readouterr().out)["cost_mean"] > 0
     main(["evaluate", "quadrotor_wide", "--on", "quadrotor", "--states", "128", "--json"])
     assert json.loads(capsys.readouterr().out)["gap_worst"] <= 0.02

@@ -151,7 +151,7 @@ def test_jfb_ladder_approaches_implicit():
     operator = GradientAscent(0.05)
     exact = derivative(problem, t, z, p, v, operator=operator, gradient="implicit")
     errors = [
-        (derivative(problem, t, z, p, v, operator=operator, tracked=k) - exact).norm().item() for k in (1, 4, 16, 64)
+        (derivative(problem, t, z, p, v, operator=operator, jfb_steps=k) - exact).norm().item() for k in (1, 4, 16, 64)
     ]
     assert errors == sorted(errors, reverse=True)
     assert errors[0] > 0.5 * exact.norm() and errors[-1] < 0.05 * exact.norm()
@@ -197,7 +197,7 @@ def test_solve_blocks():
         ({"t": torch.zeros(3)}, "t has shape"),
         ({"u0": torch.zeros(4, 3)}, "control_dim 4"),
         ({"operator": "newton"}, "expected ProjectedNewton"),
-        ({"gradient": "exact"}, "'jfb', 'implicit', 'unroll' or Implicit"),
+        ({"gradient": "exact"}, "'jfb', 'implicit', 'unroll' or ImplicitGradient"),
         ({"starts": "many"}, "'single' or 'global'"),
         ({"max_iterations": 0}, "max_iterations=0"),
         ({"tolerance": float("nan")}, "tolerance"),

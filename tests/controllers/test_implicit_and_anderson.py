@@ -10,7 +10,7 @@ from pontryagin import (
     CoupledControls,
     DoubleIntegrator,
     GradientAscent,
-    Implicit,
+    ImplicitGradient,
     ProjectedNewton,
     Quadrotor,
     TrainConfig,
@@ -27,8 +27,8 @@ def test_conjugate_gradients_equal_the_dense_solve(scale):
     t, z, p = draw(problem, 5, scale)
     v = torch.randn(5, 40, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
     found = []
-    dense = derivative(problem, t, z, p, v, gradient=Implicit("dense"))
-    free = derivative(problem, t, z, p, v, gradient=Implicit("cg", tolerance=1e-11, on_solve=found.append))
+    dense = derivative(problem, t, z, p, v, gradient=ImplicitGradient("dense"))
+    free = derivative(problem, t, z, p, v, gradient=ImplicitGradient("cg", tolerance=1e-11, on_solve=found.append))
     torch.testing.assert_close(free, dense, rtol=1e-8, atol=1e-10)
     torch.testing.assert_close(derivative(problem, t, z, p, v, gradient="jfb"), dense, rtol=1e-8, atol=1e-10)
     assert len(found) == 1 and found[0].residual.shape == (5,) and found[0].residual.max() < 1e-10
@@ -41,16 +41,18 @@ def test_conjugate_gradients_cut_short_report_it():
     problem = CoupledControls(40)
     t, z, p = draw(problem, 3)
     found = []
-    derivative(problem, t, z, p, torch.ones_like(p), gradient=Implicit("cg", max_iterations=1, on_solve=found.append))
+    derivative(
+        problem, t, z, p, torch.ones_like(p), gradient=ImplicitGradient("cg", max_iterations=1, on_solve=found.append)
+    )
     assert found[0].residual.min() > 1e-3 and found[0].products <= 4
 
 
 def test_auto_is_dense_for_small_blocks_and_matrix_free_for_large_ones():
-    assert not Implicit().matrix_free(4) and Implicit().matrix_free(65)
-    assert Implicit("cg").matrix_free(4) and not Implicit("dense").matrix_free(500)
+    assert not ImplicitGradient().matrix_free(4) and ImplicitGradient().matrix_free(65)
+    assert ImplicitGradient("cg").matrix_free(4) and not ImplicitGradient("dense").matrix_free(500)
     problem = CoupledControls(70)
     t, z, p = draw(problem, 2)
-    exact = derivative(problem, t, z, p, torch.ones_like(p), gradient=Implicit("dense"))
+    exact = derivative(problem, t, z, p, torch.ones_like(p), gradient=ImplicitGradient("dense"))
     found = derivative(problem, t, z, p, torch.ones_like(p), gradient="implicit")
     torch.testing.assert_close(found, exact, rtol=1e-4, atol=1e-6)
 
@@ -58,7 +60,7 @@ def test_auto_is_dense_for_small_blocks_and_matrix_free_for_large_ones():
 @pytest.mark.parametrize("settings", [{"solver": "gmres"}, {"tolerance": 0.0}, {"max_iterations": 0}])
 def test_implicit_refusals(settings):
     with pytest.raises(ValueError, match=next(iter(settings))):
-        Implicit(**settings)
+        ImplicitGradient(**settings)
 
 
 def test_large_blocks_are_diagonalised():
@@ -192,7 +194,7 @@ def test_cg_is_once_differentiable():
     problem = CoupledControls(6)
     t, z, p = draw(problem, 2, 0.1)
     p.requires_grad_(True)
-    u = solve_argmax(problem, t, z, p, gradient=Implicit("cg")).control
+    u = solve_argmax(problem, t, z, p, gradient=ImplicitGradient("cg")).control
     (first,) = torch.autograd.grad(u.sum(), p, create_graph=True)
     with pytest.raises(RuntimeError):
         torch.autograd.grad(first.sum(), p)

@@ -143,7 +143,7 @@ def test_distances_to_the_targets_and_between_the_nearest():
     axis = titled(draw_trajectories(problem, result), "distance")
     *lines, nearest = axis.lines
     for agent, line in enumerate(lines):
-        expected = problem.misses(z)[:, 0, agent].norm(dim=-1)
+        expected = problem.position_errors(z)[:, 0, agent].norm(dim=-1)
         np.testing.assert_allclose(line.get_ydata(), expected, rtol=1e-4)
     np.testing.assert_allclose(nearest.get_ydata(), problem.metrics(z[:, 0])["min_distance"], rtol=1e-4)
 

@@ -13,7 +13,7 @@ from pontryagin.controllers.plants.highway import HighwayBicycles
 from pontryagin.controllers.plants.vehicles import slip, to_center, to_rear, touching
 from pontryagin.envs.integrate import advance
 from pontryagin.training.commands.cli import main
-from pontryagin.training.commands.fly import fly_all
+from pontryagin.training.commands.simulate import simulate_all
 
 pytest.importorskip("highway_env")
 pytest.importorskip("vehiclemodels")
@@ -56,7 +56,7 @@ def test_rectangles_touch_where_they_do():
 @pytest.mark.parametrize("kind", PLANTS)
 def test_the_state_is_read_as_it_was_written(kind):
     problem = MultiBicycle(num_agents=2)
-    plant = kind(problem, seconds=3.0)
+    plant = kind(problem, time_scale=3.0)
     z0 = np.array([0.1, 0.2, 7.0, 0.5, -1.0, 2.0, -0.4, 1.5])
     plant.reset(z0)
     np.testing.assert_allclose(plant.read_state(), z0, atol=1e-12)
@@ -66,7 +66,7 @@ def test_the_state_is_read_as_it_was_written(kind):
 def test_a_curve_is_that_of_the_model(kind, seconds, rough):
     """Steering steps from 0 to 0.3 and back while the speed rises: sharp changes of β; slow enough for a rate of δ."""
     problem = one_car()
-    plant = kind(problem, seconds=seconds)
+    plant = kind(problem, time_scale=seconds)
     z = torch.tensor([[0.0, 0.0, 0.3, 0.5]], dtype=torch.float64)
     plant.reset(z[0].numpy())
     for u in ((0.3, 0.4), (-0.2, 0.4), (0.0, -0.1)):
@@ -79,7 +79,7 @@ def test_a_curve_is_that_of_the_model(kind, seconds, rough):
 
 
 def test_a_steering_rate_has_a_limit():
-    plant = CommonRoadBicycles(one_car(), seconds=1.0)
+    plant = CommonRoadBicycles(one_car(), time_scale=1.0)
     plant.reset(np.array([0.0, 0.0, 0.0, 1.0]))
     plant.write_control(np.array([1.0, 0.0]))
     plant.advance(0.5)
@@ -91,7 +91,7 @@ def test_a_steering_rate_has_a_limit():
 @pytest.mark.parametrize("kind", PLANTS)
 def test_cars_that_meet_head_on_touch(kind):
     problem = MultiBicycle(num_agents=2, wheelbase=0.25)
-    plant = kind(problem, seconds=4.0)
+    plant = kind(problem, time_scale=4.0)
     plant.reset(np.array([-0.6, 0.0, 0.0, 1.0, 0.6, 0.0, np.pi, 1.0]))
     plant.write_control(np.zeros(4))
     plant.advance(0.1)
@@ -105,7 +105,7 @@ def test_five_cars_reach_their_targets_without_touching(kind):
     policy = ImplicitPolicy.load("cars5", device="cpu")
     problem = policy.problem
     z0 = problem.sample_initial_state(32, torch.Generator().manual_seed(0))[:4]
-    path, touched = fly_all(policy, kind(problem), z0)
+    path, touched = simulate_all(policy, kind(problem), z0)
     assert touched == 0
     assert problem.terminal_error(path.z[-1]).max() <= 0.2 * problem.wheelbase  # a metre, of a car of five
 
@@ -123,22 +123,22 @@ def test_frames(kind):
 def test_refused(kind):
     with pytest.raises(ValueError, match="plant for MultiBicycle; got DoubleIntegrator"):
         kind(DoubleIntegrator())
-    with pytest.raises(ValueError, match="seconds is 0"):
-        kind(one_car(), seconds=0.0)
+    with pytest.raises(ValueError, match="time_scale is 0"):
+        kind(one_car(), time_scale=0.0)
     with pytest.raises(ValueError, match="frequency" if kind is HighwayBicycles else "servo"):
         kind(one_car(), **({"frequency": 0.0} if kind is HighwayBicycles else {"servo": 0.01}))
 
 
 def test_fly_from_the_command_line(tmp_path, capsys):
-    main(["fly", "cars5", "--plant", "commonroad", "--states", "2", "--json", "--out", str(tmp_path)])
+    main(["simulate", "cars5", "--plant", "commonroad", "--states", "2", "--json", "--out", str(tmp_path)])
     figures = json.loads(capsys.readouterr().out)
     assert figures["flights_that_touched"] == 0 and figures["terminal_error_worst"] < 0.1
     assert figures["cost_plant"] > figures["cost_model"] and (tmp_path / "commonroad.png").exists()
-    main(["fly", "cars5", "--plant", "highway", "--states", "1", "--latency", "0.05"])
+    main(["simulate", "cars5", "--plant", "highway", "--states", "1", "--latency", "0.05"])
     assert "terminal_error_worst" in capsys.readouterr().out
-    main(["fly", "cars5", "--plant", "highway", "--out", str(tmp_path / "film.gif")])
+    main(["simulate", "cars5", "--plant", "highway", "--out", str(tmp_path / "film.gif")])
     with Image.open(tmp_path / "film.gif") as film:
         assert film.n_frames > 20 and film.size == (960, 480)
     with pytest.raises(SystemExit):
-        main(["fly", "quadrotor", "--plant", "highway"])
+        main(["simulate", "quadrotor", "--plant", "highway"])
     assert "plant for MultiBicycle; got Quadrotor" in capsys.readouterr().err

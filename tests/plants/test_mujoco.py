@@ -6,10 +6,10 @@ import torch
 
 from pontryagin import DoubleIntegrator, ImplicitPolicy, Quadrotor, rollout
 from pontryagin.controllers.plants import euler
-from pontryagin.controllers.plants.mujoco import Mismatch, MujocoQuadrotor, mixer
+from pontryagin.controllers.plants.mujoco import MujocoQuadrotor, PlantMismatch, mixer
 from pontryagin.controllers.plants.mujoco_model import ROTOR_HIGH
-from pontryagin.controllers.plants.plant import fly
-from pontryagin.training.commands.fly import compare, fly_all
+from pontryagin.controllers.plants.plant import simulate
+from pontryagin.training.commands.simulate import compare, simulate_all
 from pontryagin.training.pictures.side_by_side import side_by_side
 
 ANGLES, RATES, ACCELERATIONS = (np.array(x) for x in ((0.4, -0.7, 1.1), (0.8, -0.5, 1.3), (0.6, 1.7, -0.9)))
@@ -68,7 +68,7 @@ def test_accelerations_are_those_of_the_model(options):
 
 
 def test_gravity_mass_and_inertia_come_from_the_problem():
-    plant = MujocoQuadrotor(Quadrotor(mass=0.8, gravity=2.0), mismatch=Mismatch(mass_error=0.5))
+    plant = MujocoQuadrotor(Quadrotor(mass=0.8, gravity=2.0), mismatch=PlantMismatch(mass_error=0.5))
     assert plant.model.opt.gravity.tolist() == [0, 0, -2.0] and plant.model.body_mass[1] == pytest.approx(1.2)
     np.testing.assert_allclose(plant.model.body_inertia[1], 1.5 * plant.inertia)
     np.testing.assert_allclose(plant.inertia, 0.8 * 0.25**2 * np.array([0.25, 0.25, 0.5]))
@@ -88,11 +88,11 @@ def test_rotors_keep_the_torque_where_they_cannot_reverse():
 def test_drag_wind_and_lag_do_what_they_say():
     """With drag c the velocity tends to the wind as e^{-ct/m}; a lag delays the thrust."""
     problem = Quadrotor(gravity=1e-9)
-    drifting = MujocoQuadrotor(problem, mismatch=Mismatch(drag=0.25, wind=(1.0, 0.0, 0.0)))
+    drifting = MujocoQuadrotor(problem, mismatch=PlantMismatch(drag=0.25, wind=(1.0, 0.0, 0.0)))
     drifting.reset(np.zeros(12))
     drifting.advance(2.0)
     assert drifting.read_state()[6] == pytest.approx(1 - np.exp(-0.25 * 2.0 / 0.5), abs=2e-3)
-    lagging = MujocoQuadrotor(problem, mismatch=Mismatch(motor_lag=0.4))
+    lagging = MujocoQuadrotor(problem, mismatch=PlantMismatch(motor_lag=0.4))
     lagging.reset(np.zeros(12))
     lagging.write_control(np.array([1.0, 0, 0, 0]))
     lagging.advance(0.8)
@@ -100,15 +100,15 @@ def test_drag_wind_and_lag_do_what_they_say():
 
 
 def test_the_controller_flies_mujoco_as_it_flies_the_model():
-    """Four of the 32 flights of the demo: cost within 2 %, miss at most 0.05; 10 % heavier, at most 0.2."""
+    """Four of the 32 flights of the demo: cost within 2 %, error at most 0.05; 10 % heavier, at most 0.2."""
     policy = ImplicitPolicy.load("quadrotor", device="cpu")
     problem = policy.problem
     z0 = problem.sample_initial_state(32, torch.Generator().manual_seed(0))[:4]
     model = rollout(problem, policy, z0)
-    exact = fly(problem, MujocoQuadrotor(problem), policy, z0)
+    exact = simulate(problem, MujocoQuadrotor(problem), policy, z0)
     torch.testing.assert_close(exact.cost, model.cost, rtol=1e-3, atol=0)
     assert problem.terminal_error(exact.z[-1]).max() <= 0.05
-    heavy = fly(problem, MujocoQuadrotor(problem, mismatch=Mismatch(mass_error=0.1)), policy, z0)
+    heavy = simulate(problem, MujocoQuadrotor(problem, mismatch=PlantMismatch(mass_error=0.1)), policy, z0)
     assert problem.terminal_error(heavy.z[-1]).max() <= 0.2 and (heavy.cost > exact.cost).all()
 
 
@@ -119,11 +119,11 @@ def test_all_32_flights():
     policy = ImplicitPolicy.load("quadrotor", device="cpu")
     problem, z0 = policy.problem, policy.problem.sample_initial_state(32, torch.Generator().manual_seed(0))
     model = evaluate(problem, policy, z0)
-    for mass_error, miss in ((0.0, 0.05), (0.1, 0.2), (-0.1, 0.2)):
-        plant = MujocoQuadrotor(problem, mismatch=Mismatch(mass_error))
-        result = evaluate(problem, policy, z0, flown=fly_all(policy, plant, z0)[0])
+    for mass_error, error in ((0.0, 0.05), (0.1, 0.2), (-0.1, 0.2)):
+        plant = MujocoQuadrotor(problem, mismatch=PlantMismatch(mass_error))
+        result = evaluate(problem, policy, z0, flown=simulate_all(policy, plant, z0)[0])
         figures = compare(problem, model, result)
-        assert figures["terminal_error_worst"] <= miss
+        assert figures["terminal_error_worst"] <= error
         assert mass_error or abs(figures["cost_ratio_of_means"]) <= 0.02
 
 
@@ -146,7 +146,7 @@ def test_refused():
         ({"mass_error": -1.0}, "mass_error is -1.0"), ({"drag": -0.1}, "drag is -0.1"), ({"wind": (1.0,)}, "wind"),
     ):  # fmt: skip
         with pytest.raises(ValueError, match=sentence):
-            Mismatch(**options)
+            PlantMismatch(**options)
     with pytest.raises(ValueError, match="plant for Quadrotor; got DoubleIntegrator"):
         MujocoQuadrotor(DoubleIntegrator())
     with pytest.raises(ValueError, match="time_step is 0"):

@@ -20,7 +20,7 @@ from pontryagin import (
     rollout,
 )
 from pontryagin.controllers.export.export import onnx_bytes
-from pontryagin.controllers.plants.plant import fly, timetable
+from pontryagin.controllers.plants.plant import simulate, timetable
 from pontryagin.envs.extras import optional
 from pontryagin.envs.integrate import advance
 from pontryagin.training.pictures.plots import trajectory_figure
@@ -60,7 +60,7 @@ def feedback(problem):
 def test_without_latency_it_is_the_rollout(pendulum):
     """Same grid, same controls; the running cost depends on z here, so Simpson's rule is at work."""
     z0, controller = pendulum.sample_initial_state(3).double(), feedback(pendulum)
-    path, model = fly(pendulum, Model(pendulum), controller, z0), rollout(pendulum, controller, z0)
+    path, model = simulate(pendulum, Model(pendulum), controller, z0), rollout(pendulum, controller, z0)
     torch.testing.assert_close(path.t, model.t)
     torch.testing.assert_close(path.z, model.z, atol=1e-5, rtol=0)
     torch.testing.assert_close(path.u, model.u, atol=1e-5, rtol=0)
@@ -74,7 +74,7 @@ def test_the_rate_is_the_controllers_not_the_plants():
         calls.append(round(float(t), 6))
         return -z[:, :1]
 
-    path = fly(problem, Model(problem, 0.003), controller, torch.tensor([[1.0, 0.0]]), rate=3.0)
+    path = simulate(problem, Model(problem, 0.003), controller, torch.tensor([[1.0, 0.0]]), rate=3.0)
     assert calls == [round(k / 3, 6) for k in range(6)]  # two units of time
     assert path.u.shape == (6, 1, 1) and path.z.shape == (7, 1, 2)
     torch.testing.assert_close(path.u[1], -path.z[1][:, :1])
@@ -82,7 +82,7 @@ def test_the_rate_is_the_controllers_not_the_plants():
 
 def test_latency_holds_the_old_control_until_the_answer_arrives():
     problem, plant = DoubleIntegrator(), Model(DoubleIntegrator())
-    path = fly(problem, plant, lambda t, z: 1 + t.reshape(1, 1), torch.zeros(1, 2), rate=2.0, latency=0.7)
+    path = simulate(problem, plant, lambda t, z: 1 + t.reshape(1, 1), torch.zeros(1, 2), rate=2.0, latency=0.7)
     effects = [(round(t, 6), round(float(u[0]), 6)) for t, u in plant.log]
     assert effects == [(0.0, 0.0), (0.7, 1.0), (1.2, 1.5), (1.7, 2.0)]  # what was asked at 1.5 comes too late
     assert path.t.tolist() == pytest.approx([0, 0.5, 0.7, 1.0, 1.2, 1.5, 1.7, 2.0])
@@ -99,7 +99,7 @@ def test_the_timetable_merges_what_falls_together():
 
 def test_evaluate_and_plot_take_the_path(tmp_path, pendulum):
     z0, controller = pendulum.sample_initial_state(3), feedback(pendulum)
-    path = fly(pendulum, Model(pendulum), controller, z0, latency=0.03)
+    path = simulate(pendulum, Model(pendulum), controller, z0, latency=0.03)
     result = evaluate(pendulum, controller, z0, flown=path)
     assert torch.equal(result.cost, path.cost) and result.trajectory is path
     assert trajectory_figure(pendulum, result, tmp_path / "figure.png").stat().st_size > 10_000
@@ -109,14 +109,14 @@ def test_evaluate_and_plot_take_the_path(tmp_path, pendulum):
 
 def test_a_policy_reports_its_residual_along_a_path_flown_elsewhere(policy, short_quadrotor):
     z0 = short_quadrotor.sample_initial_state(2)
-    path = fly(short_quadrotor, Model(short_quadrotor, 0.1), policy, z0)
+    path = simulate(short_quadrotor, Model(short_quadrotor, 0.1), policy, z0)
     here, there = (evaluate(short_quadrotor, policy, z0, flown=p) for p in (None, path))
     assert there.residual.shape == here.residual.shape and there.residual.max() < 1e-5
 
 
 def test_watch_sees_every_moment():
     problem, seen = DoubleIntegrator(), []
-    fly(problem, Model(problem), lambda t, z: -z[:, :1], torch.zeros(1, 2), watch=lambda t, plant: seen.append(t))
+    simulate(problem, Model(problem), lambda t, z: -z[:, :1], torch.zeros(1, 2), watch=lambda t, plant: seen.append(t))
     assert len(seen) == problem.steps + 1 and seen[-1] == problem.horizon
 
 
@@ -127,24 +127,24 @@ def test_watch_sees_every_moment():
 def test_refused_options(options, sentence):
     problem = DoubleIntegrator()
     with pytest.raises(ValueError, match=sentence):
-        fly(problem, Model(problem), lambda t, z: z[:, :1], torch.zeros(1, 2), **options)
+        simulate(problem, Model(problem), lambda t, z: z[:, :1], torch.zeros(1, 2), **options)
 
 
 def test_refused_answers_and_states(pendulum):
     with pytest.raises(ValueError, match=r"expected \(1, 2\)"):
-        fly(pendulum, Model(pendulum), lambda t, z: z[0], torch.zeros(1, 2))
+        simulate(pendulum, Model(pendulum), lambda t, z: z[0], torch.zeros(1, 2))
     with pytest.raises(ValueError, match="flight 1 reached"):
         z0 = torch.tensor([[0.0, 0.0], [1e30, 1e30]], dtype=torch.float64)
         wild = dataclasses.make_dataclass("Wild", [], bases=(Pendulum,), frozen=True)()
         type(wild).dynamics = lambda self, t, z, u: z**3
-        fly(wild, Model(wild), lambda t, z: torch.zeros(1, 2), z0)
+        simulate(wild, Model(wild), lambda t, z: torch.zeros(1, 2), z0)
 
 
 def test_controls_that_are_not_finite_are_refused_and_others_clipped(pendulum):
     z0 = pendulum.sample_initial_state(1)
     with pytest.raises(ValueError, match="finite controls"):
-        fly(pendulum, Model(pendulum), lambda t, z: z.new_full((1, pendulum.control_dim), float("nan")), z0)
-    path = fly(pendulum, Model(pendulum), lambda t, z: z.new_full((1, pendulum.control_dim), 1e6), z0)
+        simulate(pendulum, Model(pendulum), lambda t, z: z.new_full((1, pendulum.control_dim), float("nan")), z0)
+    path = simulate(pendulum, Model(pendulum), lambda t, z: z.new_full((1, pendulum.control_dim), 1e6), z0)
     high = pendulum.control_bounds(z0)[1]
     assert torch.equal(path.u[-1, 0], high)  # charged for what the plant was given
 

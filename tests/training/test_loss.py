@@ -43,7 +43,7 @@ def test_penalties_enter_with_their_weights(pendulum):
     totals = {}
     torch.manual_seed(0)
     value.linear.data = 3 * torch.randn(3)  # so that some controls are held
-    for name in ("hjb_weight", "pressure_weight", "terminal_value_weight", "terminal_gradient_weight"):
+    for name in ("hjb_weight", "bound_penalty", "terminal_value_weight", "terminal_gradient_weight"):
         totals[name] = []
         for weight in (0.0, 1.0, 2.0):
             config = TrainConfig(**{name: weight})

@@ -102,7 +102,7 @@ def _direct(task: Task) -> Trained:
     config = _budgeted(
         dataclasses.replace(
             found, width=max(found.width, 64), learning_rate=DIRECT_RATES.get(task.name, found.learning_rate),
-            begin_from=None, nominal=False, pressure_weight=0.0, hjb_weight=0.0, terminal_value_weight=0.0,
+            begin_from=None, nominal=False, bound_penalty=0.0, hjb_weight=0.0, terminal_value_weight=0.0,
             terminal_gradient_weight=0.0,
         ),
         task, task.budget,
@@ -141,7 +141,7 @@ def env_steps(history: History, config: TrainConfig, problem: Problem) -> list[f
     counted, last = 0.0, 0.0
     found = []
     for row in history.rows:
-        late = row["seconds"] / (60 * config.minutes) >= 1 - config.refine
+        late = row["seconds"] / (60 * config.minutes) >= 1 - config.fine_share
         steps = problem.steps if late or config.steps is None else config.steps
         counted += (row["iteration"] - last) * config.batch * steps
         last = row["iteration"]

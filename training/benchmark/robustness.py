@@ -13,7 +13,7 @@ from .disturbances import Case, disturbances
 
 
 def robustness(problem: Problem, controller: Controller, z0: Tensor, seed: int = 0) -> dict[str, list[dict[str, Any]]]:
-    """For each disturbance a row per level, the first of them undisturbed: cost, median, miss, success rate.
+    """For each disturbance a row per level, the first of them undisturbed: cost, median, error, success rate.
 
     Every controller meets the same random numbers. A flight whose cost is not finite counts as one that costs infinity
     (``None`` in the row) and misses.
@@ -34,11 +34,11 @@ def robustness(problem: Problem, controller: Controller, z0: Tensor, seed: int =
 def _row(problem: Problem, case: Case, level: float) -> dict[str, Any]:
     try:
         path = rollout(case.problem, case.controller, case.z0)
-        cost, miss = path.cost.double(), problem.terminal_error(path.z[-1]).double()
+        cost, error = path.cost.double(), problem.terminal_error(path.z[-1]).double()
     except ValueError:  # a controller that refuses states which are not finite any more
         cost = torch.full((len(case.z0),), torch.inf, dtype=torch.float64)
-        miss = cost
-    success = (miss <= problem.success_radius) & cost.isfinite()
-    figures = {"cost_mean": cost.mean(), "cost_median": cost.median(), "miss_mean": miss.mean()}
+        error = cost
+    success = (error <= problem.success_radius) & cost.isfinite()
+    figures = {"cost_mean": cost.mean(), "cost_median": cost.median(), "terminal_error_mean": error.mean()}
     row = {k: float(v) if bool(v.isfinite()) else None for k, v in figures.items()}
     return {"level": level, **row, "success_rate": float(success.double().mean())}

@@ -89,7 +89,7 @@ def measure(job: Job, problem: Problem, trained: Trained) -> Record:
     record: Record = {
         "seconds": trained.seconds, "env_steps": trained.env_steps, "settings": trained.settings,
         "curve": trained.curve, "summary": result.summary() | gaps,
-        "cost": result.cost.tolist(), "miss": result.terminal_error.tolist(),
+        "cost": result.cost.tolist(), "terminal_error": result.terminal_error.tolist(),
         "gap": None if beside.gap is None else beside.gap.tolist(),
         "path": {"z": _rounded(path.z[:, 0]), "u": _rounded(path.u[:, 0])},
     }  # fmt: skip

@@ -10,7 +10,7 @@ from .methods import METHODS
 
 Record = dict[str, Any]
 HEADINGS = (
-    "method", "seeds", "cost, mean ± std", "gap, mean", "gap, median", "gap, worst", "miss at T", "success",
+    "method", "seeds", "cost, mean ± std", "gap, mean", "gap, median", "gap, worst", "terminal error", "success",
     "training, s", "env steps", "ms per answer",
 )  # fmt: skip
 

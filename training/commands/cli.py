@@ -26,9 +26,9 @@ from .compare import compare_command
 from .diagnose import diagnose_command
 from .evaluate import evaluate_command, measure
 from .export import export_command, parity_command
-from .fly import fly_command
 from .play import play_command
 from .reference import reference_command
+from .simulate import simulate_command
 
 
 def train_command(problem: ProblemName, config: tyro.conf.OmitArgPrefixes[TrainConfig]) -> None:
@@ -135,7 +135,7 @@ def _commands(defaults: TrainConfig) -> dict[str, Any]:
         "compare-gradients": compare,
         "benchmark": bench,
         "tune": search,
-        "fly": fly_command,
+        "simulate": simulate_command,
         "export": export_command,
         "parity": parity_command,
     }

@@ -32,10 +32,10 @@ def evaluate_command(
 
     The gap to the optimum is printed too, where ``pontryagin reference`` has stored it for these states.
 
-    ``lqr``, ``tvlqr`` and ``mpc`` fly any problem without having been trained:
+    ``lqr``, ``lqr-tracking`` and ``mpc`` fly any problem without having been trained:
 
         pontryagin evaluate quadrotor
-        pontryagin evaluate tvlqr --problem quadrotor
+        pontryagin evaluate lqr-tracking --problem quadrotor
         pontryagin evaluate mpc --problem my_module:Rocket --states 8
 
     Args:

@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ...controllers.plants import Plant, fly
+from ...controllers.plants import Plant, simulate
 from ...envs.integrate import Controller, Trajectory, rollout
 from ...envs.problem import Problem
 from ...envs.render import Renderer
@@ -38,7 +38,7 @@ def side_by_side(
         every: control steps between two frames.
         size: of each picture, width and height.
         hold: how often the last frame is repeated.
-        latency: of ``fly``.
+        latency: of ``simulate``.
 
     Raises:
         ValueError: if there is more than one initial state, or a picture of another size.
@@ -53,7 +53,7 @@ def side_by_side(
     paths = {"model": path}
     for title, plant in plants.items():
         frames: list[Frame] = []
-        paths[title] = fly(
+        paths[title] = simulate(
             problem, plant, controller, z0, latency=latency, watch=_camera(frames, moments, title, problem, size)
         )
         columns.append(frames)

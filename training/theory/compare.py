@@ -94,7 +94,7 @@ def compare_gradients(
     base = dataclasses.replace(base, seed=config.seed, out=None, resume=False, minutes=None)
     if config.quick:
         config = config.hurried()
-        base = dataclasses.replace(base, steps=min(problem.steps, 20), compile=False, refine=0.0, batch=16)
+        base = dataclasses.replace(base, steps=min(problem.steps, 20), compile=False, fine_share=0.0, batch=16)
     comparison = Comparison(problem, base, config, config.out / name, tell)
     comparison.folder.mkdir(parents=True, exist_ok=True)
     file = comparison.folder / "compare.json"
@@ -142,7 +142,7 @@ def _pilot(c: Comparison) -> Result:
 def _race(c: Comparison) -> Result:
     variants = [Variant("newton", g, c.base.argmax_iterations) for g in GRADIENTS]
     variants += [Variant("ascent", g, c.config.ascent_iterations) for g in GRADIENTS]
-    variants.append(Variant("ascent", "jfb", c.config.ascent_iterations, tracked=8))
+    variants.append(Variant("ascent", "jfb", c.config.ascent_iterations, jfb_steps=8))
     runners = [Runner(c.problem, v, c.base, c.step_size, watched=v.gradient == "jfb", first=c.first) for v in variants]
     race(runners, c.config.budget, c.config.slices, c.validation(), c.tell)
     value = runners[0].progress.value
@@ -188,7 +188,7 @@ def _seconds(c: Comparison) -> Result:
 
 
 def _errors(c: Comparison) -> Result:
-    base = dataclasses.replace(c.base, adjoint_clip=None, pressure_weight=0.0, hjb_weight=0.0)
+    base = dataclasses.replace(c.base, adjoint_clip=None, bound_penalty=0.0, hjb_weight=0.0)
     z0 = c.problem.sample_initial_state(c.config.states, torch.Generator().manual_seed(c.config.seed + 1)).double()
     many = 4 if c.config.quick else 50
     cells = [Variant(k, g, n) for k in KINDS for g in GRADIENTS for n in (3, many)]

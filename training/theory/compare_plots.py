@@ -63,7 +63,7 @@ def draw_race(axis: Axis, race: dict[str, Any]) -> None:
         curve = [p for p in row["curve"] if np.isfinite(p["cost"])]
         best = np.minimum.accumulate([p["cost"] for p in curve])
         line = axis.semilogy([p["seconds"] for p in curve], best, label=f"{row['label']}: {row['best_cost']:.4g}")[0]
-        line.set(color=COLOURS[row["gradient"]] if row["tracked"] == 1 else "#7c3aed", ls=DASHES[row["kind"]])
+        line.set(color=COLOURS[row["gradient"]] if row["jfb_steps"] == 1 else "#7c3aed", ls=DASHES[row["kind"]])
     axis.set(xlabel="seconds of training", ylabel="best validation cost", title="cost at equal wall time")
     plain_ticks(axis.yaxis)
     axis.legend(frameon=False)

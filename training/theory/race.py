@@ -54,7 +54,7 @@ class Runner:
         """Train until ``until`` seconds of ``budget`` are spent; the learning rate follows the share of the budget."""
         while self.progress.seconds < until:
             share = min(self.progress.seconds / budget, 0.999)
-            course = self.problem if share >= 1 - self.config.refine else self.coarse
+            course = self.problem if share >= 1 - self.config.fine_share else self.coarse
             look = self.watched and self.progress.iteration % WATCH == 0
             true = self._exact_gradient(course, share) if look else None
             before = time.perf_counter()

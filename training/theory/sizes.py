@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from ...controllers.argmax import solve_argmax
-from ...controllers.implicit import Implicit, LinearSolve
+from ...controllers.implicit import ImplicitGradient, LinearSolve
 from ...controllers.operators import GradientAscent, ProjectedNewton
 from ...envs.coupled import CoupledControls
 from ...envs.problem import Problem
@@ -19,8 +19,8 @@ from ...envs.problem import Problem
 SMALL = 32
 """Coupled controls up to which Newton takes part in the study of sizes."""
 WAYS = {
-    "unroll + ascent": (False, "unroll"), "implicit, dense": (False, Implicit("dense")),
-    "implicit, cg": (False, Implicit("cg")), "jfb + ascent": (False, "jfb"), "jfb + newton": (True, "jfb"),
+    "unroll + ascent": (False, "unroll"), "implicit, dense": (False, ImplicitGradient("dense")),
+    "implicit, cg": (False, ImplicitGradient("cg")), "jfb + ascent": (False, "jfb"), "jfb + newton": (True, "jfb"),
     "unroll + newton": (True, "unroll"),
 }  # fmt: skip
 """Name -> (search by Newton, else by ascent; how to differentiate)."""
@@ -45,12 +45,12 @@ def seconds_by_size(sizes: tuple[int, ...], batch: int = 32, iterations: int = 5
                 continue  # a derived dense Hessian in every iteration: minutes
             operator = ProjectedNewton() if newton else GradientAscent(0.1)
             solves: list[LinearSolve] = []
-            if isinstance(gradient, Implicit) and gradient.solver == "cg":
-                gradient = Implicit("cg", on_solve=solves.append)
+            if isinstance(gradient, ImplicitGradient) and gradient.solver == "cg":
+                gradient = ImplicitGradient("cg", on_solve=solves.append)
             iterated = 8 if newton else iterations
             *times, found = _price(problem, z, p, operator, gradient, iterated)
             if newton not in exact:
-                exact[newton] = _price(problem, z, p, operator, Implicit("dense"), iterated)[2]
+                exact[newton] = _price(problem, z, p, operator, ImplicitGradient("dense"), iterated)[2]
             error = float((found - exact[newton]).norm() / exact[newton].norm())
             rows.append({
                 "size": size, "way": name, "search_seconds": times[0], "seconds": times[1], "relative_error": error,

@@ -26,19 +26,19 @@ class Variant(NamedTuple):
     kind: Kind
     gradient: Gradient
     iterations: int
-    tracked: int = 1
+    jfb_steps: int = 1
 
     @property
     def label(self) -> str:
         """``jfb-4 + ascent``: the gradient, with the tracked applications where they are not 1, and the search."""
-        return f"{self.gradient}{f'-{self.tracked}' if self.tracked > 1 else ''} + {self.kind}"
+        return f"{self.gradient}{f'-{self.jfb_steps}' if self.jfb_steps > 1 else ''} + {self.kind}"
 
     def config(self, base: TrainConfig, step_size: float, tolerance: float = 0.0, compile: bool = False) -> TrainConfig:
         """``base`` with this way of search and differentiation; tolerance 0 runs every iteration."""
         return dataclasses.replace(
             base, operator="newton" if self.kind == "newton" else "ascent", step_size=step_size, gradient=self.gradient,
-            memory=MEMORY if self.kind == "anderson" else 0, argmax_iterations=self.iterations, tracked=self.tracked,
-            argmax_tolerance=tolerance, compile=compile,
+            memory=MEMORY if self.kind == "anderson" else 0, argmax_iterations=self.iterations,
+            jfb_steps=self.jfb_steps, argmax_tolerance=tolerance, compile=compile,
         )  # fmt: skip
 
     def solve(
@@ -48,7 +48,7 @@ class Variant(NamedTuple):
         config = self.config(TrainConfig(), step_size)
         return solve_argmax(
             problem, t, z, p, operator=config.make_operator(), gradient=self.gradient,
-            max_iterations=self.iterations, tolerance=tolerance, tracked=self.tracked,
+            max_iterations=self.iterations, tolerance=tolerance, jfb_steps=self.jfb_steps,
         )  # fmt: skip
 
     def record(self) -> dict[str, Any]:

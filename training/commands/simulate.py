@@ -1,4 +1,4 @@
-"""The command ``pontryagin fly``: a policy in somebody else's simulator, beside the model, from the same states."""
+"""The command ``pontryagin simulate``: a policy in somebody else's simulator, beside the model."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from rich.progress import track
 from rich.table import Table
 from torch import Tensor
 
-from ...controllers.plants import CommonRoadBicycles, HighwayBicycles, Mismatch, MujocoQuadrotor, Plant, fly
+from ...controllers.plants import CommonRoadBicycles, HighwayBicycles, MujocoQuadrotor, Plant, PlantMismatch, simulate
 from ...controllers.policy import ImplicitPolicy
 from ...envs.integrate import Trajectory
 from ...envs.problem import Problem
@@ -22,12 +22,12 @@ from ..evaluate import Evaluation, evaluate
 from ..pictures import side_by_side, trajectory_figure, write_film
 from .arguments import PolicyPath
 
-SECONDS = 6.0
-"""That a unit of time takes with cars, unless asked for otherwise."""
+TIME_SCALE = 6.0
+"""Seconds that a unit of time takes with cars, unless asked for otherwise."""
 PlantName: TypeAlias = Literal["mujoco", "mujoco-rotors", "highway", "commonroad"]
 
 
-def fly_command(
+def simulate_command(
     checkpoint: PolicyPath,
     plant: PlantName,
     states: int = 32,
@@ -39,15 +39,15 @@ def fly_command(
     wind: tuple[float, float, float] = (0.0, 0.0, 0.0),
     motor_lag: float = 0.0,
     rotor_low: float = 0.0,
-    seconds: float = SECONDS,
+    time_scale: float = TIME_SCALE,
     out: Path | None = None,
     problem: str | None = None,
     json: bool = False,
 ) -> None:
     """Fly a policy, unchanged, in a simulator that is not ours, and compare with the model. For example
 
-        pontryagin fly quadrotor --plant mujoco --mass-error 0.1
-        pontryagin fly cars5 --plant highway --out film.gif
+        pontryagin simulate quadrotor --plant mujoco --mass-error 0.1
+        pontryagin simulate cars5 --plant highway --out film.gif
 
     Args:
         checkpoint: the policy.
@@ -62,22 +62,22 @@ def fly_command(
         wind: velocity of the air in MuJoCo.
         motor_lag: time constant of the actuators in MuJoCo.
         rotor_low: least force of a rotor.
-        seconds: that a unit of time takes with cars.
+        time_scale: seconds that a unit of time takes with cars.
         out: a folder for the figure of the flights, or a .gif or .mp4 of the first one beside the model.
         problem: module:ClassName of a policy for a problem of your own.
         json: print JSON instead of a table.
     """
     film = _wants_film(states, rate, out, json)
     policy = load_policy(checkpoint, problem)
-    mismatch = Mismatch(mass_error, drag, wind, motor_lag)
-    made = make_plant(policy.problem, plant, mismatch, rotor_low, seconds)
+    mismatch = PlantMismatch(mass_error, drag, wind, motor_lag)
+    made = make_plant(policy.problem, plant, mismatch, rotor_low, time_scale)
     z0 = policy.problem.sample_initial_state(states, torch.Generator().manual_seed(seed))
     if out is not None and film:
         frames, _ = side_by_side(policy.problem, policy, {plant: made}, z0[:1], latency=latency, size=made.size)
         print(write_film(frames, out, fps=18, width=960))
         return
     model = evaluate(policy.problem, policy, z0)
-    flown, touched = fly_all(policy, made, z0, rate, latency)
+    flown, touched = simulate_all(policy, made, z0, rate, latency)
     result = evaluate(policy.problem, policy, z0, flown=flown)
     figures = compare(policy.problem, model, result) | ({} if touched is None else {"flights_that_touched": touched})
     if out is not None:
@@ -108,7 +108,7 @@ def _report(title: str, figures: dict[str, float], json: bool) -> None:
 
 
 def make_plant(
-    problem: Problem, name: PlantName, mismatch: Mismatch, rotor_low: float, seconds: float
+    problem: Problem, name: PlantName, mismatch: PlantMismatch, rotor_low: float, time_scale: float
 ) -> MujocoQuadrotor | HighwayBicycles | CommonRoadBicycles:
     """The plant called ``name``.
 
@@ -117,32 +117,32 @@ def make_plant(
         ImportError: where its extra is missing, with the line that installs it.
     """
     cars = name in ("highway", "commonroad")
-    if cars and (mismatch != Mismatch() or rotor_low):
+    if cars and (mismatch != PlantMismatch() or rotor_low):
         raise ValueError(f"{name} has no mass_error, drag, wind, motor_lag or rotor_low; those are for mujoco")
-    if not cars and seconds != SECONDS:
-        raise ValueError(f"{name} flies in the problem's own time; seconds is for highway and commonroad")
+    if not cars and time_scale != TIME_SCALE:
+        raise ValueError(f"{name} flies in the problem's own time; time_scale is for highway and commonroad")
     if name == "mujoco" and rotor_low:
         raise ValueError("rotor_low is for mujoco-rotors")
     if name == "highway":
-        return HighwayBicycles(problem, seconds)
+        return HighwayBicycles(problem, time_scale)
     if name == "commonroad":
-        return CommonRoadBicycles(problem, seconds)
+        return CommonRoadBicycles(problem, time_scale)
     return MujocoQuadrotor(
         problem, rotors=name == "mujoco-rotors", rotor_low=rotor_low, mismatch=mismatch, size=(560, 480)
     )
 
 
-def fly_all(
+def simulate_all(
     policy: ImplicitPolicy, plant: Plant, z0: Tensor, rate: float | None = None, latency: float = 0.0
 ) -> tuple[Trajectory, float | None]:
-    """``fly`` from every state, with a progress bar; and in how many flights cars touched, where the plant says."""
+    """``simulate`` from every state, with a progress bar; and how many had cars that touched, where the plant says."""
     touches: list[bool] = []
 
     def watch(t: float, flying: Plant) -> None:
         if t >= policy.problem.horizon and isinstance(flying, HighwayBicycles | CommonRoadBicycles):
             touches.append(flying.touched)
 
-    one: Callable[[Tensor], Trajectory] = lambda row: fly(  # noqa: E731
+    one: Callable[[Tensor], Trajectory] = lambda row: simulate(  # noqa: E731
         policy.problem, plant, policy, row, rate=rate, latency=latency, watch=watch
     )
     paths = [one(row) for row in track(z0.split(1), "flights", transient=True, console=Console(stderr=True))]
