@@ -41,7 +41,7 @@ def study(problem, config, minutes: float, states: int, mpc_states: int) -> dict
 def main(
     widths: tuple[float, ...] = (0.1, 0.25, 0.5, 1.0), anchors: int = 1000, teaching: int = 8000,
     minutes: float = 1.5, states: int = 128, mpc_states: int = 8, compile: bool = True,
-    out: Path = Path("results/widths"),
+    out_dir: Path = Path("results/widths"),
 ) -> dict[str, dict[str, dict[str, float]]]:  # fmt: skip
     """Train and fly the quadrotor from rho_0 of several widths.
 
@@ -53,10 +53,10 @@ def main(
         states: initial states of the comparison.
         mpc_states: of them, how many MPC flies.
         compile: compile the training step.
-        out: where results go.
+        out_dir: where results go.
     """
-    out.mkdir(parents=True, exist_ok=True)
-    path = out / "figures.json"
+    out_dir.mkdir(parents=True, exist_ok=True)
+    path = out_dir / "figures.json"
     figures = json.loads(path.read_text()) if path.exists() else {}
     options = {"anchors": anchors, "teaching": teaching, "minutes": minutes, "states": states}
     if figures.setdefault("options", options) != options:
@@ -80,7 +80,7 @@ def main(
         for key, dash in (("gap_mean", "-"), ("gap_median", ":"))
     }
     across = "standard deviation of the initial position and angles"
-    curves_figure(curves, out / "widths.png", across, "gap to the optimum, %", log=True)
+    curves_figure(curves, out_dir / "widths.png", across, "gap to the optimum, %", log=True)
     return figures
 
 

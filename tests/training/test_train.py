@@ -23,6 +23,7 @@ from pontryagin import (
     train,
 )
 from pontryagin.training.checkpoint import read_checkpoint
+from pontryagin.training.evaluate import relative_gap
 from pontryagin.training.loss import make_step
 from pontryagin.training.recipes import RECIPES
 from pontryagin.training.schedule import learning_rate
@@ -168,6 +169,13 @@ def test_evaluation_figures(policy, short_quadrotor):
     assert plain.residual is None and plain.gap is None
     with pytest.raises(ValueError, match="index 2"):
         evaluate(short_quadrotor, policy, torch.cat([z0[:2], z0[:1] * float("inf")]))
+
+
+@pytest.mark.parametrize(
+    ("cost", "optimum", "gap"), [(3.0, 2.0, 0.5), (-1.0, -2.0, 0.5), (2.0, -2.0, 2.0), (5.0, 1.0, 4.0)]
+)
+def test_the_gap_is_above_zero_whatever_the_sign_of_the_costs(cost, optimum, gap):
+    assert relative_gap(torch.tensor(cost), torch.tensor(optimum)) == gap
 
 
 def test_quadrotor_improves_at_once():

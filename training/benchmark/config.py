@@ -14,8 +14,8 @@ UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0}
 class BenchmarkConfig:
     """Methods, their common budget, and what they are asked afterwards."""
 
-    methods: str = "jfb,ppo,sac,direct,lqr,mpc"
-    """Of jfb, jfb-anchored, ppo, sac, direct, lqr and mpc, with commas between."""
+    methods: str = "jfb,ppo,sac,direct,lqr-tracking,mpc"
+    """Of jfb, jfb-anchored, ppo, sac, direct, lqr-tracking and mpc, with commas between."""
     budget: str = "10m"
     """Wall time of each training, everything included: compiling, optima to begin from, validations. 60s, 10m or 1h."""
     seeds: int = 3

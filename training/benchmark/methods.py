@@ -165,7 +165,7 @@ def _rl(task: Task, algorithm: Algorithm) -> Trained:
     )
 
 
-def _lqr(task: Task) -> Trained:
+def _lqr_tracking(task: Task) -> Trained:
     """Time-varying LQR along the optimum from the mean initial state."""
     _refuse_large(task.problem)
     begun = time.monotonic()
@@ -218,7 +218,7 @@ METHODS: dict[str, Method] = {
     "ppo": Method("PPO", "#d97706", True, lambda task: _rl(task, "ppo")),
     "sac": Method("SAC", "#b91c1c", True, lambda task: _rl(task, "sac")),
     "direct": Method("direct", "#7c3aed", True, _direct),
-    "lqr": Method("LQR", "#15803d", False, _lqr),
+    "lqr-tracking": Method("LQR tracking", "#15803d", False, _lqr_tracking),
     "mpc": Method("MPC", "#6b7280", False, _mpc),
 }
 """Name -> method."""
