@@ -50,7 +50,7 @@ def test_demo(name, tmp_path, capsys):
 
 
 @pytest.mark.parametrize(
-    ("name", "states", "gap", "terminal_error"),
+    ("name", "states", "gap", "error"),
     [
         ("quadrotor", 128, 0.03, 0.1),
         ("quadrotor_wide", 128, 0.02, 0.1),
