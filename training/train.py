@@ -61,13 +61,7 @@ def train(
 
 
 def prepare(problem: Problem, config: TrainConfig, value: Value | None, started: float) -> tuple[Progress, Tensor]:
-    """A run, in its folder and resumed if it is to be, and its validation states, on their device.
-
-    Args:
-        problem: what is controlled.
-        config: how.
-        value: where it is already made; what the configuration says unless given.
-        started: when training was asked for, by ``time.monotonic``.
+    """A run in its folder, resumed if it is to be, and its validation states; ``started`` by ``time.monotonic``.
 
     Raises:
         ValueError: if the problem makes no sense, or ``resume`` finds another run.

@@ -80,12 +80,7 @@ class DirectPolicy(nn.Module):
 
     @classmethod
     def load(cls, path: str | Path, device: str = "auto", problem: Problem | None = None) -> DirectPolicy:
-        """A policy from a folder that ``save`` wrote.
-
-        Args:
-            path: the folder.
-            device: ``"auto"`` is CUDA where there is one.
-            problem: needed for a problem of your own whose class has not been imported yet.
+        """A policy from a folder that ``save`` wrote; ``device`` and ``problem`` as in ``ImplicitPolicy.load``.
 
         Raises:
             ValueError: if nothing is there, or it is cut short, edited, of another kind or for another problem.
