@@ -121,7 +121,7 @@ def _unrolled(
     with torch.no_grad():
         begin = (h.start() if u0 is None else u0).clamp(*box)
         slope = h.gradient(begin)
-        still = _residual(begin, slope, box, _scale(h, begin)) <= tolerance
+        still = projected_residual(begin, slope, box, slope_scale(h, begin)) <= tolerance
         still = still & (tolerance > 0)
     found = _iterate(h, box, operator, begin, iterations, tolerance, least=1)
     value = torch.where(still.unsqueeze(-1), begin, found.control.detach())
@@ -140,7 +140,7 @@ def _climb_all(
     best = value.argmax(0)
     u, start = (pick_blocks(x, best) for x in (found.control, begin))
     slope = h.gradient(u)
-    residual = _residual(u, slope, box, _scale(h, u))
+    residual = projected_residual(u, slope, box, slope_scale(h, u))
     spent = found.iterations.unsqueeze(-1).expand(value.shape).gather(0, best.unsqueeze(0)).squeeze(0).amax(-1)
     return start, Solution(u, residual, spent, residual <= tolerance, best)
 
@@ -156,9 +156,9 @@ def _iterate(
 ) -> Solution:
     """u <- T(u) from ``u0 (.., B, m)``, ``least`` times and then each sample until it has converged, frozen by mask."""
     u = u0.clamp(*box)
-    scale = _scale(h, u)
+    scale = slope_scale(h, u)
     slope = h.gradient(u)
-    residual = _residual(u, slope, box, scale)
+    residual = projected_residual(u, slope, box, scale)
     iterations = torch.zeros_like(residual, dtype=torch.int32)
     past: tuple[Past, ...] = ()
     for count in range(max_iterations):
@@ -171,17 +171,19 @@ def _iterate(
             after, past = accelerated(h, u, after, past, box, operator.memory)
         u = torch.where(moving.unsqueeze(-1), after, u)
         slope = h.gradient(u)
-        residual = _residual(u, slope, box, scale)
+        residual = projected_residual(u, slope, box, scale)
         iterations = iterations + moving
     own = torch.zeros_like(h.value(u), dtype=torch.int64)
     return Solution(u, residual, iterations, residual <= tolerance, own)
 
 
-def _scale(h: ControlHamiltonian, u: Tensor) -> Tensor:
+def slope_scale(h: ControlHamiltonian, u: Tensor) -> Tensor:
+    """1 + |∇_u H at u = 0|, ``(.., B)``: what residuals are relative to."""
     return 1 + h.gradient(torch.zeros_like(u)).norm(dim=-1)
 
 
-def _residual(u: Tensor, slope: Tensor, box: Box, scale: Tensor) -> Tensor:
+def projected_residual(u: Tensor, slope: Tensor, box: Box, scale: Tensor) -> Tensor:
+    """Largest component of ∇_u H = ``slope`` that no active bound holds, relative to ``scale``, ``(.., B)``."""
     return torch.where(held(u, slope, box), 0.0, slope).abs().amax(-1) / scale
 
 

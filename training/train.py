@@ -7,12 +7,15 @@ import json
 import math
 import time
 import warnings
+from typing import TypeVar
 
 import torch
 from torch import Tensor
 
+from ..controllers.baselines import DirectPolicy
 from ..controllers.policy import ImplicitPolicy
 from ..controllers.value import AnchoredValue, Value, ValueFunction
+from ..envs.compiling import device_named
 from ..envs.integrate import Controller, rollout
 from ..envs.problem import Problem, check_state
 from .checkpoint import History, Progress, plain_config, read_checkpoint, write_checkpoint
@@ -24,6 +27,7 @@ from .start import anchored, distilled, nominal_costate
 
 VALIDATION_SEED = 7_919
 """Validation states are drawn from a generator of their own, so that every run and every seed shares them."""
+Trained = TypeVar("Trained", ImplicitPolicy, DirectPolicy)
 
 
 def train(
@@ -45,13 +49,27 @@ def train(
     """
     started = time.monotonic()
     config = TrainConfig() if config is None else config
-    device = torch.device(
-        ("cuda" if torch.cuda.is_available() else "cpu") if config.device == "auto" else config.device
-    )
+    begun = value is not None or config.anchor != "none" or config.nominal or config.begin_from is not None
+    progress, validation = prepare(problem, config, value, started)
+    if begun and not progress.iteration:
+        _validate_start(problem, config, progress, validation)
+        if config.out is not None:  # what came before may have taken minutes
+            write_checkpoint(config.out, problem, config, progress)
+    policy = make_policy(problem, progress.value, config)
+    descend(problem, config, progress, validation, make_step(problem, progress.value, config), policy)
+    return conclude(config, progress, policy)
+
+
+def prepare(problem: Problem, config: TrainConfig, value: Value | None, started: float) -> tuple[Progress, Tensor]:
+    """A run in its folder, resumed if it is to be, and its validation states; ``started`` by ``time.monotonic``.
+
+    Raises:
+        ValueError: if the problem makes no sense, or ``resume`` finds another run.
+    """
+    device = device_named(config.device)
     seen = torch.Generator().manual_seed(VALIDATION_SEED)
     validation = problem.sample_initial_state(config.validation_states, seen).to(device)
     check_state(problem, validation, "sample_initial_state's answer")
-    begun = value is not None or config.anchor != "none" or config.nominal or config.begin_from is not None
     progress = begin(problem, config, device, value)
     if config.out is not None:
         config.out.mkdir(parents=True, exist_ok=True)
@@ -60,12 +78,11 @@ def train(
         (config.out / "config.json").write_text(json.dumps(plain_config(config), indent=2) + "\n", encoding="utf-8")
     if config.count_all:
         progress.seconds += time.monotonic() - started
-    if begun and not progress.iteration:
-        _validate_start(problem, config, progress, validation)
-        if config.out is not None:  # what came before may have taken minutes
-            write_checkpoint(config.out, problem, config, progress)
-    policy = make_policy(problem, progress.value, config)
-    descend(problem, config, progress, validation, make_step(problem, progress.value, config), policy)
+    return progress, validation
+
+
+def conclude(config: TrainConfig, progress: Progress, policy: Trained) -> tuple[Trained, History]:
+    """``policy``, which has the weights of the run, with the best ones; saved if the run has a folder."""
     progress.value.load_state_dict(progress.best)
     if config.out is not None:
         settings = {k: v for k, v in plain_config(config).items() if k not in ("out", "resume", "device")}

@@ -17,8 +17,8 @@ from torch import Tensor
 
 from ...controllers.policy import ImplicitPolicy
 from ...controllers.value import Value
-from ...envs.catalog import class_name
-from ...envs.problem import Problem, problem_parameters
+from ...envs.catalog import problem_record
+from ...envs.problem import Problem
 from ..config import TrainConfig
 from ..train import VALIDATION_SEED, make_value
 from .compare_config import CompareConfig
@@ -236,7 +236,7 @@ def _about(c: Comparison, name: str, asked: CompareConfig) -> Result:
         "date": datetime.date.today().isoformat(), "torch": torch.__version__, "threads": torch.get_num_threads(),
         "machine": platform.machine(), "device": "cpu",
         "device_of_peak": "cuda" if torch.cuda.is_available() else "cpu",
-        "problem": {"class": class_name(type(c.problem)), "parameters": problem_parameters(c.problem)},
+        "problem": problem_record(c.problem),
         "settings": {k: v for k, v in dataclasses.asdict(asked).items() if k not in ("out", "resume")},
         "compiled": c.base.compile,
     }  # fmt: skip
