@@ -30,17 +30,16 @@ def train_direct(problem: Problem, config: TrainConfig | None = None) -> tuple[D
     the other sizes of phi and the settings of the argmax have nothing to act on.
 
     Raises:
-        ValueError: if the configuration or the problem makes no sense, asks for what only a value function has
-            (penalties, ``begin_from``), or ``resume`` finds another run.
+        ValueError: if the problem makes no sense, the configuration asks for what only a value function has (penalties,
+            ``begin_from``), ``out`` cannot be written to, or ``resume`` finds another run.
     """
     begun = time.monotonic()
     config = TrainConfig() if config is None else config
     for name in ("hjb_weight", "bound_penalty", "terminal_value_weight", "terminal_gradient_weight", "begin_from"):
         if getattr(config, name):
             raise ValueError(f"TrainConfig.{name} is {getattr(config, name)!r}; a direct policy has no value function")
-    device = torch.device(
-        ("cuda" if torch.cuda.is_available() else "cpu") if config.device == "auto" else config.device
-    )
+    config.make_folder()
+    device = config.make_device()
     seen = torch.Generator().manual_seed(VALIDATION_SEED)
     validation = problem.sample_initial_state(config.validation_states, seen).to(device)
     check_state(problem, validation, "sample_initial_state's answer")
@@ -48,7 +47,6 @@ def train_direct(problem: Problem, config: TrainConfig | None = None) -> tuple[D
     # a run needs no more of phi than its parameters, which here are those of the policy
     progress = begin(problem, config, device, cast(ValueFunction, policy))
     if config.out is not None:
-        config.out.mkdir(parents=True, exist_ok=True)
         if config.resume:
             read_checkpoint(config.out, problem, config, progress)
         (config.out / "config.json").write_text(json.dumps(plain_config(config), indent=2) + "\n", encoding="utf-8")

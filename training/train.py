@@ -41,20 +41,18 @@ def train(
         value: where to begin, trained in place; what the configuration says (``make_value``) unless given.
 
     Raises:
-        ValueError: if the configuration or the problem makes no sense, or ``resume`` finds another run.
+        ValueError: if the problem makes no sense, ``out`` cannot be written to, or ``resume`` finds another run.
     """
     started = time.monotonic()
     config = TrainConfig() if config is None else config
-    device = torch.device(
-        ("cuda" if torch.cuda.is_available() else "cpu") if config.device == "auto" else config.device
-    )
+    config.make_folder()
+    device = config.make_device()
     seen = torch.Generator().manual_seed(VALIDATION_SEED)
     validation = problem.sample_initial_state(config.validation_states, seen).to(device)
     check_state(problem, validation, "sample_initial_state's answer")
     begun = value is not None or config.anchor != "none" or config.nominal or config.begin_from is not None
     progress = begin(problem, config, device, value)
     if config.out is not None:
-        config.out.mkdir(parents=True, exist_ok=True)
         if config.resume:
             read_checkpoint(config.out, problem, config, progress)
         (config.out / "config.json").write_text(json.dumps(plain_config(config), indent=2) + "\n", encoding="utf-8")
@@ -205,7 +203,7 @@ def _roll_back(config: TrainConfig, progress: Progress) -> None:
 def _share(progress: Progress, config: TrainConfig) -> float:
     """How much of the run is done, by iterations or by the clock, whichever is further."""
     by_count = progress.iteration / config.iterations
-    return by_count if config.minutes is None else max(by_count, progress.seconds / (60 * config.minutes))
+    return by_count if config.budget_seconds is None else max(by_count, progress.seconds / config.budget_seconds)
 
 
 def make_policy(problem: Problem, value: Value, config: TrainConfig) -> ImplicitPolicy:

@@ -36,7 +36,7 @@ def train_command(problem: ProblemName, config: tyro.conf.OmitArgPrefixes[TrainC
 
     The defaults are the recipe of the problem. For example
 
-        pontryagin train quadrotor --minutes 15 --out runs/quadrotor
+        pontryagin train quadrotor --time-budget 15m --out runs/quadrotor
         pontryagin train my_module:Rocket --iterations 3000 --compile --out runs/rocket
         pontryagin train quadrotor --out runs/quadrotor --resume
     """
