@@ -56,7 +56,7 @@ class HeldHamiltonian:
     def gradient(self, u: Tensor) -> Tensor:
         """∇_u H_dt, ``(..., B, m)``."""
         t, z, flat = self._flat(u)
-        (after, cost), pull = torch.func.vjp(lambda v: advance(self.problem, t, z, v, self.dt), flat)
+        (after, cost), pull = torch.func.vjp(lambda v: advance(self.problem, t, z, v, self.dt), flat)[:2]
         _, p = self.phi.gradient(t + self.dt, after)
         (slope,) = pull((p, torch.ones_like(cost)))
         return (-slope / self.dt).reshape(u.shape)

@@ -26,12 +26,12 @@ WAYS = {
 
 
 def main(
-    minutes: float = 2.0, compile: bool = True, small: bool = False, out_dir: Path = Path("results/anchors")
+    time_budget: str = "2m", compile: bool = True, small: bool = False, out_dir: Path = Path("results/anchors")
 ) -> dict:
     """Train each for the same time after its anchors, and draw.
 
     Args:
-        minutes: of JFB, each.
+        time_budget: of JFB, each.
         compile: compile the training step.
         small: few optima and states, to see that it runs.
         out_dir: where the figure and the data go.
@@ -42,7 +42,7 @@ def main(
     validation = problem.sample_initial_state(states, torch.Generator().manual_seed(VALIDATION_SEED))
     optimum, curves = float(pontryagin.solve_reference(problem, validation).cost.mean()), {}
     for anchor, options in WAYS.items():
-        common = {"anchor": anchor, "minutes": minutes, "learning_rate": 5e-4, "compile": compile}
+        common = {"anchor": anchor, "time_budget": time_budget, "learning_rate": 5e-4, "compile": compile}
         config = dataclasses.replace(recipe("quadrotor"), **(common | options | (few if small else {})))
         begin = time.monotonic()
         value = make_value(problem, config)

@@ -59,18 +59,18 @@ class Rocket(pontryagin.Problem):
 
 
 def main(
-    minutes: float = 2.0, states: int = 16, out_dir: Path = Path("results/rocket"), compile: bool = True
+    time_budget: str = "2m", states: int = 16, out_dir: Path = Path("results/rocket"), compile: bool = True
 ) -> dict[str, float]:
     """Train, compare with IPOPT's optimum from the same class, draw.
 
     Args:
-        minutes: of training.
+        time_budget: of training.
         states: initial states of the comparison.
         out_dir: where results go.
         compile: compile the training step, where there is a compiler.
     """
     problem = Rocket()
-    config = pontryagin.TrainConfig(minutes=minutes, learning_rate=1e-2, compile=compile)
+    config = pontryagin.TrainConfig(time_budget=time_budget, learning_rate=1e-2, compile=compile)
     policy, history = pontryagin.train(problem, config)
     z0 = problem.sample_initial_state(states, torch.Generator().manual_seed(1))
     optimum = pontryagin.solve_reference(problem, z0)

@@ -29,8 +29,8 @@ def train_direct(problem: Problem, config: TrainConfig | None = None) -> tuple[D
     the other sizes of phi and the settings of the argmax have nothing to act on.
 
     Raises:
-        ValueError: if the configuration or the problem makes no sense, asks for what only a value function has
-            (penalties, ``begin_from``), or ``resume`` finds another run.
+        ValueError: if the problem makes no sense, the configuration asks for what only a value function has (penalties,
+            ``begin_from``), ``out`` cannot be written to, or ``resume`` finds another run.
     """
     begun = time.monotonic()
     config = TrainConfig() if config is None else config

@@ -14,8 +14,7 @@ from torch import Tensor
 
 from ..controllers.baselines import DirectPolicy
 from ..controllers.policy import ImplicitPolicy
-from ..controllers.value import AnchoredValue, Value, ValueFunction
-from ..envs.compiling import device_named
+from ..controllers.value import Value, ValueFunction
 from ..envs.integrate import Controller, rollout
 from ..envs.problem import Problem, check_state
 from .checkpoint import History, Progress, plain_config, read_checkpoint, write_checkpoint
@@ -45,7 +44,7 @@ def train(
         value: where to begin, trained in place; what the configuration says (``make_value``) unless given.
 
     Raises:
-        ValueError: if the configuration or the problem makes no sense, or ``resume`` finds another run.
+        ValueError: if the problem makes no sense, ``out`` cannot be written to, or ``resume`` finds another run.
     """
     started = time.monotonic()
     config = TrainConfig() if config is None else config
@@ -66,13 +65,13 @@ def prepare(problem: Problem, config: TrainConfig, value: Value | None, started:
     Raises:
         ValueError: if the problem makes no sense, or ``resume`` finds another run.
     """
-    device = device_named(config.device)
+    config.make_folder()
+    device = config.make_device()
     seen = torch.Generator().manual_seed(VALIDATION_SEED)
     validation = problem.sample_initial_state(config.validation_states, seen).to(device)
     check_state(problem, validation, "sample_initial_state's answer")
     progress = begin(problem, config, device, value)
     if config.out is not None:
-        config.out.mkdir(parents=True, exist_ok=True)
         if config.resume:
             read_checkpoint(config.out, problem, config, progress)
         (config.out / "config.json").write_text(json.dumps(plain_config(config), indent=2) + "\n", encoding="utf-8")
@@ -101,7 +100,7 @@ def make_value(problem: Problem, config: TrainConfig, device: torch.device | Non
         value.start_at(nominal_costate(problem, config.nominal_share).to(value.scale))
     if config.begin_from is not None:
         teacher = ImplicitPolicy.load(config.begin_from, device="cpu").value
-        if isinstance(teacher, AnchoredValue):
+        if not isinstance(teacher, ValueFunction):
             raise ValueError(
                 f"{config.begin_from} is anchored: its network alone says little; expected one that is not"
             )
@@ -222,7 +221,7 @@ def _roll_back(config: TrainConfig, progress: Progress) -> None:
 def _share(progress: Progress, config: TrainConfig) -> float:
     """How much of the run is done, by iterations or by the clock, whichever is further."""
     by_count = progress.iteration / config.iterations
-    return by_count if config.minutes is None else max(by_count, progress.seconds / (60 * config.minutes))
+    return by_count if config.budget_seconds is None else max(by_count, progress.seconds / config.budget_seconds)
 
 
 def make_policy(problem: Problem, value: Value, config: TrainConfig) -> ImplicitPolicy:

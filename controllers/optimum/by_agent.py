@@ -110,7 +110,8 @@ def _blocks(matrix: Tensor, n: int, count: int) -> Tensor:
     if matrix.shape[-1] == n:
         return own(matrix)
     rows = matrix.split([n, matrix.shape[-2] - n], -2)
-    return torch.cat([torch.cat([own(x) for x in r.split([n, r.shape[-1] - n], -1)], -1) for r in rows if len(r[0])], -2)
+    parts = ([own(x) for x in r.split([n, r.shape[-1] - n], -1)] for r in rows if r.shape[-2])
+    return torch.cat([torch.cat(row, -1) for row in parts], -2)
 
 
 def _positive(matrix: Tensor) -> Tensor:

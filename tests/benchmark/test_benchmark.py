@@ -26,7 +26,7 @@ from pontryagin.training.checkpoint import History
 from pontryagin.training.commands.cli import main
 
 module = importlib.import_module("pontryagin.training.benchmark.benchmark")  # the room's name is the function's
-BRIEF = {"budget": "0.3s", "seeds": 2, "states": 6, "mpc_states": 2, "robust_states": 2, "film": False}
+BRIEF = {"time_budget": "0.3s", "seeds": 2, "states": 6, "mpc_states": 2, "robust_states": 2, "film": False}
 
 
 def brief(folder, **changes):
@@ -48,17 +48,17 @@ def here(monkeypatch):
 
 
 def test_a_budget_is_a_number_and_a_unit():
-    assert [BenchmarkConfig(budget=b).seconds for b in ("60s", "10m", "1.5h")] == [60, 600, 5400]
+    assert [BenchmarkConfig(time_budget=b).budget_seconds for b in ("60s", "10m", "1.5h")] == [60, 600, 5400]
     for budget in ("10", "m", "10 minutes", "0s"):
-        with pytest.raises(ValueError, match="budget"):
-            BenchmarkConfig(budget=budget)
+        with pytest.raises(ValueError, match="time_budget"):
+            BenchmarkConfig(time_budget=budget)
     with pytest.raises(ValueError, match="expected some of jfb"):
         BenchmarkConfig(methods="jfb,dqn")
     with pytest.raises(ValueError, match="seeds"):
         BenchmarkConfig(seeds=0)
-    config = BenchmarkConfig(methods="jfb, ppo,jfb", budget="60s", film=False, workers=2)
+    config = BenchmarkConfig(methods="jfb, ppo,jfb", time_budget="60s", film=False, workers=2)
     assert config.names == ["jfb", "ppo"]
-    asked = "pontryagin benchmark quadrotor --methods jfb, ppo,jfb --budget 60s --workers 2 --no-film"
+    asked = "pontryagin benchmark quadrotor --methods jfb, ppo,jfb --time-budget 1m --workers 2 --no-film"
     assert config.command("quadrotor") == asked
 
 
@@ -90,7 +90,7 @@ def test_a_benchmark_goes_on_where_it_was(tmp_path, here):
     benchmark("double_integrator", config, told.append)
     assert here[3:] == ["lqr-tracking-0"]
     with pytest.raises(ValueError, match="budget_seconds.*expected the same, or --fresh"):
-        benchmark("double_integrator", dataclasses.replace(config, budget="0.4s"), told.append)
+        benchmark("double_integrator", dataclasses.replace(config, time_budget="0.4s"), told.append)
     benchmark(
         "double_integrator", dataclasses.replace(config, methods="lqr-tracking", states=4, fresh=True), told.append
     )
@@ -118,8 +118,19 @@ def test_flights_that_diverge_are_a_failure_of_the_run_and_not_of_the_benchmark(
 
 
 def test_the_command_writes_table_figures_and_page(tmp_path, here, capsys):
-    words = f"--methods direct,lqr-tracking --budget 0.3s --seeds 2 --states 5 --robust-states 2 --out {tmp_path}/r"
-    main(["benchmark", "double_integrator", *words.split(), "--policies", f"{tmp_path}/p"])
+    words = [
+        "--methods",
+        "direct,lqr-tracking",
+        "--time-budget",
+        "0.3s",
+        "--seeds",
+        "2",
+        "--states",
+        "5",
+        "--robust-states",
+        "2",
+    ]
+    main(["benchmark", "double_integrator", *words, "--out-dir", f"{tmp_path}/r", "--policies", f"{tmp_path}/p"])
     folder = tmp_path / "r" / "double_integrator"
     pictures = {"curves.png", "gaps.png", "paths.png", "latency.png", "robustness.png", "film.gif"}
     assert {*pictures, "table.md", "report.html"} <= {path.name for path in folder.iterdir()}
@@ -162,7 +173,7 @@ def test_ray_spreads_the_same_function(tmp_path, monkeypatch):
 
 
 def test_everything_counts_in_the_budget(monkeypatch):
-    """With ``count_all`` what comes before the first iteration is part of the minutes; without, it is extra."""
+    """With ``count_all`` what comes before the first iteration is part of the budget; without, it is extra."""
     make = training.make_value
 
     def slow(problem, config, device=None):
@@ -171,7 +182,7 @@ def test_everything_counts_in_the_budget(monkeypatch):
 
     monkeypatch.setattr(training, "make_value", slow)
     for count_all in (False, True):
-        config = TrainConfig(minutes=0.8 / 60, count_all=count_all, width=8, batch=4, validate_every=1)
+        config = TrainConfig(time_budget="0.8s", count_all=count_all, width=8, batch=4, validate_every=1)
         begun = time.monotonic()
         _, history = train(DoubleIntegrator(steps=4), config)
         extra = time.monotonic() - begun - history.rows[-1]["seconds"]
@@ -179,13 +190,13 @@ def test_everything_counts_in_the_budget(monkeypatch):
 
 
 def test_a_budget_that_is_spent_before_the_first_iteration_leaves_one(tmp_path):
-    config = TrainConfig(minutes=1e-9, count_all=True, width=8, batch=4, out=tmp_path)
+    config = TrainConfig(time_budget=6e-8, count_all=True, width=8, batch=4, out=tmp_path)
     _, history = train(DoubleIntegrator(steps=4), config)
     assert [row["iteration"] for row in history.rows] == [1] and (tmp_path / "policy.json").exists()
 
 
 def test_env_steps_count_short_rollouts_as_short():
-    config = TrainConfig(minutes=1.0, batch=10, steps=5, fine_share=0.5)
+    config = TrainConfig(time_budget="1m", batch=10, steps=5, fine_share=0.5)
     history = History([{"iteration": i, "seconds": s} for i, s in ((100, 10.0), (200, 29.0), (300, 45.0))])
     problem = DoubleIntegrator(steps=20)
     assert env_steps(history, config, problem) == [5_000, 10_000, 30_000]
@@ -214,7 +225,7 @@ def test_compiling_is_for_budgets_that_can_pay_for_it(monkeypatch):
     METHODS["jfb-anchored"].make(Task("quadrotor", Quadrotor(), 1, 600.0))
     assert [config.compile for config in seen] == [False, True, True]
     assert all(config.count_all and config.seed == 1 and config.device == "cpu" for config in seen)
-    assert seen[1].minutes == pytest.approx(10, abs=0.01) and seen[1].width == recipes.recipe("quadrotor").width
+    assert seen[1].time_budget == pytest.approx(600, abs=0.6) and seen[1].width == recipes.recipe("quadrotor").width
     assert seen[2].anchor == "distilled" and seen[2].anchors == 600 and seen[2].processes == 1
 
 

@@ -7,7 +7,7 @@ def test_command_line(tmp_path, capsys):
     from pontryagin.training.commands.cli import main
 
     folder = str(tmp_path / "run")
-    main(["train", "double_integrator", "--iterations", "2", "--validation-states", "4", "--out", folder])
+    main(["train", "double_integrator", "--iterations", "2", "--validation-states", "4", "--out-dir", folder])
     assert {"policy.json", "checkpoint.json", "config.json", "log.csv", "trajectory.png", "history.png"} <= {
         p.name for p in (tmp_path / "run").iterdir()
     }
@@ -28,7 +28,7 @@ def test_command_line(tmp_path, capsys):
         ("train quadrotor --begin-from bicycle5", "quadrotor"),
         ("train --begin-from bicycle10 bicycle100", "bicycle100"),
         ("train --compile bicycle5", "bicycle5"),
-        ("train my_module:Rocket --begin-from quadrotor --out bicycle5", ""),
+        ("train my_module:Rocket --begin-from quadrotor --out-dir bicycle5", ""),
     ],
 )
 def test_the_recipe_is_that_of_the_problem_and_of_no_option(line, name):

@@ -36,7 +36,7 @@ def train_command(problem: ProblemName, config: tyro.conf.OmitArgPrefixes[TrainC
 
     The defaults are the recipe of the problem. For example
 
-        pontryagin train quadrotor --minutes 15 --out-dir runs/quadrotor
+        pontryagin train quadrotor --time-budget 15m --out-dir runs/quadrotor
         pontryagin train my_module:Rocket --iterations 3000 --compile --out-dir runs/rocket
         pontryagin train quadrotor --out-dir runs/quadrotor --resume
     """
