@@ -3,31 +3,39 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, TypeAlias, get_args
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from ..envs.compiling import device_named
-from ..envs.problem import Problem
+from ..envs.problem import ControlHamiltonian, Problem
 from .adapter import Memory, Predictor
 from .argmax import Solution, Starts, solve_argmax
 from .hamiltonian import control_hamiltonian
+from .held import HeldHamiltonian, solve_held_argmax
 from .operators import GradientAscent, Operator, ProjectedNewton
 from .storage import fill, read_policy, write_policy
 from .value import Value, restore_value, restored_tensors, stored_tensors
 
 SHIPPED = Path(__file__).resolve().parent.parent / "checkpoints"
 
+Hamiltonian: TypeAlias = Literal["continuous", "held"]
+
 
 class ImplicitPolicy(nn.Module, Predictor):
-    """The implicit controller: the costate is p = ∇_z phi(t, z), the control maximises the Hamiltonian.
+    """The implicit controller: u*(t, z) = argmax_u H, of the continuous Hamiltonian or of the held control's.
 
     Args:
         problem: what is controlled.
         value: phi_theta.
         operator, max_iterations, tolerance, starts: of ``solve_argmax``; the derivative is ``gradient="jfb"``.
+        hamiltonian: ``"continuous"`` maximises H(t, z, ∇phi(t, z), u) (slides); ``"held"`` H_dt(t, z, phi, u), which is
+            what a control does while it is held over ``problem.time_step``; see ``HeldHamiltonian``.
+
+    Raises:
+        ValueError: if the Hamiltonian is another, or ``starts="global"`` is asked of the held one.
     """
 
     def __init__(
@@ -38,26 +46,40 @@ class ImplicitPolicy(nn.Module, Predictor):
         max_iterations: int = 10,
         tolerance: float = 1e-6,
         starts: Starts = "single",
+        hamiltonian: Hamiltonian = "continuous",
     ) -> None:
         super().__init__()
+        if hamiltonian not in get_args(Hamiltonian) or (hamiltonian == "held" and starts != "single"):
+            raise ValueError(
+                f"hamiltonian is {hamiltonian!r} with starts={starts!r}; expected one of {get_args(Hamiltonian)}, "
+                "and a single start with 'held'"
+            )
         self.problem = problem
         self.value = value
         self.operator: Operator = ProjectedNewton() if operator is None else operator
         self.max_iterations = max_iterations
         self.tolerance = tolerance
         self.starts: Starts = starts
+        self.hamiltonian: Hamiltonian = hamiltonian
 
     def solve(self, t: Tensor | float, z: Tensor, u0: Tensor | None = None, begins: Tensor | None = None) -> Solution:
         """The argmax with its residual and status, by sample; from ``u0`` but where ``begins``, ``(B,)``, is true."""
-        _, p = self.value.gradient(t, z)
         if u0 is not None and begins is not None:
-            u0 = torch.where(
-                begins.reshape(-1, 1), control_hamiltonian(self.problem, torch.as_tensor(t), z, p).start(), u0
-            )
+            u0 = torch.where(begins.reshape(-1, 1), self._hamiltonian(torch.as_tensor(t), z).start(), u0)
+        if self.hamiltonian == "held":
+            return solve_held_argmax(
+                self.problem, self.value, t, z, operator=self.operator, u0=u0,
+                max_iterations=self.max_iterations, tolerance=self.tolerance,
+            )  # fmt: skip
         return solve_argmax(
-            self.problem, t, z, p, operator=self.operator, u0=u0,
+            self.problem, t, z, self.value.gradient(t, z)[1], operator=self.operator, u0=u0,
             max_iterations=self.max_iterations, tolerance=self.tolerance, starts=self.starts,
         )  # fmt: skip
+
+    def _hamiltonian(self, t: Tensor, z: Tensor) -> ControlHamiltonian:
+        if self.hamiltonian == "held":
+            return HeldHamiltonian(self.problem, self.value, t, z, self.problem.time_step)
+        return control_hamiltonian(self.problem, t, z, self.value.gradient(t, z)[1])
 
     def forward(self, t: Tensor | float, z: Tensor) -> Tensor:
         """u*(t, z), ``(B, m)``: a controller for ``rollout``; differentiable (JFB)."""
@@ -80,6 +102,7 @@ class ImplicitPolicy(nn.Module, Predictor):
             "max_iterations": self.max_iterations,
             "tolerance": self.tolerance,
             "starts": self.starts,
+            "hamiltonian": self.hamiltonian,
         }
         settings = {"value": self.value.config, "argmax": argmax}
         return write_policy(path, "ImplicitPolicy", self.problem, stored_tensors(self.value), settings, notes)

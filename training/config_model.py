@@ -7,10 +7,11 @@ from typing import Literal, TypeAlias
 
 from ..controllers.argmax import Gradient, Starts
 from ..controllers.operators import GradientAscent, Operator, ProjectedNewton
+from ..controllers.policy import Hamiltonian
 from ..controllers.value import Blend
 from .rules import Checked, Count, CountOrZero, Name, Positive, ShareAboveZero, Weight
 
-Anchor: TypeAlias = Literal["none", "nominal", "multi", "distilled"]
+Anchor: TypeAlias = Literal["none", "expansion", "nominal", "multi", "distilled"]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -35,6 +36,8 @@ class NetworkConfig(Checked):
 class SearchConfig(Checked):
     """How the argmax of the Hamiltonian is searched and differentiated."""
 
+    hamiltonian: Hamiltonian = "continuous"
+    """Which Hamiltonian the control maximises: the slides', or that of the control as it is held over a step."""
     operator: Literal["newton", "ascent"] = "newton"
     """T: projected Newton, or the projected gradient ascent of the slides."""
     step_size: Positive = 1e-2
@@ -65,13 +68,16 @@ class SearchConfig(Checked):
 class StartConfig(Checked):
     """What the first weights know already."""
 
+    expansion_starts: Count = 8
+    """Guesses from which the optimum of ``anchor="expansion"`` is sought; the cheapest is kept."""
     nominal: bool = False
     """Begin with the costate of the open-loop optimum from the mean initial state (IPOPT), networks at 0."""
     nominal_share: ShareAboveZero = 1.0
     """Share of ``Problem.gentle_bounds`` that this optimum may use; what rides at their edge can fall over it."""
     anchor: Anchor = "none"
     """Begin with the second-order expansion of the true value function about the open-loop optimum from the mean
-    initial state (``"nominal"``), or about those from ``anchors`` random initial states (``"multi"``), kept as tables;
+    initial state, agent by agent and with a network in its natural coordinates (``"expansion"``), or whole
+    (``"nominal"``), or about those from ``anchors`` random initial states (``"multi"``), kept as tables;
     or with a network taught what thousands of them say (``"distilled"``), which is small and fast and goes further."""
     anchors: Count = 256
     """How many optima are taken by ``"multi"`` and ``"distilled"``; each costs the time of IPOPT, and of a table."""
@@ -93,7 +99,7 @@ class StartConfig(Checked):
     @property
     def has_tables(self) -> bool:
         """Whether the expansions are kept, as tables over the problem's control steps."""
-        return self.anchor in ("nominal", "multi")
+        return self.anchor in ("expansion", "nominal", "multi")
 
     def __post_init__(self) -> None:
         super().__post_init__()

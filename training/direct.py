@@ -15,7 +15,7 @@ from ..envs.integrate import advance
 from ..envs.problem import Problem
 from .checkpoint import History
 from .config import TrainConfig
-from .loss import Step, StepFunction
+from .step import Step, StepFunction
 from .train import conclude, descend, prepare
 
 __all__ = ["DirectPolicy", "make_direct_step", "train_direct"]

@@ -19,10 +19,11 @@ from ..envs.integrate import Controller, rollout
 from ..envs.problem import Problem, check_state
 from .checkpoint import History, Progress, plain_config, read_checkpoint, write_checkpoint
 from .config import TrainConfig
-from .loss import Loss, StepFunction, make_step, path_loss
+from .loss import Loss, make_step, path_loss
 from .report import Report
 from .schedule import clip_gradient, learning_rate, terminal_weight
-from .start import anchored, distilled, nominal_costate
+from .start import anchored, distilled, expanded, nominal_costate
+from .step import StepFunction
 
 VALIDATION_SEED = 7_919
 """Validation states are drawn from a generator of their own, so that every run and every seed shares them."""
@@ -107,6 +108,8 @@ def make_value(problem: Problem, config: TrainConfig, device: torch.device | Non
         value.adopt(teacher)
     if config.anchor == "none":
         return value
+    if config.anchor == "expansion":
+        return expanded(problem, config)
     if config.anchor == "distilled":
         # A resumed run has its weights in the checkpoint.
         return value if config.resume else distilled(problem, value.to(device), config)
@@ -227,7 +230,15 @@ def _share(progress: Progress, config: TrainConfig) -> float:
 def make_policy(problem: Problem, value: Value, config: TrainConfig) -> ImplicitPolicy:
     """The policy to fly: with projected Newton the solver is unhurried there, whatever training could afford."""
     if config.operator == "newton":
-        return ImplicitPolicy(problem, value, tolerance=config.argmax_tolerance, starts=config.starts)
+        return ImplicitPolicy(
+            problem, value, tolerance=config.argmax_tolerance, starts=config.starts, hamiltonian=config.hamiltonian
+        )
     return ImplicitPolicy(
-        problem, value, config.make_operator(), config.argmax_iterations, config.argmax_tolerance, config.starts
+        problem,
+        value,
+        config.make_operator(),
+        config.argmax_iterations,
+        config.argmax_tolerance,
+        config.starts,
+        config.hamiltonian,
     )
