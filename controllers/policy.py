@@ -65,21 +65,24 @@ class ImplicitPolicy(nn.Module, Predictor):
     def solve(self, t: Tensor | float, z: Tensor, u0: Tensor | None = None, begins: Tensor | None = None) -> Solution:
         """The argmax with its residual and status, by sample; from ``u0`` but where ``begins``, ``(B,)``, is true."""
         if u0 is not None and begins is not None:
-            u0 = torch.where(begins.reshape(-1, 1), self._hamiltonian(torch.as_tensor(t), z).start(), u0)
+            u0 = torch.where(begins.reshape(-1, 1), self.hamiltonian_at(torch.as_tensor(t), z).start(), u0)
         if self.hamiltonian == "held":
-            return solve_held_argmax(
-                self.problem, self.value, t, z, operator=self.operator, u0=u0,
-                max_iterations=self.max_iterations, tolerance=self.tolerance,
+            fine = self.value.scale.dtype
+            found = solve_held_argmax(
+                self.problem, self.value, torch.as_tensor(t).to(fine), z.to(fine), operator=self.operator,
+                u0=None if u0 is None else u0.to(fine), max_iterations=self.max_iterations, tolerance=self.tolerance,
             )  # fmt: skip
+            return found._replace(control=found.control.to(z.dtype))
         return solve_argmax(
             self.problem, t, z, self.value.gradient(t, z)[1], operator=self.operator, u0=u0,
             max_iterations=self.max_iterations, tolerance=self.tolerance, starts=self.starts,
         )  # fmt: skip
 
-    def _hamiltonian(self, t: Tensor, z: Tensor) -> ControlHamiltonian:
+    def hamiltonian_at(self, t: Tensor, z: Tensor, p: Tensor | None = None) -> ControlHamiltonian:
+        """What is maximised at (t, z), as a function of u; ``p`` is ∇phi there, where it is known."""
         if self.hamiltonian == "held":
             return HeldHamiltonian(self.problem, self.value, t, z, self.problem.time_step)
-        return control_hamiltonian(self.problem, t, z, self.value.gradient(t, z)[1])
+        return control_hamiltonian(self.problem, t, z, self.value.gradient(t, z)[1] if p is None else p)
 
     def forward(self, t: Tensor | float, z: Tensor) -> Tensor:
         """u*(t, z), ``(B, m)``: a controller for ``rollout``; differentiable (JFB)."""
@@ -132,4 +135,6 @@ class ImplicitPolicy(nn.Module, Predictor):
         operator = argmax.pop("operator")
         kinds = {"ProjectedNewton": ProjectedNewton, "GradientAscent": GradientAscent}
         kind = kinds[operator.pop("name")]
-        return cls(problem, value, kind(**operator), **argmax).to(device_named(device))
+        policy = cls(problem, value, kind(**operator), **argmax)
+        # H_dt is a small difference of costs: in float32 its slope is known to 1e-3 only
+        return (policy.double() if policy.hamiltonian == "held" else policy).to(device_named(device))

@@ -68,14 +68,16 @@ class SearchConfig(Checked):
 class StartConfig(Checked):
     """What the first weights know already."""
 
-    expansion_starts: Count = 8
-    """Guesses from which the optimum of ``anchor="expansion"`` is sought; the cheapest is kept."""
+    candidates: Count = 24
+    """Initial states whose optima are guesses for those from the mean one, with ``anchor="expansion"``."""
+    members: Count = 8
+    """How many different ones of these are kept at most: each is a family of routes to choose from."""
     nominal: bool = False
     """Begin with the costate of the open-loop optimum from the mean initial state (IPOPT), networks at 0."""
     nominal_share: ShareAboveZero = 1.0
     """Share of ``Problem.gentle_bounds`` that this optimum may use; what rides at their edge can fall over it."""
     anchor: Anchor = "none"
-    """Begin with the second-order expansion of the true value function about the open-loop optimum from the mean
+    """Begin with the second-order expansion of the true value function about the open-loop optima from the mean
     initial state, agent by agent and with a network in its natural coordinates (``"expansion"``), or whole
     (``"nominal"``), or about those from ``anchors`` random initial states (``"multi"``), kept as tables;
     or with a network taught what thousands of them say (``"distilled"``), which is small and fast and goes further."""

@@ -229,16 +229,7 @@ def _share(progress: Progress, config: TrainConfig) -> float:
 
 def make_policy(problem: Problem, value: Value, config: TrainConfig) -> ImplicitPolicy:
     """The policy to fly: with projected Newton the solver is unhurried there, whatever training could afford."""
-    if config.operator == "newton":
-        return ImplicitPolicy(
-            problem, value, tolerance=config.argmax_tolerance, starts=config.starts, hamiltonian=config.hamiltonian
-        )
-    return ImplicitPolicy(
-        problem,
-        value,
-        config.make_operator(),
-        config.argmax_iterations,
-        config.argmax_tolerance,
-        config.starts,
-        config.hamiltonian,
-    )
+    newton = config.operator == "newton"
+    operator = None if newton else config.make_operator()
+    most = (5 if config.hamiltonian == "held" else 10) if newton else config.argmax_iterations
+    return ImplicitPolicy(problem, value, operator, most, config.argmax_tolerance, config.starts, config.hamiltonian)

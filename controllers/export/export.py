@@ -108,6 +108,7 @@ def make_contract(policy: ImplicitPolicy, source: str) -> dict[str, Any]:
                    "meaning": "control = low + (action + 1) / 2 * (high - low)"},
         "outputs": list(OUTPUTS),
         "argmax": {
+            "hamiltonian": policy.hamiltonian,
             "operator": type(operator).__name__, "max_iterations": policy.max_iterations, "tolerance": policy.tolerance,
             **({"backtracks": operator.backtracks} if isinstance(operator, ProjectedNewton) else vars(operator)),
         },
@@ -206,6 +207,8 @@ def numpy_bytes(policy: ImplicitPolicy) -> bytes:
         )
     if not isinstance(value, ValueFunction):
         raise ValueError(f"the NumPy runtime runs a ValueFunction; got {type(value).__name__}: export to onnx or aoti")
+    if policy.hamiltonian != "continuous":
+        raise ValueError("the NumPy runtime maximises the continuous Hamiltonian; export this policy to onnx or aoti")
     if not isinstance(policy.operator, ProjectedNewton) or policy.starts != "single":
         raise ValueError(
             f"the NumPy runtime runs ProjectedNewton from one start; got {policy.operator}, starts={policy.starts!r}"

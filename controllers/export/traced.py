@@ -11,7 +11,6 @@ from torch.fx import GraphModule
 from torch.fx.experimental.proxy_tensor import make_fx
 
 from ..argmax import projected_residual, slope_scale
-from ..hamiltonian import control_hamiltonian
 from ..policy import ImplicitPolicy
 
 
@@ -85,7 +84,7 @@ def _parts(policy: ImplicitPolicy) -> tuple[Part, Part, Callable[[Tensor], Tenso
         t, z = observation.select(-1, n), observation.narrow(-1, 0, n)
         _, p = policy.value.gradient(t, z)
         box = problem.control_bounds(z)
-        h = control_hamiltonian(problem, t, z, p)
+        h = policy.hamiltonian_at(t, z, p)
         u = h.start().clamp(*box)
         scale, slope = slope_scale(h, u), h.gradient(u)
         parts = (p, u, scale, slope, projected_residual(u, slope, box, scale))
@@ -96,7 +95,7 @@ def _parts(policy: ImplicitPolicy) -> tuple[Part, Part, Callable[[Tensor], Tenso
     ) -> tuple[Tensor, ...]:
         t, z = observation.select(-1, n), observation.narrow(-1, 0, n)
         box = problem.control_bounds(z)
-        h = control_hamiltonian(problem, t, z, p)
+        h = policy.hamiltonian_at(t, z, p)
         moving = (residual > policy.tolerance).unsqueeze(-1)
         u = torch.where(moving, policy.operator.iterate(h, u, slope, box), u)
         slope = h.gradient(u)

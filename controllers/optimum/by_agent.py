@@ -19,14 +19,14 @@ LEAST = 1e-6
 
 @dataclasses.dataclass(frozen=True)
 class AgentExpansion:
-    """V(t_k, z) ≈ value + costate·d + ½ Σ_i d_iᵀ P_i d_i, d = z - state, about one optimum, by agent i, float64.
+    """V(t_k, z) ≈ min over M optima of value + costate·d + ½ Σ_i d_iᵀ P_i d_i, d = z - state, by agent i, float64.
 
     Attributes:
-        value: ``(K + 1,)`` cost to go.
-        state, costate: ``(K + 1, n)``.
-        curvature: ``(K + 1, N, b, b)`` P_i, positive definite.
-        control: ``(K, m)``.
-        gain: ``(K, N, m / N, b)``: u_i ≈ control_i + gain_i d_i.
+        value: ``(K + 1, M)`` cost to go.
+        state, costate: ``(K + 1, M, n)``.
+        curvature: ``(K + 1, M, N, b, b)`` P_i, positive definite.
+        control: ``(K, M, m)``.
+        gain: ``(K, M, N, m / N, b)``: u_i ≈ control_i + gain_i d_i.
     """
 
     value: Tensor
@@ -37,14 +37,14 @@ class AgentExpansion:
     gain: Tensor
 
     @classmethod
-    def blank(cls, problem: Problem) -> AgentExpansion:
+    def blank(cls, problem: Problem, members: int = 1) -> AgentExpansion:
         """Of the right shapes, P = 1 and zeros for the rest."""
-        rows, n, m, b = problem.steps + 1, problem.state_dim, problem.control_dim, problem.state_block
-        flat = torch.zeros(rows, n, dtype=torch.float64)
-        count = n // b
+        n, m, b = problem.state_dim, problem.control_dim, problem.state_block
+        rows, count = (problem.steps + 1, members), n // b
+        flat = torch.zeros(*rows, n, dtype=torch.float64)
         return cls(
-            flat.sum(-1), flat, flat, torch.eye(b, dtype=torch.float64).expand(rows, count, b, b),
-            flat.new_zeros(rows - 1, m), flat.new_zeros(rows - 1, count, m // count, b),
+            flat.sum(-1), flat, flat, torch.eye(b, dtype=torch.float64).expand(*rows, count, b, b),
+            flat.new_zeros(problem.steps, members, m), flat.new_zeros(problem.steps, members, count, m // count, b),
         )  # fmt: skip
 
     def tables(self) -> dict[str, Tensor]:
@@ -55,49 +55,58 @@ class AgentExpansion:
         }  # fmt: skip
 
 
-def expand_agents(problem: Problem, reference: ReferenceTrajectory, index: int = 0) -> AgentExpansion:
-    """The expansion about one optimum, backwards from P = ∇²G with ℓ_k = c_k + p_{k+1}·F_k, block by block:
+def expand_agents(problem: Problem, reference: ReferenceTrajectory) -> AgentExpansion:
+    """The expansion about each optimum, backwards from P = ∇²G with ℓ_k = c_k + p_{k+1}·F_k, block by block:
 
         Q_i = ∇²_i ℓ_k + (∇_i F_i)ᵀ P_{i,k+1} ∇_i F_i,   K_i = -Q_uu⁻¹ Q_uz,   P_i = Q_zz + Q_zu K_i
 
-    What agents do to each other's curvature is left out: it makes P indefinite (agents repel), and the sum over blocks
-    of what it would say is worth less than a positive P is. A control that a bound holds has no gain: it stays. P_i
-    gets eigenvalues of at least LEAST times its largest. The cost of the sweep is linear in the number of agents.
+    What agents do to each other's curvature is left out: it makes P indefinite (agents repel). A control that a bound
+    holds has no gain: it stays. P_i gets eigenvalues of at least LEAST times its largest. The cost of the sweep is
+    linear in the number of agents.
 
     Args:
         problem: what the policy will fly.
         reference: the optima.
-        index: which one of them.
 
     Raises:
         ValueError: if the reference does not fit the problem.
     """
-    z, u, p = (x[:, index].double() for x in (reference.z, reference.u, reference.costate))
-    if (len(u), z.shape[-1], u.shape[-1]) != (problem.steps, problem.state_dim, problem.control_dim):
+    z, u, p = reference.z.double(), reference.u.double(), reference.costate.double()
+    n, m, b = problem.state_dim, problem.control_dim, problem.state_block
+    if (len(u), z.shape[-1], u.shape[-1]) != (problem.steps, n, m):
         raise ValueError(
             f"the reference has {len(u)} steps of {z.shape[-1]} states and {u.shape[-1]} controls; "
-            f"{type(problem).__name__} has {problem.steps} of {problem.state_dim} and {problem.control_dim}"
+            f"{type(problem).__name__} has {problem.steps} of {n} and {m}"
         )
-    n, b = problem.state_dim, problem.state_block
-    count, dt = n // b, problem.time_step
-    t = reference.t[:-1].double()
-    model = step_model(problem, t, z[:-1], u, p[1:], dt)
-    hessian, jacobian = _blocks(model.hessian, n, count), _blocks(model.jacobian, n, count)
-    free = (~_pushed(problem, u, model.gradient[:, n:])).double().unflatten(-1, (count, -1))
-    end = torch.func.hessian(lambda x: problem.terminal_cost(x.unsqueeze(0)).squeeze(0))(z[-1])
-    curvature = [_positive(_blocks(end.unsqueeze(0), n, count)[0])]
-    gains: list[Tensor] = []
-    for k in reversed(range(len(u))):
-        q = hessian[k] + jacobian[k].mT @ curvature[-1] @ jacobian[k]
-        both = free[k].unsqueeze(-1) * free[k].unsqueeze(-2)
-        inner = _positive(q[:, b:, b:] * both + torch.diag_embed(1 - free[k]) * q[:, b:, b:].abs().amax())
-        gain = -torch.linalg.solve(inner, free[k].unsqueeze(-1) * q[:, b:, :b])
-        whole = q[:, :b, :b] + q[:, :b, b:] @ gain + gain.mT @ q[:, b:, :b] + gain.mT @ q[:, b:, b:] @ gain
-        curvature.append(_positive(whole))
+    rows, count, dt = z.shape[:2], n // b, problem.time_step
+    flat = (reference.t[:-1].double().repeat_interleave(rows[1]), z[:-1].flatten(0, 1), u.flatten(0, 1))
+    model = step_model(problem, *flat, p[1:].flatten(0, 1), dt)
+    hessian, jacobian = (_blocks(x, n, count).unflatten(0, u.shape[:2]) for x in (model.hessian, model.jacobian))
+    free = (~_pushed(problem, flat[2], model.gradient[:, n:])).double().unflatten(-1, (count, -1))
+    last = _positive(_blocks(_end(problem, z[-1]), n, count))
+    curvature, gains = [last], []
+    for q, f, moves in zip(hessian.flip(0), jacobian.flip(0), free.unflatten(0, u.shape[:2]).flip(0), strict=True):
+        last, gain = _backwards(q + f.mT @ last @ f, moves, b)
+        curvature.append(last)
         gains.append(gain)
-    costs = torch.cat([advance(problem, t, z[:-1], u, dt)[1], problem.terminal_cost(z[-1:])])
+    costs = torch.cat([advance(problem, *flat, dt)[1].unflatten(0, u.shape[:2]), problem.terminal_cost(z[-1])[None]])
     value = costs.flip(0).cumsum(0).flip(0)
     return AgentExpansion(value, z, p, torch.stack(curvature[::-1]), u, torch.stack(gains[::-1]))
+
+
+def _backwards(q: Tensor, moves: Tensor, b: int) -> tuple[Tensor, Tensor]:
+    """P_i and K_i of each agent from its Q_i ``(M, N, b + m_i, b + m_i)`` and its free controls ``(M, N, m_i)``."""
+    both = moves.unsqueeze(-1) * moves.unsqueeze(-2)
+    inner = q[..., b:, b:]
+    inner = _positive(inner * both + torch.diag_embed(1 - moves) * inner.abs().amax())
+    gain = -torch.linalg.solve(inner, moves.unsqueeze(-1) * q[..., b:, :b])
+    whole = q[..., :b, :b] + q[..., :b, b:] @ gain + gain.mT @ q[..., b:, :b] + gain.mT @ q[..., b:, b:] @ gain
+    return _positive(whole), gain
+
+
+def _end(problem: Problem, z: Tensor) -> Tensor:
+    """∇²G, ``(M, n, n)``."""
+    return torch.stack([torch.func.hessian(lambda x: problem.terminal_cost(x[None])[0])(row) for row in z])
 
 
 def _blocks(matrix: Tensor, n: int, count: int) -> Tensor:

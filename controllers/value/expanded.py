@@ -1,4 +1,4 @@
-"""phi as the second-order expansion about one optimum, agent by agent, plus a network in natural coordinates."""
+"""phi as second-order expansions about a few optima, agent by agent, plus a network in natural coordinates."""
 
 from __future__ import annotations
 
@@ -13,16 +13,17 @@ from .agents import TIME_SPAN, AgentTerms
 
 
 class ExpandedValue(nn.Module):
-    """phi(t, z) = V + p·d + ½ Σ_i |s_i|² + Σ_i N_i(s_i, τ),   d = z - z̄(t),   s_i = L_i(t)ᵀ d_i,   L_i L_iᵀ = P_i.
+    """phi(t, z) = min_j E_j(t, z) + Σ_i N_i(s_i, τ),   E = V + p·d + ½ Σ_i |s_i|²,   d = z - z̄(t),   s_i = L_i(t)ᵀ d_i.
 
-    V, p, z̄ and L are tables at the control steps, linear in between, about one optimum (``expand_agents``); they are
-    kept with the weights and not trained. In the natural coordinates s one unit costs one half, whatever the problem,
-    its units and the time; that is what the networks N_i (``AgentTerms``) see. They begin at 0, so the first policy is
-    that of the expansion.
+    Each E_j is the second-order expansion about one optimum (``expand_agents``), P_i = L_i L_iᵀ agent by agent; where
+    optima come in families (who passes whom on which side), the minimum over them says which one to join. V, p, z̄ and
+    L are tables at the control steps, linear in between; they are kept with the weights and not trained. In the natural
+    coordinates s of the best E_j one unit costs one half, whatever the problem, its units and the time; that is what
+    the networks N_i (``AgentTerms``) see. They begin at 0, so the first policy is that of the expansions.
 
     Args:
         problem: gives the agents, the horizon and the number of steps.
-        expansion: about which optimum.
+        expansion: about which optima.
         width: units of a layer of each N_i; 0: none.
         rank: rows of the quadratic term of each N_i.
         seed: of the weights.
@@ -35,13 +36,13 @@ class ExpandedValue(nn.Module):
         self, problem: Problem, expansion: AgentExpansion, width: int = 0, rank: int = 8, seed: int = 0
     ) -> None:
         super().__init__()
-        rows, n = expansion.state.shape
+        rows, members, n = expansion.state.shape
         if (rows, n) != (problem.steps + 1, problem.state_dim):
             raise ValueError(
                 f"the expansion has {rows - 1} steps of {n} states; expected {problem.steps} of {problem.state_dim}"
             )
-        self.config: dict[str, Any] = {"expanded": True, "agent_width": width, "agent_rank": rank}
-        self.horizon, self.block = problem.horizon, problem.state_block
+        self.config: dict[str, Any] = {"expanded": members, "agent_width": width, "agent_rank": rank}
+        self.horizon, self.block, self.rows = problem.horizon, problem.state_block, rows
         self.low, self.high = problem.control_low, problem.control_high
         for name, table in expansion.tables().items():
             self.register_buffer(name, table.to(torch.get_default_dtype()))
@@ -60,7 +61,8 @@ class ExpandedValue(nn.Module):
     @classmethod
     def blank(cls, problem: Problem, config: dict[str, Any]) -> ExpandedValue:
         """What ``config`` describes, with zeros for tables: to be filled by ``load_state_dict``."""
-        return cls(problem, AgentExpansion.blank(problem), int(config["agent_width"]), int(config["agent_rank"]))
+        expansion = AgentExpansion.blank(problem, int(config["expanded"]))
+        return cls(problem, expansion, int(config["agent_width"]), int(config["agent_rank"]))
 
     @property
     def scale(self) -> Tensor:
@@ -71,18 +73,19 @@ class ExpandedValue(nn.Module):
         """phi(t, z), ``(B,)``; t is ``()`` or ``(B,)``."""
         row, share = self._row(t, z)
         d, s = self._natural(row, share, z)
-        total = self._at(self.value, row, share)[0] + (self._at(self.costate, row, share)[0] * d).sum(-1)
-        total = total + 0.5 * (s * s).sum((-2, -1))
-        return total if self.network is None else total + self.network(self._inputs(s, row, share))
+        energy, best = self._energies(row, share, d, s).min(-1)
+        return energy if self.network is None else energy + self.network(self._inputs(_pick(s, best), row, share))
 
     def gradient(self, t: Tensor | float, z: Tensor) -> tuple[Tensor, Tensor]:
         """``(∂_t phi, ∇_z phi)``, ``(B,)`` and ``(B, n)``."""
         row, share = self._row(t, z)
-        state_t = self._at(self.state, row, share)[1]
-        costate, costate_t = self._at(self.costate, row, share)
-        root, root_t = self._at(self.root, row, share)
         d, s = self._natural(row, share, z)
-        slope, rising = s, self._at(self.value, row, share)[1] + (costate_t * d).sum(-1)
+        best = self._energies(row, share, d, s).argmin(-1)
+        d, s = _pick(d, best), _pick(s, best)
+        state_t = _pick(self._at(self.state, row, share)[1], best)
+        costate, costate_t = (_pick(x, best) for x in self._at(self.costate, row, share))
+        root, root_t = (_pick(x, best) for x in self._at(self.root, row, share))
+        slope, rising = s, _pick(self._at(self.value, row, share)[1], best) + (costate_t * d).sum(-1)
         if self.network is not None:
             own, growing = self.network.gradient(self._inputs(s, row, share))
             own = own.movedim(0, 1)
@@ -93,30 +96,37 @@ class ExpandedValue(nn.Module):
         return rising + (slope * turned).sum((-2, -1)) - (p * state_t).sum(-1), p
 
     def feedback(self, t: Tensor | float, z: Tensor) -> Tensor:
-        """ū + K (z - z̄) of the optimum's step that t is in, within the bounds, ``(B, m)``: the Riccati feedback."""
+        """ū + K (z - z̄) of the best optimum's step that t is in, within the bounds, ``(B, m)``: Riccati's feedback."""
         row, share = self._row(t, z)
+        best = self._energies(row, share, *self._natural(row, share, z)).argmin(-1)
         # the control is held: no interpolation; a time that rounding put before its step belongs to it
         row = (row + (share > 1 - 1e-4).long()).clamp_max(len(self.gain) - 1)
-        away = (z - self.state.index_select(0, row)).unflatten(-1, (-1, self.block)).unsqueeze(-1)
-        u = self.control.index_select(0, row) + (self.gain.index_select(0, row) @ away).squeeze(-1).flatten(-2)
+        state, control, gain = (_pick(x.index_select(0, row), best) for x in (self.state, self.control, self.gain))
+        away = (z - state).unflatten(-1, (-1, self.block)).unsqueeze(-1)
+        u = control + (gain @ away).squeeze(-1).flatten(-2)
         low, high = (torch.as_tensor(x, dtype=z.dtype, device=z.device) for x in (self.low, self.high))
         return u.clamp(low, high)
 
     def _natural(self, row: Tensor, share: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
-        """d ``(B, n)`` and s ``(B, N, b)``."""
-        d = z - self._at(self.state, row, share)[0]
+        """d ``(B, M, n)`` and s ``(B, M, N, b)``."""
+        d = z.unsqueeze(-2) - self._at(self.state, row, share)[0]
         root = self._at(self.root, row, share)[0]
         return d, (root.mT @ d.unflatten(-1, (-1, self.block)).unsqueeze(-1)).squeeze(-1)
 
+    def _energies(self, row: Tensor, share: Tensor, d: Tensor, s: Tensor) -> Tensor:
+        """E_j, ``(B, M)``."""
+        linear = (self._at(self.costate, row, share)[0] * d).sum(-1)
+        return self._at(self.value, row, share)[0] + linear + 0.5 * (s * s).sum((-2, -1))
+
     def _inputs(self, s: Tensor, row: Tensor, share: Tensor) -> Tensor:
         """Of each N_i, ``(N, B, b + 1)``: s_i and τ = 4 t / T."""
-        tau = ((row + share) * (TIME_SPAN / (len(self.state) - 1))).reshape(-1, 1, 1).expand(*s.shape[:-1], 1)
+        tau = ((row + share) * (TIME_SPAN / (self.rows - 1))).reshape(-1, 1, 1).expand(*s.shape[:-1], 1)
         return torch.cat([s, tau], -1).movedim(1, 0)
 
     def _row(self, t: Tensor | float, z: Tensor) -> tuple[Tensor, Tensor]:
         """The control step that t is in, and the share of it that is over, ``(1,)`` or ``(B,)``."""
         steps = torch.as_tensor(t, dtype=z.dtype, device=z.device).reshape(-1) * self._pace
-        begin = steps.detach().floor().clamp(0, len(self.state) - 2)
+        begin = steps.detach().floor().clamp(0, self.rows - 2)
         return begin.long(), steps - begin
 
     def _at(self, table: Tensor, row: Tensor, share: Tensor) -> tuple[Tensor, Tensor]:
@@ -128,4 +138,12 @@ class ExpandedValue(nn.Module):
     @property
     def _pace(self) -> float:
         """Control steps in a unit of time."""
-        return (len(self.state) - 1) / self.horizon
+        return (self.rows - 1) / self.horizon
+
+
+def _pick(x: Tensor, best: Tensor) -> Tensor:
+    """Of ``(1 or B, M, ..)`` the member ``best``, ``(B,)``, of each sample: ``(B, ..)``."""
+    if x.shape[1] == 1:
+        return x.squeeze(1)
+    at = best.reshape(-1, 1, *[1] * (x.ndim - 2)).expand(-1, 1, *x.shape[2:])
+    return x.expand(len(best), *x.shape[1:]).gather(1, at).squeeze(1)

@@ -1,21 +1,83 @@
-"""Begin with the expansion about one optimum, agent by agent, and a network in its natural coordinates."""
+"""Begin with expansions about the optima from the mean initial state, and a network in their natural coordinates."""
 
 from __future__ import annotations
 
-from ...controllers.optimum import expand_agents, solve_reference
+import dataclasses
+
+import torch
+from torch import Tensor
+
+from ...controllers.optimum import AgentExpansion, ReferenceTrajectory, expand_agents
 from ...controllers.value import ExpandedValue
 from ...envs.problem import Problem
 from ..config import TrainConfig
-from .nominal import SEED, mean_state
+from .nominal import SEED, mean_state, optima, tried_from
+
+SAME = 1e-6
+"""Optima whose costs agree to this share are one and the same."""
+PROBES = 512
+"""Initial states over which the members are chosen."""
 
 
 def expanded(problem: Problem, config: TrainConfig) -> ExpandedValue:
-    """The value function about the cheapest of ``expansion_starts`` optima from the mean initial state.
+    """The value function about at most ``members`` of the optima that ``candidates`` initial states lead to.
 
     Raises:
-        ValueError: if none of them converged.
+        ValueError: if no optimum was found.
     """
-    path = solve_reference(problem, mean_state(problem), starts=config.expansion_starts, seed=SEED)
-    if not path.converged.all():
-        raise ValueError(f"no open-loop optimum from the mean initial state: {path.status[0]}")
-    return ExpandedValue(problem, expand_agents(problem, path), config.agent_width, config.agent_rank, config.seed)
+    known = families(problem, config.candidates, config.processes)
+    chosen = choose(problem, expand_agents(problem, known), config.members)
+    return ExpandedValue(problem, chosen, config.agent_width, config.agent_rank, config.seed)
+
+
+def families(problem: Problem, candidates: int, processes: int = 1) -> ReferenceTrajectory:
+    """The different optima from the mean initial state, cheapest first.
+
+    The optima of single states, each the better of two starts, are better guesses than random ones: what a state's own
+    place decides (who passes whom on which side) is decided there in many ways. The mean's own is among them.
+
+    Raises:
+        ValueError: if there is none.
+    """
+    z0 = problem.sample_initial_state(candidates, torch.Generator().manual_seed(SEED + 1)).double()
+    single = optima(problem, z0, starts=2, processes=processes)
+    mean = mean_state(problem)
+    ways = [optima(problem, mean, starts=2)]
+    ways.append(tried_from(problem, mean.expand(single.u.shape[1], -1), single, processes))
+    cost = torch.cat([way.cost for way in ways])
+    order = cost.argsort()
+    fresh = torch.cat([order.new_ones(1).bool(), cost[order].diff() > SAME * cost.abs().max()])
+    kept = order[fresh]
+    return ReferenceTrajectory(t=ways[0].t, status=("kept",) * len(kept), **{
+        name: torch.cat([getattr(way, name) for way in ways], table.ndim // 2).index_select(table.ndim // 2, kept)
+        for name, table in vars(ways[0]).items() if name not in ("t", "status")
+    })  # fmt: skip
+
+
+def choose(problem: Problem, expansion: AgentExpansion, members: int) -> AgentExpansion:
+    """The members, at most so many, whose least expected cost is lowest in the mean over rho_0: greedily."""
+    z0 = problem.sample_initial_state(PROBES, torch.Generator().manual_seed(SEED + 2)).double()
+    costs = torch.stack([_expected(problem, expansion, j, z0) for j in range(expansion.state.shape[1])])
+    chosen: list[int] = []
+    least = torch.full((PROBES,), torch.inf, dtype=torch.float64)
+    while len(chosen) < min(members, len(costs)):
+        with_it = torch.minimum(costs, least).mean(-1)
+        best = int(with_it.argmin())
+        if chosen and not with_it[best] < least.mean() - SAME * least.mean().abs():
+            break
+        chosen.append(best)
+        least = torch.minimum(least, costs[best])
+    index = torch.tensor(chosen)
+    return AgentExpansion(**{k: v.index_select(1, index) for k, v in _tables(expansion).items()})
+
+
+def _expected(problem: Problem, expansion: AgentExpansion, member: int, z0: Tensor) -> Tensor:
+    """What the expansion about one optimum says of each state, ``(B,)``."""
+    d = z0 - expansion.state[0, member]
+    own = d.unflatten(-1, (-1, problem.state_block))
+    bent = torch.einsum("bni,nij,bnj->b", own, expansion.curvature[0, member], own)
+    return expansion.value[0, member] + d @ expansion.costate[0, member] + 0.5 * bent
+
+
+def _tables(expansion: AgentExpansion) -> dict[str, Tensor]:
+    return {field.name: getattr(expansion, field.name) for field in dataclasses.fields(expansion)}

@@ -71,6 +71,15 @@ def optima(
     path = solve_reference(
         gentle(problem, share), z0.double(), guess=guess, starts=starts, seed=SEED, processes=processes
     )
+    return _converged(path, z0)
+
+
+def _converged(path: ReferenceTrajectory, z0: Tensor) -> ReferenceTrajectory:
+    """Those of ``path`` that are optima.
+
+    Raises:
+        ValueError: if there is none.
+    """
     if path.converged.all():
         return path
     kept = path.converged.nonzero().ravel()
@@ -80,6 +89,12 @@ def optima(
         )
     by_state = {k: v.index_select(v.ndim // 2, kept) for k, v in vars(path).items() if k not in ("t", "status")}
     return ReferenceTrajectory(t=path.t, status=tuple(path.status[i] for i in kept.tolist()), **by_state)
+
+
+def tried_from(problem: Problem, z0: Tensor, near: ReferenceTrajectory, processes: int = 1) -> ReferenceTrajectory:
+    """The optima from the rows of ``z0`` that IPOPT finds from the controls of those of ``near``, row by row."""
+    guess: Controller = lambda t, z: near.u[min(len(near.u) - 1, round(float(t) / problem.time_step))]  # noqa: E731
+    return _converged(solve_reference(problem, z0, guess=guess, processes=processes), z0)
 
 
 def held_controls(problem: Problem, path: ReferenceTrajectory) -> Controller:

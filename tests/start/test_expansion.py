@@ -1,0 +1,56 @@
+"""Which optima a run begins with."""
+
+import pytest
+import torch
+from conftest import Offset
+
+from pontryagin import ImplicitPolicy, MultiBicycle, TrainConfig, evaluate, solve_reference, train
+from pontryagin.controllers.optimum import expand_agents
+from pontryagin.controllers.value import ExpandedValue
+from pontryagin.training.start.expansion import choose, families
+
+
+@pytest.fixture(scope="module")
+def passing():
+    """Two that must pass each other: the routes come in families."""
+    problem = MultiBicycle(2, layout="swap", steps=30, wheelbase=0.25, interaction=40.0)
+    return problem, families(problem, 6)
+
+
+def test_families_differ_and_the_cheapest_comes_first(passing):
+    _, known = passing
+    assert len(known.cost) >= 2 and (known.cost.diff() > 0).all() and known.converged.all()
+
+
+def test_a_convex_problem_has_one():
+    assert len(families(Offset(), 3).cost) == 1
+
+
+def test_members_are_chosen_for_what_they_save(passing):
+    problem, known = passing
+    whole = expand_agents(problem, known)
+    one, two = choose(problem, whole, 1), choose(problem, whole, 2)
+    assert one.state.shape[1] == 1 and 1 <= two.state.shape[1] <= 2
+    z0 = problem.sample_initial_state(32, torch.Generator().manual_seed(0)).double()
+    costs = []
+    for chosen in (one, two):
+        value = ExpandedValue(problem, chosen).double()
+        costs.append(evaluate(problem, ImplicitPolicy(problem, value, hamiltonian="held"), z0).cost.mean())
+    assert costs[1] <= costs[0] * (1 + 1e-6)
+
+
+def test_a_run_begins_at_the_optimum_and_is_never_worse(tmp_path):
+    problem = Offset()
+    config = TrainConfig(
+        iterations=3, batch=8, agent_width=4, hamiltonian="held", anchor="expansion", candidates=2, argmax_iterations=1,
+        learning_rate=1e-3, validation_states=16, validate_every=1, out=tmp_path,
+    )  # fmt: skip
+    policy, history = train(problem, config)
+    costs = history.column("validation_cost")
+    assert history.best["validation_cost"] == min(costs) and min(costs) <= costs[0]
+    z0 = problem.sample_initial_state(8, torch.Generator().manual_seed(2)).double()
+    again = ImplicitPolicy.load(tmp_path, problem=problem)
+    assert again.hamiltonian == "held"
+    gap = evaluate(problem, again, z0, solve_reference(problem, z0).cost).gap
+    assert gap.max() < 1e-4
+    assert policy.value.config["expanded"] == 1
