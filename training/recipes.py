@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ..controllers.policy import Hamiltonian
 from .config import TrainConfig
 
 BICYCLES: dict[str, Any] = {
@@ -87,6 +88,27 @@ RECIPES: dict[str, TrainConfig] = {
 """Defaults of ``pontryagin train NAME``, found by measurement."""
 
 
-def recipe(name: str) -> TrainConfig:
-    """The recipe of a shipped problem; the plain defaults for any other."""
-    return RECIPES.get(name, TrainConfig())
+CONTINUOUS: dict[str, TrainConfig] = {
+    "bicycle5": TrainConfig(
+        iterations=3000,
+        batch=32,
+        width=32,
+        rank=20,
+        agent_width=32,
+        fine_width=32,
+        learning_rate=5e-3,
+        **BICYCLES,
+        bound_penalty=1.0,
+        nominal=True,
+        validation_states=512,
+    ),
+}
+"""Recipes for the continuous Hamiltonian of the slides, where the default is the held one."""
+
+
+def recipe(name: str, hamiltonian: Hamiltonian | None = None) -> TrainConfig:
+    """The recipe of a shipped problem, for another Hamiltonian than its usual one if asked; else the plain defaults."""
+    usual = RECIPES.get(name, TrainConfig())
+    if hamiltonian is None or hamiltonian == usual.hamiltonian:
+        return usual
+    return CONTINUOUS.get(name, TrainConfig()) if hamiltonian == "continuous" else TrainConfig(hamiltonian="held")

@@ -37,6 +37,22 @@ def test_the_recipe_is_that_of_the_problem_and_of_no_option(line, name):
     assert _problem_named(line.split()) == name
 
 
+@pytest.mark.parametrize(
+    ("line", "hamiltonian"),
+    [
+        ("train bicycle5", "held"),
+        ("train bicycle5 --hamiltonian continuous", "continuous"),
+        ("train --hamiltonian=continuous bicycle5", "continuous"),
+        ("train quadrotor", "continuous"),
+    ],
+)
+def test_the_recipe_is_that_of_the_hamiltonian(line, hamiltonian):
+    from pontryagin.training.commands.cli import _recipe_for
+
+    found = _recipe_for(line.split())
+    assert found.hamiltonian == hamiltonian and found.compile
+
+
 def test_classical_controllers_by_name(capsys):
     """evaluate lqr --problem .., and a policy on the initial states of another problem."""
     import json

@@ -14,10 +14,12 @@ from pontryagin import (
     rollout,
     solve_argmax,
 )
+from pontryagin.controllers.export import export_policy
 from pontryagin.controllers.held import HeldHamiltonian, solve_held_argmax
 from pontryagin.controllers.optimum import expand_agents, solve_reference
 from pontryagin.controllers.value import ExpandedValue
 from pontryagin.envs.integrate import advance
+from pontryagin.training.theory.diagnose import diagnose
 
 PROBLEMS = {"quadrotor": Quadrotor(steps=20), "bicycles": MultiBicycle(2, steps=20, wheelbase=0.5)}
 
@@ -137,6 +139,15 @@ def test_refusals():
         solve_held_argmax(problem, value, 0.0, torch.zeros(1, 3))
 
 
+def test_what_is_of_the_continuous_hamiltonian_alone_refuses_a_held_policy(short_quadrotor, tmp_path):
+    policy = ImplicitPolicy(short_quadrotor, ValueFunction(short_quadrotor, 4, seed=0), hamiltonian="held")
+    z0 = short_quadrotor.sample_initial_state(2)
+    with pytest.raises(ValueError, match="maximises the held one"):
+        diagnose(policy, z0)
+    with pytest.raises(ValueError, match="export this policy to onnx or aoti"):
+        export_policy(policy, tmp_path, "numpy")
+
+
 def test_a_saved_policy_comes_back(tmp_path):
     problem = Offset()
     value = ExpandedValue(
@@ -146,4 +157,4 @@ def test_a_saved_policy_comes_back(tmp_path):
     policy.save(tmp_path)
     again = ImplicitPolicy.load(tmp_path, problem=problem)
     z = torch.randn(5, 2, generator=torch.Generator().manual_seed(0))
-    assert again.hamiltonian == "held" and torch.equal(again(0.7, z), policy(0.7, z))
+    assert again.hamiltonian == "held" and torch.equal(again(0.7, z), policy.double()(0.7, z))

@@ -21,7 +21,7 @@ from pontryagin.envs.steering import JUMP
 from pontryagin.training.commands import export as export_cli
 from pontryagin.training.commands.cli import main
 
-SHIPPED = ("quadrotor", "bicycle5", "cars5")
+SHIPPED = ("quadrotor", "bicycle5_continuous", "cars5")
 
 
 def shipped(name):

@@ -97,6 +97,13 @@ def _problem_named(arguments: list[str]) -> str:
     return ""
 
 
+def _recipe_for(arguments: list[str]) -> TrainConfig:
+    """The recipe of the problem in ``train .. PROBLEM ..``, for the Hamiltonian that is asked for, if one is."""
+    asked = [word.partition("=")[2] or after for word, after in itertools.pairwise([*arguments, ""]) if
+             word.partition("=")[0] == "--hamiltonian"]  # fmt: skip
+    return recipe(_problem_named(arguments), "continuous" if asked == ["continuous"] else None)
+
+
 def _commands(defaults: TrainConfig) -> dict[str, Any]:
     """Every command by its name; ``defaults`` are those of ``train``."""
 
@@ -149,7 +156,7 @@ def main(arguments: list[str] | None = None) -> None:
 
         print(f"pontryagin {pontryagin.__version__}")
         return
-    defaults = recipe(_problem_named(arguments)) if arguments[:1] == ["train"] else TrainConfig()
+    defaults = _recipe_for(arguments) if arguments[:1] == ["train"] else TrainConfig()
     try:
         tyro.extras.subcommand_cli_from_dict(
             _commands(defaults),

@@ -48,8 +48,11 @@ def diagnose(
         seed: of the admissible controls that are drawn.
 
     Raises:
-        ValueError: on bad states, on fewer than one time or more than there are steps, or a cost that is not finite.
+        ValueError: on a policy of the held Hamiltonian, on bad states, on fewer than one time or more than there are
+            steps, or a cost that is not finite.
     """
+    if policy.hamiltonian != "continuous":
+        raise ValueError("the theorem is of the continuous Hamiltonian; this policy maximises the held one")
     steps = policy.problem.steps
     if not isinstance(times, int) or not 1 <= times <= steps:
         raise ValueError(f"times is {times!r}; expected 1 to {steps}, the steps of {type(policy.problem).__name__}")
