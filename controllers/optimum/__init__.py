@@ -4,10 +4,11 @@ from .by_agent import AgentExpansion, expand_agents
 from .certificates import Certificate, certify
 from .expansion import Expansion, expand, joined
 from .guesses import initial_guesses
-from .ipopt import Hessian, ReferenceTrajectory, Search, shooting, solve_reference
+from .ipopt import Hessian, Search, shooting, solve_reference
 from .processes import spawn_pool
 from .step_model import along, expand_end, riccati, second_order, step_model
-from .store import FOLDER, known_reference, save_reference
+from .store import FOLDER, find_reference, known_reference, save_reference
+from .trajectory import ReferenceTrajectory, cheaper
 
 __all__ = [
     "AgentExpansion",
@@ -20,8 +21,10 @@ __all__ = [
     "Search",
     "along",
     "certify",
+    "cheaper",
     "expand",
     "expand_end",
+    "find_reference",
     "initial_guesses",
     "joined",
     "known_reference",

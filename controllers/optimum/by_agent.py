@@ -10,8 +10,8 @@ from torch import Tensor
 from ...envs.integrate import advance
 from ...envs.problem import Problem
 from ..operators import held
-from .ipopt import ReferenceTrajectory
 from .step_model import step_model
+from .trajectory import ReferenceTrajectory
 
 LEAST = 1e-6
 """Smallest eigenvalue of a P_i or a Q_uu, relative to the largest."""

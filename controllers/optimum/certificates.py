@@ -13,7 +13,7 @@ from ...envs.problem import Problem, check_finite
 from ..argmax import solve_argmax
 from ..hamiltonian import hamiltonian
 from ..operators import held
-from .ipopt import ReferenceTrajectory
+from .trajectory import ReferenceTrajectory
 
 ValueGradient = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 """(t, z) -> (∂_t phi, ∇_z phi), as ``ValueFunction.gradient``."""

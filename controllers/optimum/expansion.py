@@ -14,8 +14,8 @@ from ...envs.integrate import advance
 from ...envs.problem import Problem
 from ..hamiltonian import control_hamiltonian
 from ..operators import held
-from .ipopt import ReferenceTrajectory
 from .step_model import StepModel, riccati, step_model
+from .trajectory import ReferenceTrajectory
 
 RELUCTANCE = 30.0
 """How many times its own cost curvature a control held by a bound resists leaving it, in the sweep.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import concurrent.futures
-import dataclasses
 import logging
 import math
 import pickle
@@ -21,27 +20,10 @@ from .aten import import_casadi
 from .guesses import initial_guesses
 from .processes import spawn_pool
 from .trace import trace
+from .trajectory import ReferenceTrajectory
 
 AGREEMENT = 1e-6
 """Largest relative difference between the optimiser's cost and that of its controls flown by ``rollout``."""
-
-
-@dataclasses.dataclass(frozen=True)
-class ReferenceTrajectory(Trajectory):
-    """Open-loop optima, float64 on the CPU; ``z`` and the costs are those of ``u`` flown by ``rollout``.
-
-    Attributes:
-        converged: ``(B,)`` bool: IPOPT met its tolerance and ``rollout`` agrees on the cost. Where it is false the cost
-            is still that of an admissible control, or NaN.
-        status: B words: IPOPT's, or what else went wrong.
-        costate: ``(K + 1, B, n)``, p = ∂J/∂z along the optimum: p(T) = ∇G(z(T)).
-        seconds: ``(B,)`` time of each solve, without building the problem.
-    """
-
-    converged: Tensor
-    status: tuple[str, ...]
-    costate: Tensor
-    seconds: Tensor
 
 
 Hessian: TypeAlias = Literal["exact", "limited-memory"]

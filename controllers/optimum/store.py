@@ -25,7 +25,8 @@ from ...envs.catalog import class_name
 from ...envs.integrate import Trajectory
 from ...envs.problem import Problem, check_state, problem_parameters
 from .certificates import open_loop_costate
-from .ipopt import ReferenceTrajectory, agree, fly
+from .ipopt import agree, fly
+from .trajectory import ReferenceTrajectory
 
 FOLDER = Path("results/reference")
 """Where ``find_reference`` looks, inside the current folder."""

@@ -1,5 +1,6 @@
 """The open-loop optimum against models written by hand, Riccati's equation and the conditions of optimality."""
 
+import dataclasses
 import math
 import multiprocessing
 import os
@@ -15,7 +16,7 @@ from casadi_models import HandQuadrotor
 from oscillators import Oscillator, oscillator
 
 from pontryagin import DoubleIntegrator, Quadrotor, rollout
-from pontryagin.controllers.optimum.ipopt import solve_reference
+from pontryagin.controllers.optimum import cheaper, solve_reference
 from pontryagin.envs.integrate import advance
 
 
@@ -226,3 +227,15 @@ def test_the_command_takes_a_policy_as_its_guess(tmp_path, capsys):
     assert "optimal cost" in capsys.readouterr().out
     record = json.loads((tmp_path / "double_integrator-2-0.json").read_text())
     assert record["command"].endswith("--hessian limited-memory --max-iterations 50") and "--guess" in record["command"]
+
+
+def test_the_cheaper_of_two_optima_is_kept_state_by_state():
+    problem = DoubleIntegrator(steps=5)
+    z0 = torch.tensor([[1.0, 0.0], [0.0, 1.0], [2.0, 0.0]]).double()
+    one = solve_reference(problem, z0)
+    worse = dataclasses.replace(one, running_cost=one.running_cost + torch.tensor([1.0, -1.0, -1.0]).double(),
+                                converged=torch.tensor([True, True, False]), status=("a", "b", "c"))  # fmt: skip
+    kept = cheaper(one, worse)
+    assert torch.equal(kept.cost, torch.stack([one.cost[0], worse.cost[1], one.cost[2]]))
+    assert kept.status == (one.status[0], "b", one.status[2]) and kept.converged.all()
+    assert torch.equal(kept.z, one.z) and torch.equal(kept.u, one.u)

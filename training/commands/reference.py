@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 from rich.console import Console
 
-from ...controllers.optimum import FOLDER, Hessian, save_reference, solve_reference
+from ...controllers.optimum import FOLDER, Hessian, cheaper, find_reference, save_reference, solve_reference
 from ...controllers.policy import ImplicitPolicy
 from ...envs.catalog import make_problem
 from .arguments import ProblemName
@@ -22,6 +22,7 @@ def reference_command(
     guess: str | None = None,
     hessian: Hessian = "exact",
     max_iterations: int = 1000,
+    improve: bool = False,
     out_dir: Path = FOLDER,
 ) -> None:
     """Solve for the open-loop optimum from seeded initial states with IPOPT and store it for ``evaluate``.
@@ -35,6 +36,7 @@ def reference_command(
         guess: a policy, shipped or in a folder, whose flight is where the search begins; else z0 at rest.
         hessian: exact, or limited-memory for thousands of coupled states.
         max_iterations: of IPOPT, per start.
+        improve: keep what is stored for these states, wherever it costs less.
         out_dir: folder for the .npz and the .json beside it.
     """
     made = make_problem(problem)
@@ -47,6 +49,9 @@ def reference_command(
     command += "" if guess is None else f" --guess {guess}"
     command += "" if hessian == "exact" else f" --hessian {hessian}"
     command += "" if max_iterations == 1000 else f" --max-iterations {max_iterations}"
+    earlier = find_reference(made, z0, out_dir) if improve else None
+    if earlier is not None:
+        found, command = cheaper(earlier, found), f"{command} --improve"
     path = save_reference(out_dir / f"{problem.replace(':', '.')}-{states}-{seed}", made, found, command)
     cost, seconds = found.cost, found.seconds
     Console().print(

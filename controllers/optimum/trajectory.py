@@ -1,0 +1,40 @@
+"""What a solver of open-loop optima answers."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import torch
+from torch import Tensor
+
+from ...envs.integrate import Trajectory
+
+
+@dataclasses.dataclass(frozen=True)
+class ReferenceTrajectory(Trajectory):
+    """Open-loop optima, float64 on the CPU; ``z`` and the costs are those of ``u`` flown by ``rollout``.
+
+    Attributes:
+        converged: ``(B,)`` bool: IPOPT met its tolerance and ``rollout`` agrees on the cost. Where it is false the cost
+            is still that of an admissible control, or NaN.
+        status: B words: IPOPT's, or what else went wrong.
+        costate: ``(K + 1, B, n)``, p = ∂J/∂z along the optimum: p(T) = ∇G(z(T)).
+        seconds: ``(B,)`` time of each solve, without building the problem.
+    """
+
+    converged: Tensor
+    status: tuple[str, ...]
+    costate: Tensor
+    seconds: Tensor
+
+
+def cheaper(one: ReferenceTrajectory, other: ReferenceTrajectory) -> ReferenceTrajectory:
+    """Of two optima from each state the cheaper; one that has not converged gives way to one that has."""
+    rank_one, rank_other = (torch.where(x.converged, x.cost, torch.inf) for x in (one, other))
+    first = rank_one <= rank_other
+    tables = {}
+    for name in vars(one).keys() - {"t", "status"}:
+        x = getattr(one, name)  # the states are the only axis, or the middle one of three
+        tables[name] = torch.where(first.unsqueeze(-1) if x.ndim == 3 else first, x, getattr(other, name))
+    status = tuple(a if f else b for f, a, b in zip(first.tolist(), one.status, other.status, strict=True))
+    return ReferenceTrajectory(t=one.t, status=status, **tables)
