@@ -118,19 +118,8 @@ def test_flights_that_diverge_are_a_failure_of_the_run_and_not_of_the_benchmark(
 
 
 def test_the_command_writes_table_figures_and_page(tmp_path, here, capsys):
-    words = [
-        "--methods",
-        "direct,lqr-tracking",
-        "--time-budget",
-        "0.3s",
-        "--seeds",
-        "2",
-        "--states",
-        "5",
-        "--robust-states",
-        "2",
-    ]
-    main(["benchmark", "double_integrator", *words, "--out-dir", f"{tmp_path}/r", "--policies", f"{tmp_path}/p"])
+    words = "--methods direct,lqr-tracking --time-budget 0.3s --seeds 2 --states 5 --robust-states 2 --policies"
+    main(["benchmark", "double_integrator", *words.split(" "), f"{tmp_path}/p", "--out-dir", f"{tmp_path}/r"])
     folder = tmp_path / "r" / "double_integrator"
     pictures = {"curves.png", "gaps.png", "paths.png", "latency.png", "robustness.png", "film.gif"}
     assert {*pictures, "table.md", "report.html"} <= {path.name for path in folder.iterdir()}
