@@ -3,6 +3,9 @@
 import dataclasses
 import os
 
+if "PYTEST_XDIST_WORKER" in os.environ:  # a core for each worker, and for what it starts
+    os.environ["OMP_NUM_THREADS"] = "1"
+
 import pytest
 import torch
 
