@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TypeAlias
+
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -9,11 +11,49 @@ from torch import Tensor, nn
 from ..envs.integrate import Controller
 from ..envs.problem import Problem
 
+Memory: TypeAlias = tuple[np.ndarray, ...] | None
 
-class ControllerPolicy:
-    """``predict`` for a controller: observations (z, t) in, actions in [-1, 1] out; also the controller itself.
 
-    action = 2 (u(t, z) - low) / (high - low) - 1
+class Predictor:
+    """What has Stable-Baselines3's ``predict``: a controller of ``problem`` that says how it answers."""
+
+    problem: Problem
+
+    def respond(self, seen: Tensor, state: Memory, episode_start: np.ndarray | None) -> tuple[Tensor, Memory]:
+        """Controls ``(B, m)`` for observations ``(B, n + 1)``, float32 on the CPU, and what to remember."""
+        raise NotImplementedError
+
+    def predict(
+        self,
+        observation: np.ndarray | dict[str, np.ndarray],
+        state: Memory = None,
+        episode_start: np.ndarray | None = None,
+        deterministic: bool = True,
+    ) -> tuple[np.ndarray, Memory]:
+        """Stable-Baselines3's ``predict``: actions in [-1, 1] for observations (z, t).
+
+            action = 2 (u(t, z) - low) / (high - low) - 1
+
+        Args:
+            observation: ``(n + 1,)`` or ``(B, n + 1)``.
+            state: what the last call returned.
+            episode_start: ``(B,)`` bool; where true, ``state`` is not used.
+            deterministic: accepted for the interface; the policy always is.
+
+        Returns:
+            actions, ``(m,)`` or ``(B, m)`` float32, and the next ``state``.
+
+        Raises:
+            ValueError: on a wrong shape, or values that are not finite (naming the first bad sample).
+        """
+        with torch.no_grad():
+            seen = torch.from_numpy(observed_rows(self.problem, observation))
+            u, state = self.respond(seen, state, episode_start)
+        return actions(self.problem, u, np.asarray(observation).shape), state
+
+
+class ControllerPolicy(Predictor):
+    """``predict`` for a controller, which it also is itself; no ``state`` is passed around: it comes back as it came.
 
     Args:
         problem: what is controlled.
@@ -40,31 +80,10 @@ class ControllerPolicy:
         """u(t, z), ``(B, m)``."""
         return self.controller(t, z)
 
-    def predict(
-        self,
-        observation: np.ndarray | dict[str, np.ndarray],
-        state: tuple[np.ndarray, ...] | None = None,
-        episode_start: np.ndarray | None = None,
-        deterministic: bool = True,
-    ) -> tuple[np.ndarray, tuple[np.ndarray, ...] | None]:
-        """Stable-Baselines3's ``predict``: actions in [-1, 1] for observations (z, t).
-
-        Args:
-            observation: ``(n + 1,)`` or ``(B, n + 1)``.
-            state: returned as it came; a controller has none that is passed around.
-            episode_start, deterministic: accepted for the interface; an episode begins at t = 0.
-
-        Returns:
-            actions, ``(m,)`` or ``(B, m)`` float32, and ``state``.
-
-        Raises:
-            ValueError: on a wrong shape, or values that are not finite (naming the first bad sample).
-        """
-        rows = observed_rows(self.problem, observation)
-        with torch.no_grad():
-            batch = torch.from_numpy(rows).to(self.device, self.dtype)
-            u = self.controller(batch[:, -1], batch[:, :-1])
-        return actions(self.problem, u, np.asarray(observation).shape), state
+    def respond(self, seen: Tensor, state: Memory, episode_start: np.ndarray | None) -> tuple[Tensor, Memory]:
+        """u(t, z), and the state as it came."""
+        seen = seen.to(self.device, self.dtype)
+        return self.controller(seen[:, -1], seen[:, :-1]), state
 
 
 def observed_rows(problem: Problem, observation: object) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Literal, NamedTuple, TypeAlias
 
 import torch
@@ -23,8 +24,8 @@ class Solution(NamedTuple):
 
     Attributes:
         control: ``(B, m)`` u*.
-        residual: ``(B,)`` largest component of the projected ∇_u H, relative to 1 + |∇_u H at the start value 0|,
-            which is 1 + |p·f_u| wherever L_u(0) = 0.
+        residual: ``(B,)`` largest component of the projected ∇_u H, each relative to its own 1 + |∂H/∂u_j at u = 0|,
+            which is 1 + |p·f_u_j| wherever L_u(0) = 0.
         iterations: ``(B,)`` applications of T.
         converged: ``(B,)`` residual <= tolerance.
         start: ``(B, m / block)`` from where each block was climbed: 0 is the problem's own start (or ``u0``), k > 0 the
@@ -84,46 +85,96 @@ def solve_argmax(
     """
     operator = ProjectedNewton() if operator is None else operator
     t = torch.as_tensor(t, dtype=z.dtype, device=z.device)
-    _check(problem, t, z, p, u0, operator, gradient, starts, max_iterations, tolerance, jfb_steps)
-    box = problem.control_bounds(z)
+    check_point(problem, t, z, u0)
+    if p.shape != z.shape or p.dtype != z.dtype:
+        raise ValueError(
+            f"p is {tuple(p.shape)} {p.dtype}; expected the shape and dtype of z, {tuple(z.shape)} {z.dtype}"
+        )
+    search = Search(operator, gradient, max_iterations, tolerance, starts, jfb_steps)
     tracking = torch.is_grad_enabled() and (z.requires_grad or p.requires_grad or torch.compiler.is_compiling())
-    if tracking and gradient == "unroll" and starts == "single":
-        return _unrolled(problem, t, z, p, u0, box, operator, max_iterations, tolerance)
+    tracked = control_hamiltonian(problem, t, z, p) if tracking else None
+    fixed = tracked if tracked and gradient == "unroll" else control_hamiltonian(problem, t, z.detach(), p.detach())
+    return maximise(fixed, tracked, problem.control_bounds(z), problem.control_block, search, u0)
+
+
+@dataclasses.dataclass(frozen=True)
+class Search:
+    """How an argmax is searched and differentiated: the options of ``solve_argmax``, checked."""
+
+    operator: Operator
+    gradient: Gradient | ImplicitGradient = "jfb"
+    max_iterations: int = 10
+    tolerance: float = 1e-6
+    starts: Starts = "single"
+    jfb_steps: int = 1
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.operator, GradientAscent | ProjectedNewton):
+            raise ValueError(f"operator is {self.operator!r}; expected ProjectedNewton() or GradientAscent(step_size)")
+        gradient = self.gradient
+        if gradient not in ("jfb", "implicit", "unroll") and not isinstance(gradient, ImplicitGradient):
+            raise ValueError(f"gradient is {gradient!r}; expected 'jfb', 'implicit', 'unroll' or ImplicitGradient(...)")
+        if self.starts not in ("single", "global"):
+            raise ValueError(f"starts is {self.starts!r}; expected 'single' or 'global'")
+        if self.max_iterations < 1 or self.jfb_steps < 1 or not self.tolerance >= 0:
+            raise ValueError(
+                f"max_iterations={self.max_iterations}, jfb_steps={self.jfb_steps}, tolerance={self.tolerance}; "
+                "expected >= 1, >= 1, >= 0"
+            )
+
+
+def maximise(
+    fixed: ControlHamiltonian,
+    tracked: ControlHamiltonian | None,
+    box: Box,
+    size: int,
+    search: Search,
+    u0: Tensor | None = None,
+) -> Solution:
+    """The argmax of any ``ControlHamiltonian`` on a box, in blocks of ``size`` controls: see ``solve_argmax``.
+
+    ``fixed`` is searched without a derivative; ``tracked``, the same function of u, carries that of the answer, and is
+    ``None`` where none is wanted.
+    """
+    if tracked is not None and search.gradient == "unroll" and search.starts == "single":
+        return _unrolled(tracked, u0, box, search)
     with torch.no_grad():
-        fixed = control_hamiltonian(problem, t, z.detach(), p.detach())
-        if starts == "global":
-            begin, solution = _climb_all(fixed, box, operator, u0, max_iterations, tolerance, problem.control_block)
+        if search.starts == "global":
+            begin, solution = _climb_all(fixed, box, search, u0, size)
         else:
             begin = fixed.start() if u0 is None else u0.detach()
-            solution = _iterate(fixed, box, operator, begin, max_iterations, tolerance)
-    if not tracking:
+            solution = iterate(fixed, box, search, begin)
+    if tracked is None:
         return solution
-    h = control_hamiltonian(problem, t, z, p)
     u = solution.control.detach()
-    if gradient == "unroll":
-        u = _iterate(h, box, operator, begin, max_iterations, tolerance, least=1).control
-    elif gradient == "implicit" or isinstance(gradient, ImplicitGradient):
-        solver = gradient if isinstance(gradient, ImplicitGradient) else ImplicitGradient()
-        u = u + solver.direction(fixed, u, h.gradient(u), box, problem.control_block)
+    if search.gradient == "unroll":
+        u = iterate(tracked, box, search, begin, least=1).control
     else:
-        for _ in range(jfb_steps):
-            u = operator.linearised(fixed, u, h.gradient(u), box)
+        u = differentiable(fixed, tracked, u, box, size, search)
     # The forward value stays u* to the last bit, whichever derivative was asked for.
     return solution._replace(control=solution.control + (u - u.detach()))
 
 
-def _unrolled(
-    problem: Problem, t: Tensor, z: Tensor, p: Tensor, u0: Tensor | None, box: Box, operator: Operator,
-    iterations: int, tolerance: float,
-) -> Solution:  # fmt: skip
+def differentiable(
+    fixed: ControlHamiltonian, tracked: ControlHamiltonian, u: Tensor, box: Box, size: int, search: Search
+) -> Tensor:
+    """u, a fixed point, with the derivative of one: by JFB or by the implicit function theorem."""
+    if search.gradient == "implicit" or isinstance(search.gradient, ImplicitGradient):
+        solver = search.gradient if isinstance(search.gradient, ImplicitGradient) else ImplicitGradient()
+        return u + solver.direction(fixed, u, tracked.gradient(u), box, size)
+    for _ in range(search.jfb_steps):
+        u = search.operator.linearised(fixed, u, tracked.gradient(u), box)
+    return u
+
+
+def _unrolled(h: ControlHamiltonian, u0: Tensor | None, box: Box, search: Search) -> Solution:
     """One search, every iteration differentiated: at least one, also where the start needs none, but not its value."""
-    h = control_hamiltonian(problem, t, z, p)
+    tolerance = search.tolerance
     with torch.no_grad():
         begin = (h.start() if u0 is None else u0).clamp(*box)
-        slope = h.gradient(begin)
-        still = _residual(begin, slope, box, _scale(h, begin)) <= tolerance
+        still = projected_residual(begin, h.gradient(begin), box, slope_scale(h, begin)) <= tolerance
         still = still & (tolerance > 0)
-    found = _iterate(h, box, operator, begin, iterations, tolerance, least=1)
+    found = iterate(h, box, search, begin, least=1)
     value = torch.where(still.unsqueeze(-1), begin, found.control.detach())
     control = value + (found.control - found.control.detach())
     residual = found.residual.detach()
@@ -131,37 +182,30 @@ def _unrolled(
 
 
 def _climb_all(
-    h: ControlHamiltonian, box: Box, operator: Operator, u0: Tensor | None, iterations: int, tolerance: float, size: int
+    h: ControlHamiltonian, box: Box, search: Search, u0: Tensor | None, size: int
 ) -> tuple[Tensor, Solution]:
     """Climb from every start and keep, by block, where H ended highest; returns the starts that won, too."""
     begin = region_starts(h, box, u0, size)
-    found = _iterate(h, box, operator, begin, iterations, tolerance)
+    found = iterate(h, box, search, begin)
     value = torch.nan_to_num(h.value(found.control), nan=-torch.inf)
     best = value.argmax(0)
     u, start = (pick_blocks(x, best) for x in (found.control, begin))
     slope = h.gradient(u)
-    residual = _residual(u, slope, box, _scale(h, u))
+    residual = projected_residual(u, slope, box, slope_scale(h, u))
     spent = found.iterations.unsqueeze(-1).expand(value.shape).gather(0, best.unsqueeze(0)).squeeze(0).amax(-1)
-    return start, Solution(u, residual, spent, residual <= tolerance, best)
+    return start, Solution(u, residual, spent, residual <= search.tolerance, best)
 
 
-def _iterate(
-    h: ControlHamiltonian,
-    box: Box,
-    operator: Operator,
-    u0: Tensor,
-    max_iterations: int,
-    tolerance: float,
-    least: int = 0,
-) -> Solution:
+def iterate(h: ControlHamiltonian, box: Box, search: Search, u0: Tensor, least: int = 0) -> Solution:
     """u <- T(u) from ``u0 (.., B, m)``, ``least`` times and then each sample until it has converged, frozen by mask."""
     u = u0.clamp(*box)
-    scale = _scale(h, u)
+    operator, tolerance = search.operator, search.tolerance
+    scale = slope_scale(h, u)
     slope = h.gradient(u)
-    residual = _residual(u, slope, box, scale)
+    residual = projected_residual(u, slope, box, scale)
     iterations = torch.zeros_like(residual, dtype=torch.int32)
     past: tuple[Past, ...] = ()
-    for count in range(max_iterations):
+    for count in range(search.max_iterations):
         always = tolerance == 0 or count < least
         moving = torch.ones_like(residual, dtype=torch.bool) if always else residual > tolerance
         if host_may_look(moving) and not moving.numpy().any():
@@ -171,53 +215,34 @@ def _iterate(
             after, past = accelerated(h, u, after, past, box, operator.memory)
         u = torch.where(moving.unsqueeze(-1), after, u)
         slope = h.gradient(u)
-        residual = _residual(u, slope, box, scale)
+        residual = projected_residual(u, slope, box, scale)
         iterations = iterations + moving
     own = torch.zeros_like(h.value(u), dtype=torch.int64)
     return Solution(u, residual, iterations, residual <= tolerance, own)
 
 
-def _scale(h: ControlHamiltonian, u: Tensor) -> Tensor:
-    return 1 + h.gradient(torch.zeros_like(u)).norm(dim=-1)
+def slope_scale(h: ControlHamiltonian, u: Tensor) -> Tensor:
+    """1 + |∂H/∂u_j at u = 0|, ``(.., B, m)``: what residuals are relative to, each control by itself."""
+    return 1 + h.gradient(torch.zeros_like(u)).abs()
 
 
-def _residual(u: Tensor, slope: Tensor, box: Box, scale: Tensor) -> Tensor:
-    return torch.where(held(u, slope, box), 0.0, slope).abs().amax(-1) / scale
+def projected_residual(u: Tensor, slope: Tensor, box: Box, scale: Tensor) -> Tensor:
+    """Largest component of ∇_u H = ``slope``, relative to its ``scale``, that no active bound holds, ``(.., B)``."""
+    return (torch.where(held(u, slope, box), 0.0, slope).abs() / scale).amax(-1)
 
 
-def _check(
-    problem: Problem,
-    t: Tensor,
-    z: Tensor,
-    p: Tensor,
-    u0: Tensor | None,
-    operator: object,
-    gradient: Gradient | ImplicitGradient,
-    starts: str,
-    max_iterations: int,
-    tolerance: float,
-    jfb_steps: int,
-) -> None:
+def check_point(problem: Problem, t: Tensor, z: Tensor, u0: Tensor | None) -> None:
+    """Refuse t, z or u0 of a shape or dtype that does not fit the problem.
+
+    Raises:
+        ValueError: saying what came and what was expected.
+    """
     name, n, m = type(problem).__name__, problem.state_dim, problem.control_dim
     if z.ndim != 2 or z.shape[1] != n:
         raise ValueError(f"z has shape {tuple(z.shape)}; {name} has state_dim {n}, expected (B, {n})")
-    if p.shape != z.shape or p.dtype != z.dtype:
-        raise ValueError(
-            f"p is {tuple(p.shape)} {p.dtype}; expected the shape and dtype of z, {tuple(z.shape)} {z.dtype}"
-        )
     if not z.dtype.is_floating_point:
         raise ValueError(f"z has dtype {z.dtype}; expected a floating-point dtype")
     if t.shape not in ((), z.shape[:1]):
         raise ValueError(f"t has shape {tuple(t.shape)}; expected () or ({len(z)},)")
     if u0 is not None and u0.shape != (len(z), m):
         raise ValueError(f"u0 has shape {tuple(u0.shape)}; {name} has control_dim {m}, expected ({len(z)}, {m})")
-    if not isinstance(operator, GradientAscent | ProjectedNewton):
-        raise ValueError(f"operator is {operator!r}; expected ProjectedNewton() or GradientAscent(step_size)")
-    if gradient not in ("jfb", "implicit", "unroll") and not isinstance(gradient, ImplicitGradient):
-        raise ValueError(f"gradient is {gradient!r}; expected 'jfb', 'implicit', 'unroll' or ImplicitGradient(...)")
-    if starts not in ("single", "global"):
-        raise ValueError(f"starts is {starts!r}; expected 'single' or 'global'")
-    if max_iterations < 1 or jfb_steps < 1 or not tolerance >= 0:
-        raise ValueError(
-            f"max_iterations={max_iterations}, jfb_steps={jfb_steps}, tolerance={tolerance}; expected >= 1, >= 1, >= 0"
-        )

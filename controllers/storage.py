@@ -11,7 +11,11 @@ from typing import Any
 
 import safetensors
 import safetensors.torch
-from torch import Tensor
+import torch
+from torch import Tensor, nn
+
+from ..envs.catalog import problem_record, recorded_problem
+from ..envs.problem import Problem
 
 FORMAT = 1
 
@@ -32,8 +36,8 @@ def write_store(folder: str | Path, name: str, tensors: dict[str, Tensor], data:
     weights = f"{name}-{digest[:12]}.safetensors"
     record = {"format": FORMAT, "weights": weights, "weights_sha256": digest, **data}
     record["checksum"] = _checksum(record)
-    _replace(folder / weights, blob)
-    _replace(folder / f"{name}.json", (json.dumps(record, indent=2) + "\n").encode())
+    replace_file(folder / weights, blob)
+    replace_file(folder / f"{name}.json", (json.dumps(record, indent=2) + "\n").encode())
     for old in folder.glob(f"{name}-*.safetensors"):
         if old.name != weights:
             old.unlink(missing_ok=True)
@@ -69,13 +73,53 @@ def read_store(folder: str | Path, name: str) -> tuple[dict[str, Tensor], dict[s
     return safetensors.torch.load(blob), record
 
 
+def write_policy(
+    folder: str | Path, kind: str, problem: Problem, tensors: dict[str, Tensor], settings: dict[str, Any],
+    notes: dict[str, Any] | None,
+) -> Path:  # fmt: skip
+    """Write ``folder/policy.json``, which ``read_policy`` reads, and the weights."""
+    import pontryagin
+
+    versions = {"pontryagin": pontryagin.__version__, "torch": torch.__version__}
+    record = {"kind": kind, "versions": versions, "problem": problem_record(problem), **settings, "notes": notes or {}}
+    write_store(folder, "policy", tensors, record)
+    return Path(folder)
+
+
+def read_policy(
+    folder: str | Path, kind: str, problem: Problem | None
+) -> tuple[Problem, dict[str, Tensor], dict[str, Any]]:
+    """The problem, the tensors and the record of a policy; ``problem``, where the user has made it.
+
+    Raises:
+        ValueError: if nothing is there, or it is cut short, edited, of another kind or for another problem.
+    """
+    tensors, record = read_store(folder, "policy")
+    if record.get("kind") != kind:
+        article = "an" if kind[0] in "AI" else "a"
+        raise ValueError(f"{folder} holds a {record.get('kind')!r}; expected {article} {kind}")
+    return recorded_problem(record["problem"], problem, folder), tensors, record
+
+
+def fill(module: nn.Module, tensors: dict[str, Tensor], folder: str | Path, problem: Problem) -> None:
+    """Load the tensors of ``folder`` into a module for ``problem``.
+
+    Raises:
+        ValueError: if names or shapes differ.
+    """
+    try:
+        module.load_state_dict(tensors)
+    except RuntimeError as error:
+        raise ValueError(f"{folder} does not fit {type(problem).__name__}: {error}") from None
+
+
 def _checksum(record: dict[str, Any]) -> str:
     body = {k: v for k, v in record.items() if k != "checksum"}
     return hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
 
 
-def _replace(path: Path, content: bytes) -> None:
-    """Write beside, flush to the disk, rename over."""
+def replace_file(path: Path, content: bytes) -> None:
+    """Write a file: beside, flushed to the disk, renamed over; a kill at any moment leaves the old one whole."""
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(handle, "wb") as file:

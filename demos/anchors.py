@@ -25,14 +25,16 @@ WAYS = {
 }
 
 
-def main(minutes: float = 2.0, compile: bool = True, small: bool = False, out: Path = Path("results/anchors")) -> dict:
+def main(
+    time_budget: str = "2m", compile: bool = True, small: bool = False, out_dir: Path = Path("results/anchors")
+) -> dict:
     """Train each for the same time after its anchors, and draw.
 
     Args:
-        minutes: of JFB, each.
+        time_budget: of JFB, each.
         compile: compile the training step.
         small: few optima and states, to see that it runs.
-        out: where the figure and the data go.
+        out_dir: where the figure and the data go.
     """
     problem = pontryagin.Quadrotor()
     few = {"batch": 2, "anchors": 3, "anchor_rounds": 0, "distill_iterations": 2, "validation_states": 2}
@@ -40,7 +42,7 @@ def main(minutes: float = 2.0, compile: bool = True, small: bool = False, out: P
     validation = problem.sample_initial_state(states, torch.Generator().manual_seed(VALIDATION_SEED))
     optimum, curves = float(pontryagin.solve_reference(problem, validation).cost.mean()), {}
     for anchor, options in WAYS.items():
-        common = {"anchor": anchor, "minutes": minutes, "learning_rate": 5e-4, "compile": compile}
+        common = {"anchor": anchor, "time_budget": time_budget, "learning_rate": 5e-4, "compile": compile}
         config = dataclasses.replace(recipe("quadrotor"), **(common | options | (few if small else {})))
         begin = time.monotonic()
         value = make_value(problem, config)
@@ -50,11 +52,11 @@ def main(minutes: float = 2.0, compile: bool = True, small: bool = False, out: P
         first, last = curves[anchor][0], min(curves[anchor], key=lambda point: point[1])
         text = f"begins at {first[1]:.2%} after {first[0]:.1f} min, best {last[1]:.2%} after {last[0]:.1f} min"
         Console().print(f"{anchor:10} {text}", highlight=False)
-    out.mkdir(parents=True, exist_ok=True)
-    (out / "curves.json").write_text(json.dumps({"optimum": optimum, "curves": curves}, indent=1) + "\n")
+    out_dir.mkdir(parents=True, exist_ok=True)
+    (out_dir / "curves.json").write_text(json.dumps({"optimum": optimum, "curves": curves}, indent=1) + "\n")
     lines = {f"anchor: {a}": ([x for x, _ in c], [100 * y for _, y in c], "o-") for a, c in curves.items()}
     across = "minutes, optima included, compiling not"
-    curves_figure(lines, out / "curves.png", across, "mean cost above the optimum, %")
+    curves_figure(lines, out_dir / "curves.png", across, "mean cost above the optimum, %")
     return curves
 
 

@@ -16,14 +16,14 @@ import pontryagin
 from pontryagin.training.pictures.plots import tidy
 
 
-def main(states: int = 128, mpc_states: int = 16, seed: int = 0, out: Path = Path("results/classical")) -> dict:
+def main(states: int = 128, mpc_states: int = 16, seed: int = 0, out_dir: Path = Path("results/classical")) -> dict:
     """LQR at hover, time-varying LQR about one optimum, receding-horizon MPC, and the shipped policies.
 
     Args:
         states: initial states of the quadrotor; the optimum is solved for each.
         mpc_states: of them, how many MPC flies (0.8 s each or more).
         seed: of the draw.
-        out: where the figure and the table go.
+        out_dir: where the figure and the table go.
     """
     problem = pontryagin.Quadrotor()
     z0 = problem.sample_initial_state(states, torch.Generator().manual_seed(seed))
@@ -61,9 +61,9 @@ def main(states: int = 128, mpc_states: int = 16, seed: int = 0, out: Path = Pat
     axis.set(xlabel="gap to the optimum, %", ylabel="share of the states", title="how far from optimal")
     axis.legend(frameon=False)
     tidy(figure)
-    out.mkdir(parents=True, exist_ok=True)
-    figure.savefig(out / "gaps.png", dpi=130)
-    (out / "figures.json").write_text(json.dumps(figures, indent=2) + "\n")
+    out_dir.mkdir(parents=True, exist_ok=True)
+    figure.savefig(out_dir / "gaps.png", dpi=130)
+    (out_dir / "figures.json").write_text(json.dumps(figures, indent=2) + "\n")
     Console(width=max(Console().width, 110)).print(table)
     return figures
 

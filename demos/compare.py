@@ -23,7 +23,7 @@ def main(
     seconds: float = 60.0,
     seed: int = 0,
     optimum: bool = True,
-    out: Path = Path("results/compare.gif"),
+    video: Path = Path("results/compare.gif"),
 ) -> Path:
     """Write a GIF or MP4.
 
@@ -34,7 +34,7 @@ def main(
         seconds: of training, for a method that has left none.
         seed: of the initial state.
         optimum: solve for the open-loop optimum and show it, too.
-        out: the film, .gif or .mp4.
+        video: the film, .gif or .mp4.
     """
     made = pontryagin.make_problem(problem)
     z0 = made.sample_initial_state(1, torch.Generator().manual_seed(seed))
@@ -57,8 +57,8 @@ def main(
         ghost = best.z[:, 0].numpy(), best.u[:, 0].numpy()
     every = max(1, frames_per_second(made) // 15)
     frames = compare_frames(made, flown, ghost, every)
-    print(write_film(frames, out, frames_per_second(made) // every, width=640))
-    return out
+    print(write_film(frames, video, frames_per_second(made) // every, width=640))
+    return video
 
 
 if __name__ == "__main__":

@@ -16,14 +16,14 @@ from pontryagin.training.pictures.film import write_film
 from pontryagin.training.pictures.side_by_side import side_by_side
 
 
-def main(states: int = 32, seed: int = 0, seconds: float = 6.0, out: Path = Path("results/external")) -> dict:
+def main(states: int = 32, seed: int = 0, seconds: float = 6.0, out_dir: Path = Path("results/external")) -> dict:
     """Print a table, write a film.
 
     Args:
         states: initial states, the same for both.
         seed: of the draw.
         seconds: that a unit of the problem's time takes; the crossing takes four of them.
-        out: where film and figures go.
+        out_dir: where film and figures go.
     """
     policy = pontryagin.ImplicitPolicy.load("cars5", device="cpu")
     problem = policy.problem
@@ -42,8 +42,8 @@ def main(states: int = 32, seed: int = 0, seconds: float = 6.0, out: Path = Path
         table.add_row(name, *row, f"{f['min_distance_path_min']:.2f}", f"{touched:.0f} of {states}")
     Console(width=max(Console().width, 90)).print(table)
     frames, _ = side_by_side(problem, policy, plants, z0[:1], every=1, size=(480, 480))
-    print(write_film(frames, out / "highway.gif", fps=15, width=1080))
-    (out / "highway.json").write_text(json.dumps(figures, indent=2) + "\n")
+    print(write_film(frames, out_dir / "highway.gif", fps=15, width=1080))
+    (out_dir / "highway.json").write_text(json.dumps(figures, indent=2) + "\n")
     return figures
 
 

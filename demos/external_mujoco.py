@@ -30,7 +30,7 @@ def main(
     seed: int = 0,
     every: int = 2,
     plants: tuple[str, ...] = tuple(PLANTS),
-    out: Path = Path("results/external"),
+    out_dir: Path = Path("results/external"),
 ) -> dict:
     """Print a table, write a film.
 
@@ -39,7 +39,7 @@ def main(
         seed: of the draw.
         every: control steps between two frames of the film; MuJoCo's renderer takes a third of a second for each.
         plants: which of them.
-        out: where film and figures go.
+        out_dir: where film and figures go.
     """
     policy = pontryagin.ImplicitPolicy.load("quadrotor", device="cpu")
     problem = policy.problem
@@ -58,8 +58,8 @@ def main(
     Console(width=max(Console().width, 90)).print(table)
     plant = MujocoQuadrotor(problem, size=(560, 480))
     frames, _ = side_by_side(problem, policy, {"MuJoCo": plant}, z0[:1], every=every, size=plant.size)
-    print(write_film(frames, out / "mujoco.gif", fps=max(1, round(36 / every)), width=960))
-    (out / "mujoco.json").write_text(json.dumps(figures, indent=2) + "\n")
+    print(write_film(frames, out_dir / "mujoco.gif", fps=max(1, round(36 / every)), width=960))
+    (out_dir / "mujoco.json").write_text(json.dumps(figures, indent=2) + "\n")
     return figures
 
 

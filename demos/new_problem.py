@@ -59,30 +59,31 @@ class Rocket(pontryagin.Problem):
 
 
 def main(
-    minutes: float = 2.0, states: int = 16, out: Path = Path("results/rocket"), compile: bool = True
+    time_budget: str = "2m", states: int = 16, out_dir: Path = Path("results/rocket"), compile: bool = True
 ) -> dict[str, float]:
     """Train, compare with IPOPT's optimum from the same class, draw.
 
     Args:
-        minutes: of training.
+        time_budget: of training.
         states: initial states of the comparison.
-        out: where results go.
+        out_dir: where results go.
         compile: compile the training step, where there is a compiler.
     """
     problem = Rocket()
-    config = pontryagin.TrainConfig(minutes=minutes, learning_rate=1e-2, compile=compile)
+    config = pontryagin.TrainConfig(time_budget=time_budget, learning_rate=1e-2, compile=compile)
     policy, history = pontryagin.train(problem, config)
     z0 = problem.sample_initial_state(states, torch.Generator().manual_seed(1))
     optimum = pontryagin.solve_reference(problem, z0)
     result = pontryagin.evaluate(problem, policy, z0, optimum.cost)
     figures = result.summary()
-    trajectory_figure(problem, result, out / "landings.png")
-    history_figure(history, out / "training.png", float(optimum.cost.mean()))
-    write_film(film(problem, policy, z0[:3].numpy()), out / "rocket.gif", width=480)
-    (out / "figures.json").write_text(json.dumps(figures, indent=2) + "\n")
+    trajectory_figure(problem, result, out_dir / "landings.png")
+    history_figure(history, out_dir / "training.png", float(optimum.cost.mean()))
+    write_film(film(problem, policy, z0[:3].numpy()), out_dir / "rocket.gif", width=480)
+    (out_dir / "figures.json").write_text(json.dumps(figures, indent=2) + "\n")
     Console().print(
         f"cost {figures['cost_mean']:.4f}, optimum {figures['reference_mean']:.4f}: gap {figures['gap_mean']:.2%} in "
-        f"the mean, {figures['gap_worst']:.2%} worst of {states}; at T {figures['terminal_error_mean']:.3f}; see {out}"
+        f"the mean, {figures['gap_worst']:.2%} worst of {states}; error at T {figures['terminal_error_mean']:.3f}; "
+        f"see {out_dir}"
     )
     return figures
 

@@ -17,17 +17,17 @@ from pontryagin.training.pictures.film import film, write_film
 from pontryagin.training.pictures.plots import history_figure, trajectory_figure
 
 
-def main(minutes: float = 2.5, out: Path = Path("results/demo"), compile: bool = True) -> dict[str, float]:
+def main(time_budget: str = "2.5m", out: Path = Path("results/demo"), compile: bool = True) -> dict[str, float]:
     """Train a quadrotor controller for a few minutes and compare it with the shipped one and with the optimum.
 
     Args:
-        minutes: training time, after compilation (about a minute).
+        time_budget: of training, after compilation (about a minute).
         out: where the pictures go.
         compile: compile the training step, where there is a compiler.
     """
     problem = Quadrotor()
     optimum = solve_reference(problem, torch.zeros(1, 12)).cost.item()
-    config = dataclasses.replace(recipe("quadrotor"), minutes=minutes, compile=compile, out=out / "policy")
+    config = dataclasses.replace(recipe("quadrotor"), time_budget=time_budget, compile=compile, out=out / "policy")
     trained, history = train(problem, config)
     z0 = problem.sample_initial_state(128, torch.Generator().manual_seed(0))
     table = Table(title="quadrotor: mean over 128 initial states, and the flight from the mean one, z0 = 0")

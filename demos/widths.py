@@ -13,12 +13,13 @@ import tyro
 from rich.console import Console
 
 import pontryagin
+from pontryagin.training.duration import seconds
 from pontryagin.training.pictures.plots import curves_figure
 from pontryagin.training.recipes import recipe
 from pontryagin.training.train import make_policy, make_value
 
 
-def study(problem, config, minutes: float, states: int, mpc_states: int) -> dict[str, dict[str, float]]:
+def study(problem, config, time_budget: float, states: int, mpc_states: int) -> dict[str, dict[str, float]]:
     """The figures of each method on the same states; the three that learn have the same time, the anchored one less."""
     z0 = problem.sample_initial_state(states, torch.Generator().manual_seed(0))
     optimum, begin, figures = pontryagin.solve_reference(problem, z0).cost, time.monotonic(), {}
@@ -29,9 +30,9 @@ def study(problem, config, minutes: float, states: int, mpc_states: int) -> dict
 
     value = make_value(problem, config)
     note("anchored", make_policy(problem, value, config))
-    note("anchored + JFB", pontryagin.train(problem, dataclasses.replace(config, minutes=minutes), value)[0])
+    note("anchored + JFB", pontryagin.train(problem, dataclasses.replace(config, time_budget=time_budget), value)[0])
     spent, begin = figures["anchored + JFB"]["minutes"], time.monotonic()
-    fresh = dataclasses.replace(config, anchor="none", minutes=spent, learning_rate=1e-2)
+    fresh = dataclasses.replace(config, anchor="none", time_budget=60 * spent, learning_rate=1e-2)
     note("random + JFB", pontryagin.train(problem, fresh)[0])
     begin = time.monotonic()
     note("MPC", pontryagin.RecedingHorizon(problem), mpc_states)
@@ -40,8 +41,8 @@ def study(problem, config, minutes: float, states: int, mpc_states: int) -> dict
 
 def main(
     widths: tuple[float, ...] = (0.1, 0.25, 0.5, 1.0), anchors: int = 1000, teaching: int = 8000,
-    minutes: float = 1.5, states: int = 128, mpc_states: int = 8, compile: bool = True,
-    out: Path = Path("results/widths"),
+    time_budget: str = "1.5m", states: int = 128, mpc_states: int = 8, compile: bool = True,
+    out_dir: Path = Path("results/widths"),
 ) -> dict[str, dict[str, dict[str, float]]]:  # fmt: skip
     """Train and fly the quadrotor from rho_0 of several widths.
 
@@ -49,16 +50,16 @@ def main(
         widths: standard deviations of position and angles at the start.
         anchors: optima distilled into the network, at each width.
         teaching: steps of Adam that do it.
-        minutes: of JFB after that; from random weights it gets all the time that the anchored one took.
+        time_budget: of JFB after that; from random weights it gets all the time that the anchored one took.
         states: initial states of the comparison.
         mpc_states: of them, how many MPC flies.
         compile: compile the training step.
-        out: where results go.
+        out_dir: where results go.
     """
-    out.mkdir(parents=True, exist_ok=True)
-    path = out / "figures.json"
+    out_dir.mkdir(parents=True, exist_ok=True)
+    path = out_dir / "figures.json"
     figures = json.loads(path.read_text()) if path.exists() else {}
-    options = {"anchors": anchors, "teaching": teaching, "minutes": minutes, "states": states}
+    options = {"anchors": anchors, "teaching": teaching, "time_budget": seconds(time_budget), "states": states}
     if figures.setdefault("options", options) != options:
         raise ValueError(f"{path} was made with {figures['options']}, not {options}; move it away first")
     config = dataclasses.replace(
@@ -68,7 +69,7 @@ def main(
     for width in widths:
         if str(width) not in figures:
             problem = pontryagin.Quadrotor(initial_scale=width)
-            figures[str(width)] = study(problem, config, minutes, states, mpc_states)
+            figures[str(width)] = study(problem, config, seconds(time_budget), states, mpc_states)
             path.write_text(json.dumps(figures, indent=2) + "\n")
         for name, row in figures[str(width)].items():
             row_text = f"gap {row['gap_mean']:.2%} mean, {row['gap_median']:.2%} median, {row['gap_worst']:.1%} worst"
@@ -80,7 +81,7 @@ def main(
         for key, dash in (("gap_mean", "-"), ("gap_median", ":"))
     }
     across = "standard deviation of the initial position and angles"
-    curves_figure(curves, out / "widths.png", across, "gap to the optimum, %", log=True)
+    curves_figure(curves, out_dir / "widths.png", across, "gap to the optimum, %", log=True)
     return figures
 
 

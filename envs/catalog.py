@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import importlib
 import sys
+from pathlib import Path
 from typing import Any
 
 from .bicycle import MultiBicycle
 from .double_integrator import DoubleIntegrator
-from .problem import Problem
+from .problem import Problem, problem_parameters
 from .quadrotor import Quadrotor
 
 PROBLEMS: dict[str, tuple[type[Problem], dict[str, Any]]] = {
@@ -73,3 +74,31 @@ def problem_class(record: str) -> type[Problem] | None:
 def class_name(problem: type[Problem]) -> str:
     """How checkpoints record a class: ``module:ClassName``."""
     return f"{problem.__module__}:{problem.__qualname__}"
+
+
+def problem_record(problem: Problem) -> dict[str, Any]:
+    """What checkpoints keep of a problem: its class and its parameters."""
+    return {"class": class_name(type(problem)), "parameters": problem_parameters(problem)}
+
+
+def recorded_problem(record: dict[str, Any], given: Problem | None, source: str | Path) -> Problem:
+    """The problem of a ``problem_record`` found in ``source``; ``given``, where it is that one.
+
+    Raises:
+        ValueError: if ``given`` is another one, or there is none and the class has not been imported.
+    """
+    if given is not None:
+        if problem_record(given) != record:
+            raise ValueError(
+                f"{source} was trained for {record['class']} {record['parameters']}; "
+                f"got {class_name(type(given))} {problem_parameters(given)}"
+            )
+        return given
+    found = problem_class(record["class"])
+    if found is None:
+        raise ValueError(f"{source} is for {record['class']}; import that class first, or pass problem=")
+    return found(**{k: _tupled(v) for k, v in record["parameters"].items()})
+
+
+def _tupled(value: Any) -> Any:
+    return tuple(_tupled(v) for v in value) if isinstance(value, list) else value

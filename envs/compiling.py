@@ -31,6 +31,11 @@ def compiled(function: F, device: torch.device) -> F:
     return cast(F, torch.compile(function, fullgraph=True, dynamic=False))
 
 
+def device_named(name: str) -> torch.device:
+    """The device called ``name``; ``"auto"`` is CUDA where there is one."""
+    return torch.device(("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else name)
+
+
 def compiler_at_hand() -> bool:
     """Whether torch's CPU back end would find what it needs."""
     headers = Path(sysconfig.get_path("include")) / "Python.h"

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import functools
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from gymnasium.vector import AutoresetMode, VectorEnv
 
+from .extras import optional
 from .vector import OptimalControlVectorEnv
 
 if TYPE_CHECKING:
@@ -25,21 +27,26 @@ def as_sb3(vector_env: VectorEnv[Any, Any, Any]) -> VecEnv:
         ValueError: if ``vector_env`` is anything else.
         ImportError: if Stable-Baselines3 is not installed.
     """
-    try:
-        from stable_baselines3.common.vec_env import VecEnv
-    except ImportError as error:
-        raise ImportError('as_sb3 needs Stable-Baselines3: pip install "pontryagin[sb3]"') from error
+    adapt = _adapter()
     inner = getattr(vector_env, "unwrapped", vector_env)
     if not isinstance(inner, OptimalControlVectorEnv):
         raise ValueError(f"vector_env is a {type(inner).__name__}; expected an OptimalControlVectorEnv")
     inner.set_autoreset_mode(AutoresetMode.SAME_STEP)
+    return adapt(inner)
+
+
+@functools.cache
+def _adapter() -> Callable[[OptimalControlVectorEnv], VecEnv]:
+    """The class of the adapter, made where Stable-Baselines3 is imported."""
+    optional("stable_baselines3", "sb3")
+    from stable_baselines3.common.vec_env import VecEnv
 
     class BatchedVecEnv(VecEnv):
         """One batched step, SB3's four-tuple."""
 
         def __init__(self, env: OptimalControlVectorEnv) -> None:
             self.env = env
-            self.actions: np.ndarray | None = None
+            self.actions: np.ndarray  # once there was a step_async
             super().__init__(env.num_envs, env.single_observation_space, env.single_action_space)
 
         def reset(self) -> np.ndarray:
@@ -54,18 +61,9 @@ def as_sb3(vector_env: VectorEnv[Any, Any, Any]) -> VecEnv:
             self.actions = actions
 
         def step_wait(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, list[dict[str, Any]]]:
-            assert self.actions is not None
             observation, rewards, terminated, truncated, info = self.env.step(self.actions)
-            infos: list[dict[str, Any]] = [{} for _ in range(self.num_envs)]
             ended = terminated | truncated
-            for i in np.flatnonzero(ended):
-                final = {k: v[i] for k, v in info["final_info"].items() if not k.startswith("_")}
-                infos[i] = {
-                    **final,
-                    "terminal_observation": info["final_obs"][i],
-                    "TimeLimit.truncated": bool(truncated[i]),
-                }
-            return observation, rewards.astype(np.float32), ended, infos
+            return observation, rewards.astype(np.float32), ended, _infos(info, ended, truncated)
 
         def close(self) -> None:
             self.env.close()
@@ -88,4 +86,13 @@ def as_sb3(vector_env: VectorEnv[Any, Any, Any]) -> VecEnv:
         def env_is_wrapped(self, wrapper_class: type[Any], indices: Any = None) -> list[bool]:
             return [False] * len(list(self._get_indices(indices)))
 
-    return BatchedVecEnv(inner)
+    return BatchedVecEnv
+
+
+def _infos(info: dict[str, Any], ended: np.ndarray, truncated: np.ndarray) -> list[dict[str, Any]]:
+    """SB3's list of infos: those of the episodes that ended, and empty ones."""
+    infos: list[dict[str, Any]] = [{} for _ in ended]
+    for i in np.flatnonzero(ended):
+        infos[i] = {k: v[i] for k, v in info["final_info"].items() if not k.startswith("_")}
+        infos[i] |= {"terminal_observation": info["final_obs"][i], "TimeLimit.truncated": bool(truncated[i])}
+    return infos

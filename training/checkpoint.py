@@ -13,11 +13,11 @@ from torch import Tensor
 from ..controllers.policy import ImplicitPolicy
 from ..controllers.storage import read_store, write_store
 from ..controllers.value import Value
-from ..envs.catalog import class_name, make_problem
-from ..envs.problem import Problem, problem_parameters
+from ..envs.catalog import make_problem, problem_record
+from ..envs.problem import Problem
 from .config import TrainConfig
 
-FREE = ("minutes", "iterations", "out", "resume", "checkpoint_seconds", "device", "compile", "processes")
+FREE = ("time_budget", "iterations", "out", "resume", "checkpoint_seconds", "device", "compile", "processes")
 """Fields that a resumed run may change."""
 
 
@@ -72,7 +72,7 @@ def write_checkpoint(folder: Path, problem: Problem, config: TrainConfig, progre
         tensors,
         {
             "kind": "TrainingRun",
-            "problem": {"class": class_name(type(problem)), "parameters": problem_parameters(problem)},
+            "problem": problem_record(problem),
             "config": plain_config(config),
             "history": progress.history.rows,
             "best_cost": progress.best_cost,
@@ -90,13 +90,19 @@ def read_checkpoint(folder: Path, problem: Problem, config: TrainConfig, progres
     """Fill ``progress`` from ``folder``.
 
     Raises:
-        ValueError: if it is damaged, of another problem, or of a run with other settings (naming them).
+        ValueError: if it is damaged, of another problem, of an older version, or of a run with other settings (naming
+            them).
     """
     tensors, record = read_store(folder, "checkpoint")
-    expected = {"class": class_name(type(problem)), "parameters": problem_parameters(problem)}
+    expected = problem_record(problem)
     if record.get("kind") != "TrainingRun" or record["problem"] != expected:
         raise ValueError(f"{folder} holds a run of {record.get('problem')}; this run is of {expected}")
     now = plain_config(config)
+    if unknown := [name for name in record["config"] if name not in now]:
+        raise ValueError(
+            f"{folder} was written by an older version: this one does not know its settings {', '.join(unknown)} "
+            "and cannot go on with it"
+        )
     changed = {
         k: (record["config"].get(k), v) for k, v in now.items() if k not in FREE and record["config"].get(k) != v
     }

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from typing import cast
 
@@ -13,11 +12,11 @@ from ..controllers.baselines import DirectPolicy
 from ..controllers.value import ValueFunction
 from ..envs.compiling import compiled
 from ..envs.integrate import advance
-from ..envs.problem import Problem, check_state
-from .checkpoint import History, plain_config, read_checkpoint
+from ..envs.problem import Problem
+from .checkpoint import History
 from .config import TrainConfig
-from .loss import Step, StepFunction
-from .train import VALIDATION_SEED, begin, descend
+from .step import Step, StepFunction
+from .train import conclude, descend, prepare
 
 __all__ = ["DirectPolicy", "make_direct_step", "train_direct"]
 
@@ -30,36 +29,19 @@ def train_direct(problem: Problem, config: TrainConfig | None = None) -> tuple[D
     the other sizes of phi and the settings of the argmax have nothing to act on.
 
     Raises:
-        ValueError: if the configuration or the problem makes no sense, asks for what only a value function has
-            (penalties, ``begin_from``), or ``resume`` finds another run.
+        ValueError: if the problem makes no sense, the configuration asks for what only a value function has (penalties,
+            ``begin_from``), ``out`` cannot be written to, or ``resume`` finds another run.
     """
     begun = time.monotonic()
     config = TrainConfig() if config is None else config
     for name in ("hjb_weight", "bound_penalty", "terminal_value_weight", "terminal_gradient_weight", "begin_from"):
         if getattr(config, name):
             raise ValueError(f"TrainConfig.{name} is {getattr(config, name)!r}; a direct policy has no value function")
-    device = torch.device(
-        ("cuda" if torch.cuda.is_available() else "cpu") if config.device == "auto" else config.device
-    )
-    seen = torch.Generator().manual_seed(VALIDATION_SEED)
-    validation = problem.sample_initial_state(config.validation_states, seen).to(device)
-    check_state(problem, validation, "sample_initial_state's answer")
     policy = DirectPolicy(problem, config.width, config.depth, config.seed)
     # a run needs no more of phi than its parameters, which here are those of the policy
-    progress = begin(problem, config, device, cast(ValueFunction, policy))
-    if config.out is not None:
-        config.out.mkdir(parents=True, exist_ok=True)
-        if config.resume:
-            read_checkpoint(config.out, problem, config, progress)
-        (config.out / "config.json").write_text(json.dumps(plain_config(config), indent=2) + "\n", encoding="utf-8")
-    if config.count_all:
-        progress.seconds += time.monotonic() - begun
+    progress, validation = prepare(problem, config, cast(ValueFunction, policy), begun)
     descend(problem, config, progress, validation, make_direct_step(problem, policy, config), policy)
-    policy.load_state_dict(progress.best)
-    if config.out is not None:
-        settings = {k: v for k, v in plain_config(config).items() if k not in ("out", "resume", "device")}
-        policy.save(config.out, {"training": settings, "best": progress.history.best})
-    return policy, progress.history
+    return conclude(config, progress, policy)
 
 
 def make_direct_step(problem: Problem, policy: DirectPolicy, config: TrainConfig) -> StepFunction:

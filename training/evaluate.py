@@ -42,8 +42,8 @@ class Evaluation:
 
     @property
     def gap(self) -> Tensor | None:
-        """cost / reference cost - 1, ``(B,)``."""
-        return None if self.reference_cost is None else self.cost / self.reference_cost - 1
+        """How far above the reference, ``(B,)``; see ``relative_gap``."""
+        return None if self.reference_cost is None else relative_gap(self.cost, self.reference_cost)
 
     def summary(self) -> dict[str, float]:
         """The figures as plain numbers, for tables and JSON."""
@@ -65,13 +65,18 @@ class Evaluation:
             figures["residual_max"] = float(self.residual.max())
         if self.gap is not None and self.reference_cost is not None:
             figures["reference_mean"] = float(self.reference_cost.mean())
-            figures["relative_gap_of_means"] = float(self.cost.mean() / self.reference_cost.mean() - 1)
+            figures["relative_gap_of_means"] = float(relative_gap(self.cost.mean(), self.reference_cost.mean()))
             figures["gap_mean"], figures["gap_median"] = float(self.gap.mean()), float(self.gap.median())
             figures["gap_worst"] = float(self.gap.max())
         for name, metric in self.metrics.items():
             figures[f"{name}_at_T_mean"] = float(metric[-1].mean())
             figures |= {f"{name}_path_min": float(metric.min()), f"{name}_path_max": float(metric.max())}
         return figures
+
+
+def relative_gap(cost: Tensor, optimum: Tensor) -> Tensor:
+    """(cost - optimum) / |optimum|, which is cost / optimum - 1 where costs are positive."""
+    return (cost - optimum) / optimum.abs()
 
 
 @torch.no_grad()

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import NamedTuple, TypeAlias
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -17,18 +16,8 @@ from ..envs.compiling import compiled
 from ..envs.integrate import advance
 from ..envs.problem import Problem
 from .config import TrainConfig
-
-
-class Step(NamedTuple):
-    """One controlled step, by sample: next state, its cost, argmax residual, the rate of the weighted penalties."""
-
-    z: Tensor
-    cost: Tensor
-    residual: Tensor
-    penalty: Tensor
-
-
-StepFunction: TypeAlias = Callable[[Tensor, Tensor, Tensor], Step]
+from .held_step import make_held_step
+from .step import Step, StepFunction
 
 
 class Loss(NamedTuple):
@@ -45,6 +34,8 @@ def make_step(problem: Problem, value: Value, config: TrainConfig) -> StepFuncti
 
     dt is a tensor, so that one compilation serves every number of steps.
     """
+    if config.hamiltonian == "held":
+        return make_held_step(problem, value, config)
     operator = config.make_operator()
     if config.compile and config.gradient == "implicit" and ImplicitGradient().matrix_free(problem.control_block):
         raise ValueError(

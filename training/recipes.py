@@ -18,7 +18,7 @@ RECIPES: dict[str, TrainConfig] = {
     ),
     "quadrotor_wide": TrainConfig(
         iterations=10_000,
-        minutes=6.0,
+        time_budget="6m",
         steps=80,
         batch=128,
         width=128,

@@ -7,23 +7,27 @@ import json
 import math
 import time
 import warnings
+from typing import TypeVar
 
 import torch
 from torch import Tensor
 
+from ..controllers.baselines import DirectPolicy
 from ..controllers.policy import ImplicitPolicy
-from ..controllers.value import AnchoredValue, Value, ValueFunction
+from ..controllers.value import Value, ValueFunction
 from ..envs.integrate import Controller, rollout
 from ..envs.problem import Problem, check_state
 from .checkpoint import History, Progress, plain_config, read_checkpoint, write_checkpoint
 from .config import TrainConfig
-from .loss import Loss, StepFunction, make_step, path_loss
+from .loss import Loss, make_step, path_loss
 from .report import Report
 from .schedule import clip_gradient, learning_rate, terminal_weight
-from .start import anchored, distilled, nominal_costate
+from .start import anchored, distilled, expanded, nominal_costate
+from .step import StepFunction
 
 VALIDATION_SEED = 7_919
 """Validation states are drawn from a generator of their own, so that every run and every seed shares them."""
+Trained = TypeVar("Trained", ImplicitPolicy, DirectPolicy)
 
 
 def train(
@@ -41,31 +45,44 @@ def train(
         value: where to begin, trained in place; what the configuration says (``make_value``) unless given.
 
     Raises:
-        ValueError: if the configuration or the problem makes no sense, or ``resume`` finds another run.
+        ValueError: if the problem makes no sense, ``out`` cannot be written to, or ``resume`` finds another run.
     """
     started = time.monotonic()
     config = TrainConfig() if config is None else config
-    device = torch.device(
-        ("cuda" if torch.cuda.is_available() else "cpu") if config.device == "auto" else config.device
-    )
-    seen = torch.Generator().manual_seed(VALIDATION_SEED)
-    validation = problem.sample_initial_state(config.validation_states, seen).to(device)
-    check_state(problem, validation, "sample_initial_state's answer")
     begun = value is not None or config.anchor != "none" or config.nominal or config.begin_from is not None
-    progress = begin(problem, config, device, value)
-    if config.out is not None:
-        config.out.mkdir(parents=True, exist_ok=True)
-        if config.resume:
-            read_checkpoint(config.out, problem, config, progress)
-        (config.out / "config.json").write_text(json.dumps(plain_config(config), indent=2) + "\n", encoding="utf-8")
-    if config.count_all:
-        progress.seconds += time.monotonic() - started
+    progress, validation = prepare(problem, config, value, started)
     if begun and not progress.iteration:
         _validate_start(problem, config, progress, validation)
         if config.out is not None:  # what came before may have taken minutes
             write_checkpoint(config.out, problem, config, progress)
     policy = make_policy(problem, progress.value, config)
     descend(problem, config, progress, validation, make_step(problem, progress.value, config), policy)
+    return conclude(config, progress, policy)
+
+
+def prepare(problem: Problem, config: TrainConfig, value: Value | None, started: float) -> tuple[Progress, Tensor]:
+    """A run in its folder, resumed if it is to be, and its validation states; ``started`` by ``time.monotonic``.
+
+    Raises:
+        ValueError: if the problem makes no sense, or ``resume`` finds another run.
+    """
+    config.make_folder()
+    device = config.make_device()
+    seen = torch.Generator().manual_seed(VALIDATION_SEED)
+    validation = problem.sample_initial_state(config.validation_states, seen).to(device)
+    check_state(problem, validation, "sample_initial_state's answer")
+    progress = begin(problem, config, device, value)
+    if config.out is not None:
+        if config.resume:
+            read_checkpoint(config.out, problem, config, progress)
+        (config.out / "config.json").write_text(json.dumps(plain_config(config), indent=2) + "\n", encoding="utf-8")
+    if config.count_all:
+        progress.seconds += time.monotonic() - started
+    return progress, validation
+
+
+def conclude(config: TrainConfig, progress: Progress, policy: Trained) -> tuple[Trained, History]:
+    """``policy``, which has the weights of the run, with the best ones; saved if the run has a folder."""
     progress.value.load_state_dict(progress.best)
     if config.out is not None:
         settings = {k: v for k, v in plain_config(config).items() if k not in ("out", "resume", "device")}
@@ -84,13 +101,15 @@ def make_value(problem: Problem, config: TrainConfig, device: torch.device | Non
         value.start_at(nominal_costate(problem, config.nominal_share).to(value.scale))
     if config.begin_from is not None:
         teacher = ImplicitPolicy.load(config.begin_from, device="cpu").value
-        if isinstance(teacher, AnchoredValue):
+        if not isinstance(teacher, ValueFunction):
             raise ValueError(
                 f"{config.begin_from} is anchored: its network alone says little; expected one that is not"
             )
         value.adopt(teacher)
     if config.anchor == "none":
         return value
+    if config.anchor == "expansion":
+        return expanded(problem, config)
     if config.anchor == "distilled":
         # A resumed run has its weights in the checkpoint.
         return value if config.resume else distilled(problem, value.to(device), config)
@@ -205,13 +224,21 @@ def _roll_back(config: TrainConfig, progress: Progress) -> None:
 def _share(progress: Progress, config: TrainConfig) -> float:
     """How much of the run is done, by iterations or by the clock, whichever is further."""
     by_count = progress.iteration / config.iterations
-    return by_count if config.minutes is None else max(by_count, progress.seconds / (60 * config.minutes))
+    return by_count if config.budget_seconds is None else max(by_count, progress.seconds / config.budget_seconds)
 
 
 def make_policy(problem: Problem, value: Value, config: TrainConfig) -> ImplicitPolicy:
     """The policy to fly: with projected Newton the solver is unhurried there, whatever training could afford."""
     if config.operator == "newton":
-        return ImplicitPolicy(problem, value, tolerance=config.argmax_tolerance, starts=config.starts)
+        return ImplicitPolicy(
+            problem, value, tolerance=config.argmax_tolerance, starts=config.starts, hamiltonian=config.hamiltonian
+        )
     return ImplicitPolicy(
-        problem, value, config.make_operator(), config.argmax_iterations, config.argmax_tolerance, config.starts
+        problem,
+        value,
+        config.make_operator(),
+        config.argmax_iterations,
+        config.argmax_tolerance,
+        config.starts,
+        config.hamiltonian,
     )

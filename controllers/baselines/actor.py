@@ -11,18 +11,16 @@ import torch
 from torch import Tensor, nn
 
 from ...envs.boundary import to_control
-from ...envs.catalog import class_name
-from ...envs.problem import Problem, problem_parameters
-from ..adapter import ControllerPolicy
-from ..policy import _recorded_problem
-from ..storage import read_store, write_store
+from ...envs.problem import Problem
+from ..adapter import Memory, Predictor
+from ..storage import read_policy, write_policy
 
 Activation: TypeAlias = Literal["tanh", "relu"]
 CLIP = 10.0
 """Bound of a normalised observation, as in Stable-Baselines3's ``VecNormalize``."""
 
 
-class ActorPolicy(nn.Module):
+class ActorPolicy(nn.Module, Predictor):
     """The mean action of a Gaussian actor, without its noise:
 
         u(t, z) = low + (reach clip(N(s)) + 1)/2 (high - low),   s = clip(((z, t) - mean) / std, ±10)
@@ -87,29 +85,15 @@ class ActorPolicy(nn.Module):
         a = torch.tanh(a) if self.squashed else a.clamp(-1, 1)
         return to_control(self.problem, a * self.reach).to(z.dtype)
 
-    def predict(
-        self,
-        observation: np.ndarray | dict[str, np.ndarray],
-        state: tuple[np.ndarray, ...] | None = None,
-        episode_start: np.ndarray | None = None,
-        deterministic: bool = True,
-    ) -> tuple[np.ndarray, tuple[np.ndarray, ...] | None]:
-        """Stable-Baselines3's ``predict``; see ``ControllerPolicy``."""
-        return ControllerPolicy(self.problem, self).predict(observation, state, episode_start, deterministic)
+    def respond(self, seen: Tensor, state: Memory, episode_start: np.ndarray | None) -> tuple[Tensor, Memory]:
+        """u(t, z), and the state as it came."""
+        seen = seen.to(self.weights[0])
+        return self(seen[:, -1], seen[:, :-1]), state
 
     def save(self, path: str | Path, notes: dict[str, Any] | None = None) -> Path:
         """Write ``path/policy.json`` and its weights, atomically; ``notes`` are plain data (command, figures)."""
-        import pontryagin
-
-        record = {
-            "kind": "ActorPolicy",
-            "versions": {"pontryagin": pontryagin.__version__, "torch": torch.__version__},
-            "problem": {"class": class_name(type(self.problem)), "parameters": problem_parameters(self.problem)},
-            "network": {"layers": len(self.weights), "activation": self.activation, "squashed": self.squashed},
-            "notes": notes or {},
-        }
-        write_store(path, "policy", dict(self.state_dict()), record)
-        return Path(path)
+        network = {"layers": len(self.weights), "activation": self.activation, "squashed": self.squashed}
+        return write_policy(path, "ActorPolicy", self.problem, dict(self.state_dict()), {"network": network}, notes)
 
     @classmethod
     def load(cls, path: str | Path, problem: Problem | None = None) -> ActorPolicy:
@@ -118,10 +102,7 @@ class ActorPolicy(nn.Module):
         Raises:
             ValueError: if nothing is there, or it is cut short, edited, of another kind or for another problem.
         """
-        tensors, record = read_store(path, "policy")
-        if record.get("kind") != "ActorPolicy":
-            raise ValueError(f"{path} holds a {record.get('kind')!r}; expected an ActorPolicy")
-        problem = _recorded_problem(record["problem"], problem, Path(path))
+        problem, tensors, record = read_policy(path, "ActorPolicy", problem)
         network = record["network"]
         layers = [(tensors[f"weights.{k}"], tensors[f"biases.{k}"]) for k in range(network["layers"])]
         kind, squashed, reach = network["activation"], network["squashed"], tensors.get("reach")

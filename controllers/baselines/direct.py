@@ -9,10 +9,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ...envs.catalog import class_name
-from ...envs.problem import Problem, problem_parameters, vector
-from ..policy import _recorded_problem
-from ..storage import read_store, write_store
+from ...envs.compiling import device_named
+from ...envs.problem import Problem, vector
+from ..storage import fill, read_policy, write_policy
 from ..value import TIME_SPAN
 
 EDGE = 0.8
@@ -76,37 +75,17 @@ class DirectPolicy(nn.Module):
 
     def save(self, path: str | Path, notes: dict[str, Any] | None = None) -> Path:
         """Write ``path/policy.json`` and its weights, atomically; ``notes`` are plain data (command, figures)."""
-        import pontryagin
-
-        record = {
-            "kind": "DirectPolicy",
-            "versions": {"pontryagin": pontryagin.__version__, "torch": torch.__version__},
-            "problem": {"class": class_name(type(self.problem)), "parameters": problem_parameters(self.problem)},
-            "network": self.config,
-            "notes": notes or {},
-        }
-        write_store(path, "policy", dict(self.state_dict()), record)
-        return Path(path)
+        tensors = dict(self.state_dict())
+        return write_policy(path, "DirectPolicy", self.problem, tensors, {"network": self.config}, notes)
 
     @classmethod
     def load(cls, path: str | Path, device: str = "auto", problem: Problem | None = None) -> DirectPolicy:
-        """A policy from a folder that ``save`` wrote.
-
-        Args:
-            path: the folder.
-            device: ``"auto"`` is CUDA where there is one.
-            problem: needed for a problem of your own whose class has not been imported yet.
+        """A policy from a folder that ``save`` wrote; ``device`` and ``problem`` as in ``ImplicitPolicy.load``.
 
         Raises:
             ValueError: if nothing is there, or it is cut short, edited, of another kind or for another problem.
         """
-        tensors, record = read_store(path, "policy")
-        if record.get("kind") != "DirectPolicy":
-            raise ValueError(f"{path} holds a {record.get('kind')!r}; expected a DirectPolicy")
-        problem = _recorded_problem(record["problem"], problem, Path(path))
+        problem, tensors, record = read_policy(path, "DirectPolicy", problem)
         policy = cls(problem, **record["network"], seed=0)
-        try:
-            policy.load_state_dict(tensors)
-        except RuntimeError as error:
-            raise ValueError(f"{path} does not fit {type(problem).__name__}: {error}") from None
-        return policy.to(("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device)
+        fill(policy, tensors, path, problem)
+        return policy.to(device_named(device))

@@ -17,14 +17,14 @@ import torch
 
 from ...envs.bicycle import MultiBicycle
 from ...envs.boundary import observation_space
-from ...envs.catalog import class_name
+from ...envs.catalog import problem_record
 from ...envs.compiling import compiler_at_hand
 from ...envs.extras import optional
-from ...envs.problem import Problem, problem_parameters
+from ...envs.problem import Problem
 from ...envs.quadrotor import Quadrotor
 from ..operators import ProjectedNewton
 from ..policy import ImplicitPolicy
-from ..storage import _replace
+from ..storage import replace_file
 from ..value import ValueFunction
 from . import numpy_runtime
 from .traced import TracedLaw
@@ -67,14 +67,14 @@ def export_policy(policy: ImplicitPolicy, folder: str | Path, to: Target, source
     folder.mkdir(parents=True, exist_ok=True)
     blob = {"onnx": onnx_bytes, "aoti": aoti_bytes, "numpy": numpy_bytes}[to](policy)
     path = folder / FILES[to]
-    _replace(path, blob)
+    replace_file(path, blob)
     contract["files"][to] = {"path": path.name, "sha256": hashlib.sha256(blob).hexdigest(), "bytes": len(blob)}
     if to == "numpy":
         code = Path(numpy_runtime.__file__).read_bytes()
-        _replace(folder / "runtime.py", code)
+        replace_file(folder / "runtime.py", code)
         contract["files"][to]["runtime"] = {"path": "runtime.py", "sha256": hashlib.sha256(code).hexdigest()}
     contract["checksum"] = checksum(contract)
-    _replace(folder / "contract.json", (json.dumps(contract, indent=2) + "\n").encode())
+    replace_file(folder / "contract.json", (json.dumps(contract, indent=2) + "\n").encode())
     return folder / "contract.json"
 
 
@@ -91,7 +91,7 @@ def make_contract(policy: ImplicitPolicy, source: str) -> dict[str, Any]:
         "format": 1,
         "policy": {"source": source, "weights_sha256": weights_checksum(policy)},
         "versions": {"pontryagin": pontryagin.__version__, "torch": torch.__version__, "numpy": np.__version__},
-        "problem": {"class": class_name(type(problem)), "parameters": problem_parameters(problem)},
+        "problem": problem_record(problem),
         "horizon": problem.horizon,
         "period": problem.time_step,
         "rate": 1 / problem.time_step,

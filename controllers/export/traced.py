@@ -10,7 +10,7 @@ from torch._higher_order_ops.while_loop import while_loop
 from torch.fx import GraphModule
 from torch.fx.experimental.proxy_tensor import make_fx
 
-from ..argmax import _residual, _scale
+from ..argmax import projected_residual, slope_scale
 from ..hamiltonian import control_hamiltonian
 from ..policy import ImplicitPolicy
 
@@ -87,8 +87,8 @@ def _parts(policy: ImplicitPolicy) -> tuple[Part, Part, Callable[[Tensor], Tenso
         box = problem.control_bounds(z)
         h = control_hamiltonian(problem, t, z, p)
         u = h.start().clamp(*box)
-        scale, slope = _scale(h, u), h.gradient(u)
-        parts = (p, u, scale, slope, _residual(u, slope, box, scale))
+        scale, slope = slope_scale(h, u), h.gradient(u)
+        parts = (p, u, scale, slope, projected_residual(u, slope, box, scale))
         return tuple(x.contiguous() for x in parts)
 
     def body(
@@ -100,7 +100,7 @@ def _parts(policy: ImplicitPolicy) -> tuple[Part, Part, Callable[[Tensor], Tenso
         moving = (residual > policy.tolerance).unsqueeze(-1)
         u = torch.where(moving, policy.operator.iterate(h, u, slope, box), u)
         slope = h.gradient(u)
-        return u.contiguous(), slope.contiguous(), _residual(u, slope, box, scale).contiguous()
+        return u.contiguous(), slope.contiguous(), projected_residual(u, slope, box, scale).contiguous()
 
     def tail(u: Tensor) -> Tensor:
         low, high = problem.control_bounds(u)

@@ -1,5 +1,6 @@
 """Open-loop optima: solvers, certificates, the store of references, and expansions of the value function."""
 
+from .by_agent import AgentExpansion, expand_agents
 from .certificates import Certificate, certify
 from .expansion import Expansion, expand, joined
 from .guesses import initial_guesses
@@ -9,6 +10,8 @@ from .step_model import along, expand_end, riccati, second_order, step_model
 from .store import FOLDER, known_reference, save_reference
 
 __all__ = [
+    "AgentExpansion",
+    "expand_agents",
     "Certificate",
     "Expansion",
     "FOLDER",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import logging
 from collections.abc import Callable
-from typing import NamedTuple, TypeAlias
+from typing import TypeAlias
 
 import torch
 from torch import Tensor
@@ -15,7 +15,7 @@ from ...envs.problem import Problem
 from ..hamiltonian import control_hamiltonian
 from ..operators import held
 from .ipopt import ReferenceTrajectory
-from .step_model import step_model
+from .step_model import StepModel, riccati, step_model
 
 RELUCTANCE = 30.0
 """How many times its own cost curvature a control held by a bound resists leaving it, in the sweep.
@@ -59,24 +59,6 @@ def joined(first: Expansion, second: Expansion) -> Expansion:
     return Expansion(value, state, costate, curvature, first.regularised + second.regularised, gain)
 
 
-class _Model(NamedTuple):
-    """Each step to second order about the optimum, with the stage Lagrangian ℓ_k(z, u) = c_k + p_{k+1}·F_k.
-
-    Attributes:
-        slope: ∇_u ℓ_k.
-        hessian: of ℓ_k in (z, u).
-        jacobian: of F_k in (z, u).
-        fixed: the controls that a bound of the reference holds.
-        pressed: those that a bound of the problem holds.
-    """
-
-    slope: Tensor
-    hessian: Tensor
-    jacobian: Tensor
-    fixed: Tensor
-    pressed: Tensor
-
-
 def expand(
     problem: Problem, reference: ReferenceTrajectory, reluctance: float = RELUCTANCE, *, within: Bounds | None = None
 ) -> Expansion:
@@ -106,21 +88,25 @@ def expand(
     z, u, p = reference.z.double(), reference.u.double(), reference.costate.double()
     flat = z[:-1].flatten(0, 1), u.flatten(0, 1)
     t = reference.t[:-1].double().repeat_interleave(z.shape[1])
-    model = _model(problem, t, *flat, p[1:].flatten(0, 1), within or problem.control_bounds(flat[1]))
+    bounds = problem.control_bounds(u)
+    step = step_model(problem, t, *flat, p[1:].flatten(0, 1), dt)
+    slope, own = (x[:, problem.state_dim :] for x in (step.gradient, step.hessian.diagonal(dim1=-2, dim2=-1)))
+    fixed, pressed = (_held(flat[1], slope, box) for box in (within or bounds, bounds))
+    resistance = torch.where(fixed, reluctance * own.abs(), 0.0)
     ends = columns(torch.func.grad(lambda x: problem.terminal_cost(x).sum()), z[-1])
-    curvature, gains, forces, regularised = _sweep(
-        ends, _Model(*(x.unflatten(0, (steps, -1)) for x in model)), reluctance
-    )
-    point = (t, *flat, p[:-1].flatten(0, 1), curvature[:-1].flatten(0, 1))
-    played = _played(problem, point, model, gains.flatten(0, 1), forces.flatten(0, 1) / dt)
+    along = (x.unflatten(0, (steps, -1)) for x in step._replace(gradient=torch.zeros_like(step.gradient)))
+    nothing, free = torch.zeros_like(z), torch.ones_like(u, dtype=torch.bool)
+    gains = riccati(StepModel(*along), nothing[1:], nothing[0], ends, free, resistance.view_as(u))
+    point = (t, *flat, p[:-1].flatten(0, 1), gains.curvature[:-1].flatten(0, 1))
+    played = _played(problem, point, gains.feedback.flatten(0, 1), torch.where(pressed, slope / dt, 0.0), ~pressed)
     p_table, p_slope = (
-        torch.cat([x.unflatten(0, (steps, -1)), y[-1:]]) for x, y in zip(played, (p, curvature), strict=True)
+        torch.cat([x.unflatten(0, (steps, -1)), y[-1:]]) for x, y in zip(played, (p, gains.curvature), strict=True)
     )
     costs = advance(problem, t, *flat, dt)[1].unflatten(0, (steps, -1))
     costs = torch.cat([costs, problem.terminal_cost(z[-1]).unsqueeze(0)])
-    if regularised:
-        logging.getLogger(__name__).info("Q_uu was made positive definite at %d steps", regularised)
-    return Expansion(costs.flip(0).cumsum(0).flip(0), z, p_table, p_slope, regularised, gains)
+    if gains.regularised:
+        logging.getLogger(__name__).info("Q_uu was made positive definite at %d steps", gains.regularised)
+    return Expansion(costs.flip(0).cumsum(0).flip(0), z, p_table, p_slope, gains.regularised, gains.feedback)
 
 
 def _check(problem: Problem, reference: ReferenceTrajectory, reluctance: float) -> None:
@@ -138,13 +124,6 @@ def _check(problem: Problem, reference: ReferenceTrajectory, reluctance: float) 
         raise ValueError(f"reluctance is {reluctance!r}; expected a number >= 0")
 
 
-def _model(problem: Problem, t: Tensor, z: Tensor, u: Tensor, p_next: Tensor, bounds: Bounds) -> _Model:
-    step = step_model(problem, t, z, u, p_next, problem.time_step)
-    slope = step.gradient.narrow(-1, z.shape[-1], u.shape[-1])
-    fixed, pressed = (_held(u, slope, box) for box in (bounds, problem.control_bounds(u)))
-    return _Model(slope, step.hessian, step.jacobian, fixed, pressed)
-
-
 def _held(u: Tensor, slope: Tensor, box: Bounds) -> Tensor:
     low, high = box
     near = 1e-6 * (high - low)  # an interior-point method leaves a control beside its bound
@@ -158,34 +137,12 @@ def columns(function: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
     return torch.stack([torch.func.jvp(function, (x,), (seed.expand_as(x),))[1] for seed in seeds], -1)
 
 
-def _sweep(last: Tensor, model: _Model, reluctance: float) -> tuple[Tensor, Tensor, Tensor, int]:
-    """P ``(K + 1, N, n, n)``, K ``(K, N, m, n)``, ∂/∂z of ∇_u Q along the feedback ``(K, N, m, n)``, repaired steps."""
-    n = last.shape[-1]
-    p_next, table, gains, forces, repaired = last, [last], [], [], 0
-    own = model.hessian.diagonal(dim1=-2, dim2=-1)[..., n:].abs()
-    resisting = torch.diag_embed(torch.where(model.fixed, reluctance * own, 0.0))
-    for hessian, jacobian, extra in zip(*(x.flip(0) for x in (model.hessian, model.jacobian, resisting)), strict=True):
-        q = hessian + jacobian.mT @ p_next @ jacobian
-        q_zz, q_zu, q_uz, q_uu = q[:, :n, :n], q[:, :n, n:], q[:, n:, :n], q[:, n:, n:]
-        values, vectors = torch.linalg.eigh(q_uu + extra)
-        floor = 1e-6 * values.abs().amax(-1, keepdim=True).clamp_min(1e-12)
-        repaired += int((values < floor).any(-1).sum())
-        values = torch.where(values < floor, torch.maximum(values.abs(), floor), values)
-        gain = -(vectors / values.unsqueeze(-2)) @ vectors.mT @ q_uz
-        p_next = q_zz + q_zu @ gain
-        p_next = 0.5 * (p_next + p_next.mT)
-        table.append(p_next)
-        gains.append(gain)
-        forces.append(q_uz + q_uu @ gain)
-    return torch.stack(table[::-1]), torch.stack(gains[::-1]), torch.stack(forces[::-1]), repaired
-
-
 def _played(
-    problem: Problem, point: tuple[Tensor, ...], model: _Model, gains: Tensor, forces: Tensor
+    problem: Problem, point: tuple[Tensor, ...], gains: Tensor, push: Tensor, free: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """p and P with which ∇_u H(t, z, p + P δ, u + K δ) = -∇_u Q / dt to first order in δ, P symmetric, least norm.
+    """p and P with which ∇_u H(t, z, p + P δ, u + K δ) = -push to first order in δ, P symmetric, least norm.
 
-    With S = -∇_u H = L_u + f_uᵀ p, affine in p:  S_p Δp = ∇_u ℓ / dt - S,  S_p ΔP = forces - S_z - S_u K - S_p P,
+    With S = -∇_u H = L_u + f_uᵀ p, affine in p:  S_p Δp = push - S,  S_p ΔP = -S_z - S_u K - S_p P,
     the second for the free controls alone: what pushes against a bound is left a margin.
     """
     t, z, u, p, curvature = point
@@ -196,13 +153,11 @@ def _played(
         return -control_hamiltonian(problem, t, states, costates).gradient(controls)
 
     by_p = columns(stationarity, torch.cat([z, u, p], -1))[..., n + m :]
-    wanted = torch.where(model.pressed, model.slope / problem.time_step, 0.0) - stationarity(torch.cat([z, u, p], -1))
+    wanted = push - stationarity(torch.cat([z, u, p], -1))
     p = p + (torch.linalg.pinv(by_p) @ wanted.unsqueeze(-1)).squeeze(-1)
     by_z, by_u, _ = columns(stationarity, torch.cat([z, u, p], -1)).split([n, m, n], -1)
-    free = (~model.pressed).unsqueeze(-1)
-    left = torch.where(free, by_p, 0.0)
-    forces = torch.where(model.fixed.unsqueeze(-1), 0.0, forces)
-    right = torch.where(free, forces - by_z - by_u @ gains - by_p @ curvature, 0.0)
+    left = torch.where(free.unsqueeze(-1), by_p, 0.0)
+    right = torch.where(free.unsqueeze(-1), -by_z - by_u @ gains - by_p @ curvature, 0.0)
     inverse = torch.linalg.pinv(left)  # left ΔP = right has the solution inverse right + (1 - inverse left) (..)ᵀ
     half = inverse @ right
     inner = half @ (inverse @ left)  # the part of both sides, symmetrised: left ΔP leftᵀ can be nothing else

@@ -30,13 +30,14 @@ class StepModel(NamedTuple):
 
 
 class Gains(NamedTuple):
-    """du_k = feedforward_k + feedback_k dz_k, ``(K, m)`` and ``(K, m, n)``.
+    """du_k = feedforward_k + feedback_k dz_k, ``(K, .., m)`` and ``(K, .., m, n)``, about one path or many.
 
-    ``regularised``: number of steps at which Q_uu was not positive definite.
+    ``curvature``: ``(K + 1, .., n, n)`` S. ``regularised``: number of steps at which Q_uu was not positive definite.
     """
 
     feedforward: Tensor
     feedback: Tensor
+    curvature: Tensor
     regularised: int
 
 
@@ -95,7 +96,9 @@ def expand_end(problem: Problem, z: Tensor) -> tuple[Tensor, Tensor]:
     return torch.func.grad(terminal)(z).detach(), torch.func.hessian(terminal)(z).detach()
 
 
-def riccati(steps: StepModel, drift: Tensor, slope: Tensor, curvature: Tensor, free: Tensor) -> Gains:
+def riccati(
+    steps: StepModel, drift: Tensor, slope: Tensor, curvature: Tensor, free: Tensor, resistance: Tensor | None = None
+) -> Gains:
     """The optimal feedback of the linear-quadratic problem that the expansions describe, backwards from T:
 
         V(dz) = ½ dzᵀ S dz + sᵀ dz,   Q = ℓ_yy + F_yᵀ S F_y,   q = ℓ_y + F_yᵀ (s + S drift),
@@ -105,36 +108,35 @@ def riccati(steps: StepModel, drift: Tensor, slope: Tensor, curvature: Tensor, f
     eigenvalues below FLOOR times the largest one's size are reflected, and lifted to that if need be.
 
     Args:
-        steps: of the K steps in the order of time.
-        drift: ``(K, n)`` F(z_k, u_k) - z_{k+1}; 0 along a path.
-        slope, curvature: s ``(n,)`` and S ``(n, n)`` at T. Along an optimum the costate has taken up all slopes: s = 0
-            and ``steps.gradient`` = 0, hence feedforward = 0.
-        free: ``(K, m)`` bool, the controls that may move.
+        steps: of the K steps in the order of time, about one path or, on axes ``..`` after the first, about many.
+        drift: ``(K, .., n)`` F(z_k, u_k) - z_{k+1}; 0 along a path.
+        slope, curvature: s ``(.., n)`` and S ``(.., n, n)`` at T. Along an optimum the costate has taken up all slopes:
+            s = 0 and ``steps.gradient`` = 0, hence feedforward = 0.
+        free: ``(K, .., m)`` bool, the controls that may move.
+        resistance: ``(K, .., m)`` added to the diagonal of Q_uu; 0 unless given.
     """
-    n = len(slope)
-    feedforward: list[Tensor] = []
-    feedback: list[Tensor] = []
-    regularised = 0
-    for jacobian, gradient, hessian, moves, away in reversed(list(zip(*steps, free, drift, strict=True))):
-        q, big = gradient + jacobian.mT @ (slope + curvature @ away), hessian + jacobian.mT @ curvature @ jacobian
-        right = torch.cat([q[n:, None], big[n:, :n]], -1) * moves[:, None]
-        both = moves[:, None] & moves
-        inner = torch.where(both, big[n:, n:], torch.diag((~moves).to(big)) * big[n:, n:].abs().max())
-        solution, lifted = _solve_positive(inner, right)
-        regularised += lifted
-        k, gain = -solution[:, 0], -solution[:, 1:]
-        curvature = big[:n, :n] + gain.mT @ big[n:, n:] @ gain + big[:n, n:] @ gain + gain.mT @ big[n:, :n]
-        curvature = 0.5 * (curvature + curvature.mT)
-        slope = q[:n] + gain.mT @ (q[n:] + big[n:, n:] @ k) + big[:n, n:] @ k
-        feedforward.insert(0, k)
-        feedback.insert(0, gain)
-    return Gains(torch.stack(feedforward), torch.stack(feedback), regularised)
+    n, s = slope.shape[-1], slope.unsqueeze(-1)
+    more = torch.zeros_like(steps.gradient[..., n:]) if resistance is None else resistance
+    table, gains, regularised = [curvature], [], 0
+    for jacobian, gradient, hessian, away, moves, extra in reversed(list(zip(*steps, drift, free, more, strict=True))):
+        q = gradient.unsqueeze(-1) + jacobian.mT @ (s + table[-1] @ away.unsqueeze(-1))
+        big = hessian + jacobian.mT @ table[-1] @ jacobian
+        upper, lower = torch.cat([q, big[..., :n]], -1).tensor_split([n], -2)
+        q_zu, q_uu, rows = big[..., :n, n:], big[..., n:, n:] + torch.diag_embed(extra), moves.unsqueeze(-1)
+        alone = torch.diag_embed((~moves).to(q_uu)) * q_uu.abs().amax((-2, -1), keepdim=True)
+        gain, repaired = _solve_positive(torch.where(rows & rows.mT, q_uu, alone), -lower * rows)
+        s, after = (upper + gain[..., 1:].mT @ (lower + q_uu @ gain) + q_zu @ gain).split([1, n], -1)
+        table.append(0.5 * (after + after.mT))
+        gains.append(gain)
+        regularised += repaired
+    feedforward, feedback = torch.stack(gains[::-1]).split([1, n], -1)
+    return Gains(feedforward.squeeze(-1), feedback, torch.stack(table[::-1]), regularised)
 
 
-def _solve_positive(matrix: Tensor, right: Tensor) -> tuple[Tensor, bool]:
-    """matrix^-1 right for a symmetric matrix made positive definite if it is not; whether it was not."""
+def _solve_positive(matrix: Tensor, right: Tensor) -> tuple[Tensor, int]:
+    """matrix^-1 right for symmetric matrices ``(.., m, m)`` made positive definite; how many were not."""
     values, vectors = torch.linalg.eigh(matrix)
-    floor = FLOOR * float(values.abs().max()) + 1e-300
-    lifted = bool((values < floor).any())
-    values = torch.where(values < floor, values.abs().clamp_min(floor), values)
-    return vectors @ ((vectors.mT @ right) / values[:, None]), lifted
+    floor = FLOOR * values.abs().amax(-1, keepdim=True) + 1e-300
+    low = values < floor
+    values = torch.where(low, torch.maximum(values.abs(), floor), values)
+    return vectors @ ((vectors.mT @ right) / values.unsqueeze(-1)), int(low.any(-1).sum())

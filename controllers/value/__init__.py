@@ -2,11 +2,13 @@
 
 from .agents import TIME_SPAN
 from .anchored import AnchoredValue, Blend, Value, restore_value, restored_tensors, stored_tensors
+from .expanded import ExpandedValue
 from .network import ValueFunction
 
 __all__ = [
     "AnchoredValue",
     "Blend",
+    "ExpandedValue",
     "TIME_SPAN",
     "Value",
     "ValueFunction",

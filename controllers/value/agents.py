@@ -61,6 +61,12 @@ class AgentTerms(nn.Module):
         slope_s = (torch.tanh(before) * back) @ self.opening.mT + pull @ self.quadratic.mT + self.linear
         return slope_s, 0.5 * (self.growth * pull * apart).sum((0, -1))
 
+    @torch.no_grad()
+    def silence(self, share: float = 1e-3) -> None:
+        """Set the output to 0, and the rows of the quadratic terms to ``share`` of what they were, to be woken."""
+        self.output.zero_()
+        self.quadratic.mul_(share)
+
     def _weight(self, s: Tensor) -> Tensor:
         """e^{-g (4 - τ)}; τ is the last input."""
         return torch.exp(self.growth * (s.narrow(-1, s.shape[-1] - 1, 1) - TIME_SPAN))

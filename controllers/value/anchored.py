@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from ...envs.problem import Problem
 from ..optimum import Expansion
+from .expanded import ExpandedValue
 from .network import ValueFunction
 
 Blend: TypeAlias = Literal["value", "costate"]
@@ -113,6 +114,10 @@ class AnchoredValue(nn.Module):
             excess = weights * (energy - (weights * energy).sum(-1, keepdim=True))  # ∂phi/∂ log w_i
             slope, rising = slope + pull(excess), rising + (rise() * excess).sum(-1)
         return slope_t + rising - (slope * center_t).sum(-1), p + slope
+
+    def feedback(self, t: Tensor | float, z: Tensor) -> Tensor | None:
+        """None: what several optima would play is not one of their feedbacks."""
+        return None
 
     def _weights(
         self, apart: Tensor, row: Tensor, share: Tensor
@@ -224,12 +229,14 @@ def restored_tensors(value: Value, tensors: dict[str, Tensor]) -> dict[str, Tens
     return {**tensors, "terms": torch.cat([kept[..., : 1 + n], curvature.flatten(-2)], -1)}
 
 
-Value: TypeAlias = ValueFunction | AnchoredValue
+Value: TypeAlias = ValueFunction | AnchoredValue | ExpandedValue
 """What may stand for phi."""
 
 
 def restore_value(problem: Problem, config: dict[str, Any]) -> Value:
     """The value function that a stored ``config`` describes, to be filled with its weights."""
+    if "expanded" in config:
+        return ExpandedValue.blank(problem, config)
     if "anchors" in config:
         return AnchoredValue.blank(problem, config)
     return ValueFunction(problem, **config, seed=0)

@@ -153,6 +153,10 @@ class ValueFunction(nn.Module):
             return slope_t + more_t, p + more
         return slope_t, p
 
+    def feedback(self, t: Tensor | float, z: Tensor) -> Tensor | None:
+        """None: a network knows no control before the argmax is solved."""
+        return None
+
     def adopt(self, other: ValueFunction, seed: int = 0) -> None:
         """Begin with the weights of ``other``: of the same problem, or of one with fewer of the same agents.
 

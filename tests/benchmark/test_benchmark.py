@@ -26,7 +26,7 @@ from pontryagin.training.checkpoint import History
 from pontryagin.training.commands.cli import main
 
 module = importlib.import_module("pontryagin.training.benchmark.benchmark")  # the room's name is the function's
-BRIEF = {"budget": "0.3s", "seeds": 2, "states": 6, "mpc_states": 2, "robust_states": 2, "film": False}
+BRIEF = {"time_budget": "0.3s", "seeds": 2, "states": 6, "mpc_states": 2, "robust_states": 2, "film": False}
 
 
 def brief(folder, **changes):
@@ -48,32 +48,32 @@ def here(monkeypatch):
 
 
 def test_a_budget_is_a_number_and_a_unit():
-    assert [BenchmarkConfig(budget=b).seconds for b in ("60s", "10m", "1.5h")] == [60, 600, 5400]
+    assert [BenchmarkConfig(time_budget=b).budget_seconds for b in ("60s", "10m", "1.5h")] == [60, 600, 5400]
     for budget in ("10", "m", "10 minutes", "0s"):
-        with pytest.raises(ValueError, match="budget"):
-            BenchmarkConfig(budget=budget)
+        with pytest.raises(ValueError, match="time_budget"):
+            BenchmarkConfig(time_budget=budget)
     with pytest.raises(ValueError, match="expected some of jfb"):
         BenchmarkConfig(methods="jfb,dqn")
     with pytest.raises(ValueError, match="seeds"):
         BenchmarkConfig(seeds=0)
-    config = BenchmarkConfig(methods="jfb, ppo,jfb", budget="60s", film=False, workers=2)
+    config = BenchmarkConfig(methods="jfb, ppo,jfb", time_budget="60s", film=False, workers=2)
     assert config.names == ["jfb", "ppo"]
-    asked = "pontryagin benchmark quadrotor --methods jfb, ppo,jfb --budget 60s --workers 2 --no-film"
+    asked = "pontryagin benchmark quadrotor --methods jfb, ppo,jfb --time-budget 1m --workers 2 --no-film"
     assert config.command("quadrotor") == asked
 
 
 def test_runs_go_seed_by_seed_and_only_those_that_learn_have_several():
-    jobs = make_jobs("quadrotor", BenchmarkConfig(methods="jfb,lqr,ppo,mpc", seeds=2))
-    assert [job.label for job in jobs] == ["jfb-0", "lqr-0", "ppo-0", "mpc-0", "jfb-1", "ppo-1"]
+    jobs = make_jobs("quadrotor", BenchmarkConfig(methods="jfb,lqr-tracking,ppo,mpc", seeds=2))
+    assert [job.label for job in jobs] == ["jfb-0", "lqr-tracking-0", "ppo-0", "mpc-0", "jfb-1", "ppo-1"]
     assert {job.states for job in jobs if job.method != "mpc"} == {128}
     assert [(job.states, job.robust_states) for job in jobs if job.method == "mpc"] == [(16, 2)]
     assert all(job.threads == 1 and job.budget == 600 for job in jobs)
 
 
 def test_a_benchmark_goes_on_where_it_was(tmp_path, here):
-    config = brief(tmp_path, methods="direct,lqr")
+    config = brief(tmp_path, methods="direct,lqr-tracking")
     records = benchmark("double_integrator", config, lambda line: None)
-    assert here == ["direct-0", "lqr-0", "direct-1"] == [f"{r['method']}-{r['seed']}" for r in records]
+    assert here == ["direct-0", "lqr-tracking-0", "direct-1"] == [f"{r['method']}-{r['seed']}" for r in records]
     stored = json.loads((tmp_path / "results" / "double_integrator" / "direct-1.json").read_text())
     assert stored == json.loads(json.dumps(records[2]))
     assert {"versions", "threads", "command", "machine", "curve", "cost", "robustness", "settings"} <= set(stored)
@@ -86,38 +86,51 @@ def test_a_benchmark_goes_on_where_it_was(tmp_path, here):
     told = []
     assert benchmark("double_integrator", config, told.append) == records and len(here) == 3
     assert "3 of them finished before" in told[0]
-    (tmp_path / "results" / "double_integrator" / "lqr-0.json").unlink()
+    (tmp_path / "results" / "double_integrator" / "lqr-tracking-0.json").unlink()
     benchmark("double_integrator", config, told.append)
-    assert here[3:] == ["lqr-0"]
+    assert here[3:] == ["lqr-tracking-0"]
     with pytest.raises(ValueError, match="budget_seconds.*expected the same, or --fresh"):
-        benchmark("double_integrator", dataclasses.replace(config, budget="0.4s"), told.append)
-    benchmark("double_integrator", dataclasses.replace(config, methods="lqr", states=4, fresh=True), told.append)
-    assert here[4:] == ["lqr-0"]
+        benchmark("double_integrator", dataclasses.replace(config, time_budget="0.4s"), told.append)
+    benchmark(
+        "double_integrator", dataclasses.replace(config, methods="lqr-tracking", states=4, fresh=True), told.append
+    )
+    assert here[4:] == ["lqr-tracking-0"]
 
 
 def test_what_fails_says_why_and_is_tried_again(tmp_path, here):
     catalog.PROBLEMS["crowd"] = (MultiBicycle, {"num_agents": 30})
     try:
-        config, told = brief(tmp_path, methods="lqr,mpc"), []
+        config, told = brief(tmp_path, methods="lqr-tracking,mpc"), []
         records = benchmark("crowd", config, told.append)
         assert "has 120 states" in records[0]["failed"] and "failed: MultiBicycle has 120" in told[1]
         benchmark("crowd", config, told.append)
-        assert here == ["lqr-0", "mpc-0"] * 2
-        assert [row[:3] for row in rows(records)] == [("LQR", "0", "-"), ("MPC", "0", "-")]
+        assert here == ["lqr-tracking-0", "mpc-0"] * 2
+        assert [row[:3] for row in rows(records)] == [("LQR tracking", "0", "-"), ("MPC", "0", "-")]
     finally:
         del catalog.PROBLEMS["crowd"]
 
 
 def test_flights_that_diverge_are_a_failure_of_the_run_and_not_of_the_benchmark(tmp_path, here, monkeypatch):
     wild = methods.Trained(lambda t, z: z[:, :1] * 1e30, [], 0.0, 0.0, {})
-    monkeypatch.setitem(METHODS, "lqr", dataclasses.replace(METHODS["lqr"], make=lambda task: wild))
-    (record,) = benchmark("double_integrator", brief(tmp_path, methods="lqr"), lambda line: None)
+    monkeypatch.setitem(METHODS, "lqr-tracking", dataclasses.replace(METHODS["lqr-tracking"], make=lambda task: wild))
+    (record,) = benchmark("double_integrator", brief(tmp_path, methods="lqr-tracking"), lambda line: None)
     assert "not finite" in record["failed"] and "summary" not in record
 
 
 def test_the_command_writes_table_figures_and_page(tmp_path, here, capsys):
-    words = f"--methods direct,lqr --budget 0.3s --seeds 2 --states 5 --robust-states 2 --out {tmp_path}/r"
-    main(["benchmark", "double_integrator", *words.split(), "--policies", f"{tmp_path}/p"])
+    words = [
+        "--methods",
+        "direct,lqr-tracking",
+        "--time-budget",
+        "0.3s",
+        "--seeds",
+        "2",
+        "--states",
+        "5",
+        "--robust-states",
+        "2",
+    ]
+    main(["benchmark", "double_integrator", *words, "--out-dir", f"{tmp_path}/r", "--policies", f"{tmp_path}/p"])
     folder = tmp_path / "r" / "double_integrator"
     pictures = {"curves.png", "gaps.png", "paths.png", "latency.png", "robustness.png", "film.gif"}
     assert {*pictures, "table.md", "report.html"} <= {path.name for path in folder.iterdir()}
@@ -125,7 +138,7 @@ def test_the_command_writes_table_figures_and_page(tmp_path, here, capsys):
     assert page.count("data:image/png;base64,") == 5 and page.count("data:image/gif;base64,") == 1
     assert "http" not in page and "pontryagin benchmark double_integrator" in page
     table = (folder / "table.md").read_text()
-    assert table.count("\n|") == 3 and "`pontryagin benchmark double_integrator --methods direct,lqr" in table
+    assert table.count("\n|") == 3 and "`pontryagin benchmark double_integrator --methods direct,lqr-tracking" in table
     assert "LQR" in capsys.readouterr().out
 
 
@@ -150,9 +163,9 @@ def test_ray_spreads_the_same_function(tmp_path, monkeypatch):
     stand_in.remote, stand_in.get = remote, results.get
     stand_in.wait = lambda handles, num_returns: (handles[-1:], handles[:-1])
     monkeypatch.setitem(sys.modules, "ray", stand_in)
-    config = brief(tmp_path, methods="direct,lqr", ray=True, threads=3)
+    config = brief(tmp_path, methods="direct,lqr-tracking", ray=True, threads=3)
     records = benchmark("double_integrator", config, lambda line: None)
-    assert [r["failed"] for r in records] == ["direct-0", "lqr-0", "direct-1"]
+    assert [r["failed"] for r in records] == ["direct-0", "lqr-tracking-0", "direct-1"]
     assert asked == [{"num_cpus": 3, "max_calls": 1}]
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(ImportError, match=r"pontryagin\[ray\]"):
@@ -160,7 +173,7 @@ def test_ray_spreads_the_same_function(tmp_path, monkeypatch):
 
 
 def test_everything_counts_in_the_budget(monkeypatch):
-    """With ``count_all`` what comes before the first iteration is part of the minutes; without, it is extra."""
+    """With ``count_all`` what comes before the first iteration is part of the budget; without, it is extra."""
     make, clock = training.make_value, Ticks()
 
     def slow(problem, config, device=None):
@@ -170,20 +183,20 @@ def test_everything_counts_in_the_budget(monkeypatch):
     monkeypatch.setattr(training, "make_value", slow)
     monkeypatch.setattr(training, "time", clock)
     for count_all, before in ((False, 0), (True, 10 + clock.tick)):
-        config = TrainConfig(minutes=24 / 60, count_all=count_all, width=8, batch=4, validate_every=1)
+        config = TrainConfig(time_budget="24s", count_all=count_all, width=8, batch=4, validate_every=1)
         _, history = train(DoubleIntegrator(steps=4), config)
         assert history.column("seconds") == [before + i for i in history.column("iteration")]
         assert history.rows[-1]["seconds"] == 24
 
 
 def test_a_budget_that_is_spent_before_the_first_iteration_leaves_one(tmp_path):
-    config = TrainConfig(minutes=1e-9, count_all=True, width=8, batch=4, out=tmp_path)
+    config = TrainConfig(time_budget=6e-8, count_all=True, width=8, batch=4, out=tmp_path)
     _, history = train(DoubleIntegrator(steps=4), config)
     assert [row["iteration"] for row in history.rows] == [1] and (tmp_path / "policy.json").exists()
 
 
 def test_env_steps_count_short_rollouts_as_short():
-    config = TrainConfig(minutes=1.0, batch=10, steps=5, fine_share=0.5)
+    config = TrainConfig(time_budget="1m", batch=10, steps=5, fine_share=0.5)
     history = History([{"iteration": i, "seconds": s} for i, s in ((100, 10.0), (200, 29.0), (300, 45.0))])
     problem = DoubleIntegrator(steps=20)
     assert env_steps(history, config, problem) == [5_000, 10_000, 30_000]
@@ -215,7 +228,7 @@ def test_compiling_is_for_budgets_that_can_pay_for_it(monkeypatch):
     METHODS["jfb-anchored"].make(Task("quadrotor", Quadrotor(), 1, 600.0))
     assert [config.compile for config in seen] == [False, True, True]
     assert all(config.count_all and config.seed == 1 and config.device == "cpu" for config in seen)
-    assert seen[1].minutes == pytest.approx(10, abs=0.01) and seen[1].width == recipes.recipe("quadrotor").width
+    assert seen[1].time_budget == pytest.approx(600, abs=0.6) and seen[1].width == recipes.recipe("quadrotor").width
     assert seen[2].anchor == "distilled" and seen[2].anchors == 600 and seen[2].processes == 1
 
 
@@ -237,9 +250,11 @@ def test_optima_are_found_for_all_states_or_beside_them():
 def test_runs_in_processes_of_their_own(tmp_path, ray):
     if ray:
         pytest.importorskip("ray.remote_function", reason="Ray is not installed: pip install 'pontryagin[ray]'")
-    config = brief(tmp_path, methods="ppo,direct,lqr", seeds=1, ray=ray, workers=2)
+    config = brief(tmp_path, methods="ppo,direct,lqr-tracking", seeds=1, ray=ray, workers=2)
     records = benchmark("double_integrator", config, lambda line: None)
-    assert [r["method"] for r in records] == ["ppo", "direct", "lqr"] and not any("failed" in r for r in records)
+    assert [r["method"] for r in records] == ["ppo", "direct", "lqr-tracking"] and not any(
+        "failed" in r for r in records
+    )
     assert (
         records[0]["versions"]["stable_baselines3"] and (tmp_path / "runs/double_integrator/ppo-0/policy.json").exists()
     )

@@ -197,7 +197,7 @@ def test_recipes_are_of_their_algorithm():
 
 def test_tune_keeps_its_log_and_goes_on(tmp_path, capsys):
     def tune(trials):
-        main(f"tune double_integrator --trials {trials} --budget 0.4 --out {tmp_path}".split())
+        main(f"tune double_integrator --trials {trials} --time-budget 0.4s --out-dir {tmp_path}".split())
 
     tune(2)
     tune(3)

@@ -11,9 +11,9 @@ from pontryagin.training.benchmark.table import HEADINGS, markdown, number, perc
 
 def test_numbers_in_tables():
     assert [number(x) for x in (15.5994, 1234.5, 98765.4, 12_345_678)] == ["15.6", "1234", "98,765", "1.23e+07"]
-    assert [percent(x) for x in (0.0123, 0.0, 2e-7, 1.5, 41.0)] == ["1.23 %", "0 %", "2e-05 %", "150 %", "×42"]
+    assert [percent(x) for x in (0.0123, 0.0, 2e-7, 1.5, 41.0)] == ["1.23 %", "0 %", "2e-05 %", "150 %", "4100 %"]
     assert [number(15.8, 0.00168), number(1005.2, 239.8)] == ["15.8 ± 0.0017", "1005 ± 240"]
-    assert [percent(0.0149, 9e-5), percent(62.4, 13.6)] == ["1.49 ± 0.009 %", "×63.4 ± 14"]
+    assert [percent(0.0149, 9e-5), percent(62.4, 13.6)] == ["1.49 ± 0.009 %", "6240 ± 1400 %"]
 
 
 def test_the_table_has_means_and_spreads():

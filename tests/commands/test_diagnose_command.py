@@ -34,7 +34,7 @@ def test_bad_input_is_refused_in_a_sentence(capsys):
 
 
 def test_the_command_prints_and_writes(tmp_path, capsys):
-    main(["diagnose", "quadrotor", "--states", "2", "--times", "3", "--out", str(tmp_path)])
+    main(["diagnose", "quadrotor", "--states", "2", "--times", "3", "--out-dir", str(tmp_path)])
     printed = capsys.readouterr().out
     for word in ("T contracts at u*", "Newton", "ascent", "Ass. 2", "holds", "measured", "diagnosis.json"):
         assert word in printed

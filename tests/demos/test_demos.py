@@ -7,25 +7,25 @@ import pytest
 
 FOLDER = Path(__file__).resolve().parents[2] / "demos"
 BRIEF = {
-    "quickstart": lambda out: {"minutes": 0.05, "out": out, "compile": False},
+    "quickstart": lambda out: {"time_budget": "3s", "out": out, "compile": False},
     "fly_quadrotor": lambda out: {"episodes": 1, "out": out / "film.gif"},
     "ride_bicycles": lambda out: {"episodes": 1, "out": out / "bicycles.gif"},
-    "new_problem": lambda out: {"minutes": 0.03, "states": 2, "out": out, "compile": False},
-    "classical": lambda out: {"states": 2, "mpc_states": 1, "out": out},
+    "new_problem": lambda out: {"time_budget": "2s", "states": 2, "out_dir": out, "compile": False},
+    "classical": lambda out: {"states": 2, "mpc_states": 1, "out_dir": out},
     "compare": lambda out: {"methods": ("ppo",), "seconds": 1.5, "policies": out, "out": out / "film.gif"},
-    "anchors": lambda out: {"minutes": 0.01, "compile": False, "small": True, "out": out},
+    "anchors": lambda out: {"time_budget": "0.6s", "compile": False, "small": True, "out_dir": out},
     "widths": lambda out: {
         "widths": (0.1,),
         "anchors": 2,
         "teaching": 3,
-        "minutes": 0.01,
+        "time_budget": "0.6s",
         "states": 2,
         "mpc_states": 1,
         "compile": False,
-        "out": out,
+        "out_dir": out,
     },  # fmt: skip
-    "external_mujoco": lambda out: {"states": 1, "every": 80, "plants": ("exact", "drag 0.05"), "out": out},
-    "external_highway": lambda out: {"states": 1, "out": out},
+    "external_mujoco": lambda out: {"states": 1, "every": 80, "plants": ("exact", "drag 0.05"), "out_dir": out},
+    "external_highway": lambda out: {"states": 1, "out_dir": out},
     "speed": lambda out: {"envs": 64, "runs": 2, "training": False},
 }
 
@@ -50,7 +50,7 @@ def test_demo(name, tmp_path, capsys):
 
 
 @pytest.mark.parametrize(
-    ("name", "states", "gap", "terminal_error"),
+    ("name", "states", "gap", "error"),
     [
         ("quadrotor", 128, 0.03, 0.1),
         ("quadrotor_wide", 128, 0.02, 0.1),

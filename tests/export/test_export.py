@@ -153,7 +153,7 @@ def test_what_cannot_be_exported_says_why(pendulum, policy, tmp_path):
 
 
 def test_export_and_parity_from_the_command_line(tmp_path, capsys, monkeypatch):
-    main(["export", "cars5", "--to", "numpy", "--out", str(tmp_path)])
+    main(["export", "cars5", "--to", "numpy", "--out-dir", str(tmp_path)])
     capsys.readouterr()
     main(["parity", str(tmp_path), "--states", "60", "--json"])
     figures = json.loads(capsys.readouterr().out)

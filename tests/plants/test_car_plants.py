@@ -130,13 +130,13 @@ def test_refused(kind):
 
 
 def test_fly_from_the_command_line(tmp_path, capsys):
-    main(["simulate", "cars5", "--plant", "commonroad", "--states", "2", "--json", "--out", str(tmp_path)])
+    main(["simulate", "cars5", "--plant", "commonroad", "--states", "2", "--json", "--out-dir", str(tmp_path)])
     figures = json.loads(capsys.readouterr().out)
     assert figures["flights_that_touched"] == 0 and figures["terminal_error_worst"] < 0.1
     assert figures["cost_plant"] > figures["cost_model"] and (tmp_path / "commonroad.png").exists()
     main(["simulate", "cars5", "--plant", "highway", "--states", "1", "--latency", "0.05"])
     assert "terminal_error_worst" in capsys.readouterr().out
-    main(["simulate", "cars5", "--plant", "highway", "--out", str(tmp_path / "film.gif")])
+    main(["simulate", "cars5", "--plant", "highway", "--video", str(tmp_path / "film.gif")])
     with Image.open(tmp_path / "film.gif") as film:
         assert film.n_frames > 20 and film.size == (960, 480)
     with pytest.raises(SystemExit):

@@ -150,9 +150,9 @@ def test_parts_that_are_there_are_kept(tmp_path, monkeypatch):
     assert stored == first and calls == ["pilot", "race"]
     again = compare_gradients(DoubleIntegrator(), TrainConfig(), dataclasses.replace(config, resume=True), "di")
     assert again["race"] == first["race"] and calls == ["pilot", "race"]
-    other = compare_gradients(DoubleIntegrator(), TrainConfig(), dataclasses.replace(config, budget=3.0), "di")
+    other = compare_gradients(DoubleIntegrator(), TrainConfig(), dataclasses.replace(config, time_budget=3.0), "di")
     assert calls == ["pilot", "race"] * 2
-    assert other["about"]["command"] == "pontryagin compare-gradients di --budget 3.0"
+    assert other["about"]["command"] == "pontryagin compare-gradients di --time-budget 3s"
 
 
 def test_a_resume_with_other_settings_or_another_problem_is_refused(tmp_path, monkeypatch):
@@ -214,7 +214,7 @@ def test_a_held_control_in_the_middle_leaves_the_curvature_of_the_others():
         assert found[:, 3].isnan().all()
 
 
-@pytest.mark.parametrize("change", [{"budget": 0}, {"slices": 0}, {"states": -1}, {"step_size": 0.0}])
+@pytest.mark.parametrize("change", [{"time_budget": 0}, {"slices": 0}, {"states": -1}, {"step_size": 0.0}])
 def test_refusals(change):
     with pytest.raises(ValueError, match=next(iter(change))):
         CompareConfig(**change)
@@ -222,14 +222,14 @@ def test_refusals(change):
 
 @pytest.mark.slow
 def test_the_quick_command_on_a_problem_without_closed_forms(tmp_path, capsys):
-    main(["compare-gradients", "double_integrator", "--quick", "--out", str(tmp_path)])
+    main(["compare-gradients", "double_integrator", "--quick", "--out-dir", str(tmp_path)])
     assert "do not depend on the iterations" in capsys.readouterr().out
 
 
 @pytest.mark.slow
 def test_the_quick_command_on_the_quadrotor(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(racing, "time", Ticks(0.2))
-    main(["compare-gradients", "quadrotor", "--quick", "--out", str(tmp_path)])
+    main(["compare-gradients", "quadrotor", "--quick", "--out-dir", str(tmp_path)])
     printed = capsys.readouterr().out
     assert "do not depend on the iterations" in printed and "Direction: jfb + newton has cosine 1.000000" in printed
     result = json.loads((tmp_path / "quadrotor" / "compare.json").read_text())

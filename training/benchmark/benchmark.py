@@ -55,7 +55,7 @@ def make_jobs(name: str, config: BenchmarkConfig) -> list[Job]:
             few = method == "mpc"
             jobs.append(
                 Job(
-                    name, method, seed, config.seconds, config.threads,
+                    name, method, seed, config.budget_seconds, config.threads,
                     min(config.states, config.mpc_states) if few else config.states,
                     min(config.robust_states, -(-config.mpc_states // 8)) if few else config.robust_states,
                     config.command(name),

@@ -114,7 +114,7 @@ def _direct(task: Task) -> Trained:
 def _budgeted(config: TrainConfig, task: Task, seconds: float) -> TrainConfig:
     """``config`` within so many seconds of wall time, all counted; on the CPU, as the others."""
     return dataclasses.replace(
-        config, minutes=max(seconds, 1e-3) / 60, iterations=UNLIMITED, seed=task.seed, count_all=True, out=None,
+        config, time_budget=max(seconds, 1e-3), iterations=UNLIMITED, seed=task.seed, count_all=True, out=None,
         compile=config.compile and task.budget >= COMPILING_PAYS, device="cpu",
     )  # fmt: skip
 
@@ -137,11 +137,11 @@ def env_steps(history: History, config: TrainConfig, problem: Problem) -> list[f
     A run that begins with shorter rollouts changes to the problem's own between two rows; which iteration it was is not
     in the history, so the count is right to one validation interval.
     """
-    assert config.minutes is not None
+    assert config.budget_seconds is not None
     counted, last = 0.0, 0.0
     found = []
     for row in history.rows:
-        late = row["seconds"] / (60 * config.minutes) >= 1 - config.fine_share
+        late = row["seconds"] / config.budget_seconds >= 1 - config.fine_share
         steps = problem.steps if late or config.steps is None else config.steps
         counted += (row["iteration"] - last) * config.batch * steps
         last = row["iteration"]
@@ -165,7 +165,7 @@ def _rl(task: Task, algorithm: Algorithm) -> Trained:
     )
 
 
-def _lqr(task: Task) -> Trained:
+def _lqr_tracking(task: Task) -> Trained:
     """Time-varying LQR along the optimum from the mean initial state."""
     _refuse_large(task.problem)
     begun = time.monotonic()
@@ -218,7 +218,7 @@ METHODS: dict[str, Method] = {
     "ppo": Method("PPO", "#d97706", True, lambda task: _rl(task, "ppo")),
     "sac": Method("SAC", "#b91c1c", True, lambda task: _rl(task, "sac")),
     "direct": Method("direct", "#7c3aed", True, _direct),
-    "lqr": Method("LQR", "#15803d", False, _lqr),
+    "lqr-tracking": Method("LQR tracking", "#15803d", False, _lqr_tracking),
     "mpc": Method("MPC", "#6b7280", False, _mpc),
 }
 """Name -> method."""

@@ -95,9 +95,13 @@ def number(value: float, deviation: float | None = None) -> str:
 
 
 def percent(value: float, deviation: float | None = None) -> str:
-    """A share as a percentage; as a factor where that would be long."""
-    if abs(value) >= 9.995:
-        return f"×{number(1 + value, deviation)}"
+    """A share as a percentage."""
     if deviation is not None:
         return f"{number(float(f'{100 * value:.3g}'), 100 * deviation)} %"
-    return "0 %" if value == 0 else f"{100 * value:.0e} %" if abs(value) < 1e-4 else f"{100 * value:.3g} %"
+    return (
+        "0 %"
+        if value == 0
+        else f"{100 * value:.0e} %"
+        if abs(value) < 1e-4
+        else f"{number(float(f'{100 * value:.3g}'))} %"
+    )

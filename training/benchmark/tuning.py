@@ -15,6 +15,8 @@ import torch
 
 from ...envs.catalog import make_problem
 from ...envs.problem import Problem
+from ..duration import seconds
+from ..rules import Checked, Count, Duration, OutFolder, Seed
 from .rl import Row, train_rl
 from .rl_recipes import Algorithm, PPORecipe, SACRecipe, rl_recipe
 
@@ -27,26 +29,26 @@ COLUMNS = ("trial", "cost", "seconds", "budget", "env_steps", "ended_early", "fi
 
 
 @dataclasses.dataclass(frozen=True)
-class TuneConfig:
+class TuneConfig(Checked):
     """How far the search goes."""
 
     algorithm: Algorithm = "ppo"
     """Whose settings."""
-    trials: int = 10
+    trials: Count = 10
     """Trainings, those of earlier calls with the same ``out`` included."""
-    budget: float = 60.0
-    """Seconds of each, of processor time: a busy machine does not favour the trials that ran when it was not."""
-    seed: int = 100
+    time_budget: Duration = "60s"
+    """Of each, of processor time: a busy machine does not favour the trials that ran when it was not."""
+    seed: Seed = 100
     """Of the sampler and of every training; not one of those of the benchmark."""
-    threads: int = 1
+    threads: Count = 1
     """Of torch."""
-    out: Path = Path("results/benchmark/tuning")
+    out: OutFolder = Path("results/benchmark/tuning")
     """Folder for the study (SQLite) and its log (CSV), one pair per problem and algorithm."""
 
-    def __post_init__(self) -> None:
-        for name in ("trials", "budget", "threads"):
-            if not getattr(self, name) > 0:
-                raise ValueError(f"TuneConfig.{name} is {getattr(self, name)!r}; expected a positive number")
+    @property
+    def budget_seconds(self) -> float:
+        """``time_budget`` as a number."""
+        return seconds(self.time_budget)
 
 
 def tune(problem: str, config: TuneConfig, tell: Callable[[str], None] = print) -> Recipe:
@@ -95,15 +97,15 @@ def _try(trial: optuna.Trial, problem: Problem, config: TuneConfig, log: Path, t
 
     def watch(row: Row) -> bool:
         rows.append(row)
-        share = int(20 * min(row["seconds"] / config.budget, 1.0))
+        share = int(20 * min(row["seconds"] / config.budget_seconds, 1.0))
         if share not in seen:  # Optuna takes one report of a step
             seen.add(share)
             trial.report(math.log(best(rows)), share)
         return not trial.should_prune()
 
-    train_rl(problem, recipe, config.budget, config.seed, validations=20, watch=watch, now=time.process_time)
-    pruned = rows[-1]["seconds"] < config.budget
-    figures = [trial.number, best(rows), rows[-1]["seconds"], config.budget, int(rows[-1]["env_steps"]), pruned]
+    train_rl(problem, recipe, config.budget_seconds, config.seed, validations=20, watch=watch, now=time.process_time)
+    pruned = rows[-1]["seconds"] < config.budget_seconds
+    figures = [trial.number, best(rows), rows[-1]["seconds"], config.budget_seconds, int(rows[-1]["env_steps"]), pruned]
     _append(log, [*figures, time.strftime("%F %T"), json.dumps(dataclasses.asdict(recipe))])
     tell(f"trial {trial.number}: cost {best(rows):.3f}{', ended early' if pruned else ''}, {_changed(recipe)}")
     if pruned:

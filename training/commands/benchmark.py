@@ -24,6 +24,7 @@ from ..benchmark import (
     rows,
     tune,
 )
+from ..duration import spoken
 
 
 def benchmark_command(problem: str, config: BenchmarkConfig) -> None:
@@ -33,7 +34,7 @@ def benchmark_command(problem: str, config: BenchmarkConfig) -> None:
     can be killed and given again. For example
 
         pontryagin benchmark quadrotor                                # 3 seeds, 10 minutes each: over two hours
-        pontryagin benchmark quadrotor --budget 60s --seeds 1         # a first look
+        pontryagin benchmark quadrotor --time-budget 60s --seeds 1    # a first look
         pontryagin benchmark my_module:Rocket --methods jfb,ppo --workers 4
 
     Writes a JSON file per run, table.md, figures and report.html, which needs no network.
@@ -42,7 +43,7 @@ def benchmark_command(problem: str, config: BenchmarkConfig) -> None:
     with _shown(console) as tell:
         records = benchmark(problem, config, tell)
     folder = config.out / problem.replace(":", ".")
-    table = Table(title=f"{problem}: {config.budget} of training each, {config.threads} thread(s)")
+    table = Table(title=f"{problem}: {spoken(config.time_budget)} of training each, {config.threads} thread(s)")
     for index, heading in enumerate(HEADINGS):
         table.add_column(heading, justify="right" if index else "left")
     for row in rows(records):
@@ -78,7 +79,7 @@ def write_results(name: str, records: list[Record], folder: Path, film: bool) ->
 def tune_command(problem: str, config: TuneConfig) -> None:
     """Search for the settings of PPO or SAC on a problem: Optuna, bounded, with its log kept.
 
-        pontryagin tune quadrotor --algorithm ppo --trials 12 --budget 60
+        pontryagin tune quadrotor --algorithm ppo --trials 12 --time-budget 60s
 
     Prints the best recipe; those of the shipped problems are in training/rl_recipes.py.
     """

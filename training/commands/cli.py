@@ -36,9 +36,9 @@ def train_command(problem: ProblemName, config: tyro.conf.OmitArgPrefixes[TrainC
 
     The defaults are the recipe of the problem. For example
 
-        pontryagin train quadrotor --minutes 15 --out runs/quadrotor
-        pontryagin train my_module:Rocket --iterations 3000 --compile --out runs/rocket
-        pontryagin train quadrotor --out runs/quadrotor --resume
+        pontryagin train quadrotor --time-budget 15m --out-dir runs/quadrotor
+        pontryagin train my_module:Rocket --iterations 3000 --compile --out-dir runs/rocket
+        pontryagin train quadrotor --out-dir runs/quadrotor --resume
     """
     made = make_problem(problem)
     if config.out is None:
@@ -54,13 +54,13 @@ def train_command(problem: ProblemName, config: tyro.conf.OmitArgPrefixes[TrainC
 
 
 def plot_command(
-    checkpoint: PolicyPath, out: Path | None = None, states: int = 16, seed: int = 0, problem: str | None = None
+    checkpoint: PolicyPath, out_dir: Path | None = None, states: int = 16, seed: int = 0, problem: str | None = None
 ) -> None:
     """Draw paths, controls, states and argmax residual; and the learning curve if the folder has one.
 
     Args:
         checkpoint: the policy.
-        out: folder for the figures; the current one unless given.
+        out_dir: folder for the figures; the current one unless given.
         states: initial states drawn.
         seed: of the draw.
         problem: module:ClassName of a policy for a problem of your own.
@@ -68,7 +68,7 @@ def plot_command(
     policy = load_policy(checkpoint, problem)
     log = Path(checkpoint) / "log.csv"
     history = History(_read_rows(log)) if log.exists() else None
-    for path in _plots(policy, history, states, out or Path("."), seed):
+    for path in _plots(policy, history, states, out_dir or Path("."), seed):
         print(path)
 
 
@@ -143,7 +143,12 @@ def _commands(defaults: TrainConfig) -> dict[str, Any]:
 
 def main(arguments: list[str] | None = None) -> None:
     """The entry point of ``pontryagin`` and ``python -m pontryagin``."""
-    arguments = sys.argv[1:] if arguments is None else arguments
+    arguments = (sys.argv[1:] if arguments is None else arguments) or ["--help"]
+    if arguments == ["--version"]:
+        import pontryagin
+
+        print(f"pontryagin {pontryagin.__version__}")
+        return
     defaults = recipe(_problem_named(arguments)) if arguments[:1] == ["train"] else TrainConfig()
     try:
         tyro.extras.subcommand_cli_from_dict(

@@ -25,7 +25,7 @@ def diagnose_command(
     operator: Literal["both", "ascent", "newton"] = "both",
     step_size: float | Literal["auto"] = "auto",
     problem: str | None = None,
-    out: Path | None = None,
+    out_dir: Path | None = None,
     json: bool = False,
 ) -> None:
     """Measure along a policy's paths what the theory of JFB assumes, and how far JFB is from the true gradient.
@@ -38,7 +38,7 @@ def diagnose_command(
         operator: the fixed-step ascent of the slides, projected Newton, or both.
         step_size: α of the ascent; auto is the best fixed one for the curvature at u*.
         problem: module:ClassName of a policy for a problem of your own.
-        out: folder for diagnosis.json and diagnosis.png.
+        out_dir: folder for diagnosis.json and diagnosis.png.
         json: print JSON instead of the tables.
     """
     if states < 1:
@@ -53,6 +53,6 @@ def diagnose_command(
     else:
         title = f"{type(policy.problem).__name__}: {checkpoint}, {states} states, seed {seed}"
         print_diagnosis(found, title)
-    if out is not None:
-        for path in write_diagnosis(found, command, out):
+    if out_dir is not None:
+        for path in write_diagnosis(found, command, out_dir):
             print(path, file=sys.stderr if json else sys.stdout)

@@ -27,21 +27,21 @@ LIMIT = 1e-5
 
 
 def export_command(
-    checkpoint: PolicyPath, to: tuple[Target, ...], out: Path | None = None, problem: str | None = None
+    checkpoint: PolicyPath, to: tuple[Target, ...], out_dir: Path | None = None, problem: str | None = None
 ) -> None:
     """Write a policy as files that run without the training stack, and a contract.json that says how. For example
 
-        pontryagin export quadrotor --to onnx aoti numpy --out exports/quadrotor
+        pontryagin export quadrotor --to onnx aoti numpy --out-dir exports/quadrotor
         pontryagin parity exports/quadrotor
 
     Args:
         checkpoint: the policy.
         to: onnx, aoti (AOTInductor, compiled for this CPU), numpy (one file that needs nothing but NumPy).
-        out: folder; exports/CHECKPOINT unless given.
+        out_dir: folder; exports/CHECKPOINT unless given.
         problem: module:ClassName of a policy for a problem of your own.
     """
     policy = load_policy(checkpoint, problem)
-    folder = out or Path("exports") / Path(checkpoint).name
+    folder = out_dir or Path("exports") / Path(checkpoint).name
     if not to:
         raise ValueError("nothing to export to; expected --to with onnx, aoti or numpy")
     console = Console()

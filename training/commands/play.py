@@ -17,25 +17,25 @@ def play_command(
     episodes: int = 3,
     seed: int = 0,
     problem: str | None = None,
-    out: Path | None = None,
+    video: Path | None = None,
     width: int = 640,
 ) -> None:
-    """Watch a policy in a window, or write a film where ``--out`` names one.
+    """Watch a policy in a window, or write a film where ``--video`` names one.
 
     Args:
         checkpoint: the policy.
         episodes: episodes from different initial states.
         seed: of the initial states.
         problem: module:ClassName of a policy for a problem of your own.
-        out: a .gif or .mp4 to write instead of opening a window.
+        video: a .gif or .mp4 to write instead of opening a window.
         width: of the film, in pixels.
     """
     policy = load_policy(checkpoint, problem)
     flown = policy.problem
     states = flown.sample_initial_state(episodes, torch.Generator().manual_seed(seed)).numpy()
-    if out is not None:
+    if video is not None:
         every = max(1, frames_per_second(flown) // 15)
-        print(write_film(film(flown, policy, states, every), out, frames_per_second(flown) // every, width))
+        print(write_film(film(flown, policy, states, every), video, frames_per_second(flown) // every, width))
         return
     environment = OptimalControlEnv(flown, render_mode="human")
     for state in states:

@@ -22,7 +22,7 @@ def reference_command(
     guess: str | None = None,
     hessian: Hessian = "exact",
     max_iterations: int = 1000,
-    out: Path = FOLDER,
+    out_dir: Path = FOLDER,
 ) -> None:
     """Solve for the open-loop optimum from seeded initial states with IPOPT and store it for ``evaluate``.
 
@@ -35,7 +35,7 @@ def reference_command(
         guess: a policy, shipped or in a folder, whose flight is where the search begins; else z0 at rest.
         hessian: exact, or limited-memory for thousands of coupled states.
         max_iterations: of IPOPT, per start.
-        out: folder for the .npz and the .json beside it.
+        out_dir: folder for the .npz and the .json beside it.
     """
     made = make_problem(problem)
     z0 = made.sample_initial_state(states, torch.Generator().manual_seed(seed))
@@ -47,7 +47,7 @@ def reference_command(
     command += "" if guess is None else f" --guess {guess}"
     command += "" if hessian == "exact" else f" --hessian {hessian}"
     command += "" if max_iterations == 1000 else f" --max-iterations {max_iterations}"
-    path = save_reference(out / f"{problem.replace(':', '.')}-{states}-{seed}", made, found, command)
+    path = save_reference(out_dir / f"{problem.replace(':', '.')}-{states}-{seed}", made, found, command)
     cost, seconds = found.cost, found.seconds
     Console().print(
         f"optimal cost {float(cost.mean()):.4f} ± {float(cost.std(correction=0)):.4f}, {int(found.converged.sum())} of "

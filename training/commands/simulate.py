@@ -18,7 +18,7 @@ from ...controllers.policy import ImplicitPolicy
 from ...envs.integrate import Trajectory
 from ...envs.problem import Problem
 from ..checkpoint import load_policy
-from ..evaluate import Evaluation, evaluate
+from ..evaluate import Evaluation, evaluate, relative_gap
 from ..pictures import side_by_side, trajectory_figure, write_film
 from .arguments import PolicyPath
 
@@ -40,14 +40,15 @@ def simulate_command(
     motor_lag: float = 0.0,
     rotor_low: float = 0.0,
     time_scale: float = TIME_SCALE,
-    out: Path | None = None,
+    out_dir: Path | None = None,
+    video: Path | None = None,
     problem: str | None = None,
     json: bool = False,
 ) -> None:
     """Fly a policy, unchanged, in a simulator that is not ours, and compare with the model. For example
 
         pontryagin simulate quadrotor --plant mujoco --mass-error 0.1
-        pontryagin simulate cars5 --plant highway --out film.gif
+        pontryagin simulate cars5 --plant highway --video film.gif
 
     Args:
         checkpoint: the policy.
@@ -63,36 +64,35 @@ def simulate_command(
         motor_lag: time constant of the actuators in MuJoCo.
         rotor_low: least force of a rotor.
         time_scale: seconds that a unit of time takes with cars.
-        out: a folder for the figure of the flights, or a .gif or .mp4 of the first one beside the model.
+        out_dir: folder for the figure of the flights.
+        video: a .gif or .mp4 of the first flight beside the model; nothing else is flown then.
         problem: module:ClassName of a policy for a problem of your own.
         json: print JSON instead of a table.
     """
-    film = _wants_film(states, rate, out, json)
+    _check_options(states, rate, out_dir, video, json)
     policy = load_policy(checkpoint, problem)
     mismatch = PlantMismatch(mass_error, drag, wind, motor_lag)
     made = make_plant(policy.problem, plant, mismatch, rotor_low, time_scale)
     z0 = policy.problem.sample_initial_state(states, torch.Generator().manual_seed(seed))
-    if out is not None and film:
+    if video is not None:
         frames, _ = side_by_side(policy.problem, policy, {plant: made}, z0[:1], latency=latency, size=made.size)
-        print(write_film(frames, out, fps=18, width=960))
+        print(write_film(frames, video, fps=18, width=960))
         return
     model = evaluate(policy.problem, policy, z0)
     flown, touched = simulate_all(policy, made, z0, rate, latency)
     result = evaluate(policy.problem, policy, z0, flown=flown)
     figures = compare(policy.problem, model, result) | ({} if touched is None else {"flights_that_touched": touched})
-    if out is not None:
-        trajectory_figure(policy.problem, result, out / f"{plant}.png")
+    if out_dir is not None:
+        trajectory_figure(policy.problem, result, out_dir / f"{plant}.png")
     _report(f"{checkpoint} in {plant}: {states} states, seed {seed}", figures, json)
 
 
-def _wants_film(states: int, rate: float | None, out: Path | None, json: bool) -> bool:
-    """Whether ``out`` is a film; refuses options that nothing would heed."""
+def _check_options(states: int, rate: float | None, out_dir: Path | None, video: Path | None, json: bool) -> None:
+    """Refuse options that nothing would heed."""
     if states < 1:
         raise ValueError(f"states is {states}; expected at least one")
-    film = out is not None and out.suffix in (".gif", ".mp4")
-    if film and (rate is not None or json):
-        raise ValueError("a film is of one flight at the problem's rate; --rate and --json are for figures")
-    return film
+    if video is not None and (rate is not None or json or out_dir is not None):
+        raise ValueError("a video is of one flight at the problem's rate; --rate, --json and --out-dir are for figures")
 
 
 def _report(title: str, figures: dict[str, float], json: bool) -> None:
@@ -158,11 +158,11 @@ def simulate_all(
 
 def compare(problem: Problem, model: Evaluation, plant: Evaluation) -> dict[str, float]:
     """The figures of the plant beside those of the model, as plain numbers."""
-    ratio = plant.cost / model.cost - 1
+    ratio = relative_gap(plant.cost, model.cost)
     figures = {
         "cost_model": float(model.cost.mean()),
         "cost_plant": float(plant.cost.mean()),
-        "cost_ratio_of_means": float(plant.cost.mean() / model.cost.mean() - 1),
+        "cost_ratio_of_means": float(relative_gap(plant.cost.mean(), model.cost.mean())),
         "cost_ratio_largest": float(ratio.abs().max()),
         "terminal_error_model_worst": float(model.terminal_error.max()),
         "terminal_error_mean": float(plant.terminal_error.mean()),

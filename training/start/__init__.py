@@ -2,6 +2,7 @@
 
 from .anchoring import anchored
 from .distill import distilled
+from .expansion import expanded
 from .nominal import nominal_costate, nominal_path
 
-__all__ = ["anchored", "distilled", "nominal_costate", "nominal_path"]
+__all__ = ["anchored", "distilled", "expanded", "nominal_costate", "nominal_path"]

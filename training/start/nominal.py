@@ -44,8 +44,12 @@ def nominal_path(problem: Problem, share: float = 1.0, starts: int = 4) -> Refer
     Raises:
         ValueError: if IPOPT found none.
     """
-    mean = problem.sample_initial_state(1024, torch.Generator().manual_seed(SEED)).double().mean(0, keepdim=True)
-    return optima(problem, mean, share, starts)
+    return optima(problem, mean_state(problem), share, starts)
+
+
+def mean_state(problem: Problem) -> Tensor:
+    """The mean of rho_0, ``(1, n)``, float64."""
+    return problem.sample_initial_state(1024, torch.Generator().manual_seed(SEED)).double().mean(0, keepdim=True)
 
 
 def optima(

@@ -17,9 +17,10 @@ from torch import Tensor
 
 from ...controllers.policy import ImplicitPolicy
 from ...controllers.value import Value
-from ...envs.catalog import class_name
-from ...envs.problem import Problem, problem_parameters
+from ...envs.catalog import problem_record
+from ...envs.problem import Problem
 from ..config import TrainConfig
+from ..duration import spoken
 from ..train import VALIDATION_SEED, make_value
 from .compare_config import CompareConfig
 from .gradients import (
@@ -91,7 +92,7 @@ def compare_gradients(
     if not dataclasses.is_dataclass(problem):
         raise ValueError(f"{type(problem).__name__} is no dataclass; expected one, so that its steps can be changed")
     asked = config
-    base = dataclasses.replace(base, seed=config.seed, out=None, resume=False, minutes=None)
+    base = dataclasses.replace(base, seed=config.seed, out=None, resume=False, time_budget=None)
     if config.quick:
         config = config.hurried()
         base = dataclasses.replace(base, steps=min(problem.steps, 20), compile=False, fine_share=0.0, batch=16)
@@ -130,7 +131,7 @@ def _pilot(c: Comparison) -> Result:
         return {"step_size": c.config.step_size, "given": True}
     pilot = Runner(c.problem, Variant("newton", "jfb", c.base.argmax_iterations), c.base, 1.0, False, c.first)
     states = c.validation()
-    race([pilot], c.config.budget, c.config.slices, states, lambda share, line: c.tell(share, f"pilot: {line}"))
+    race([pilot], c.config.budget_seconds, c.config.slices, states, lambda share, line: c.tell(share, f"pilot: {line}"))
     pilot.progress.value.load_state_dict(pilot.progress.best)
     z0 = c.problem.sample_initial_state(c.config.states, torch.Generator().manual_seed(c.config.seed))
     samples = samples_along_flights(c.problem, pilot.progress.value, z0)
@@ -144,11 +145,11 @@ def _race(c: Comparison) -> Result:
     variants += [Variant("ascent", g, c.config.ascent_iterations) for g in GRADIENTS]
     variants.append(Variant("ascent", "jfb", c.config.ascent_iterations, jfb_steps=8))
     runners = [Runner(c.problem, v, c.base, c.step_size, watched=v.gradient == "jfb", first=c.first) for v in variants]
-    race(runners, c.config.budget, c.config.slices, c.validation(), c.tell)
+    race(runners, c.config.budget_seconds, c.config.slices, c.validation(), c.tell)
     value = runners[0].progress.value
     value.load_state_dict(runners[0].progress.best)
     ImplicitPolicy(c.problem, value).save(c.folder, {"race": runners[0].variant.record()})
-    return {"budget_seconds": c.config.budget, "runs": [r.result() for r in runners]}
+    return {"budget_seconds": c.config.budget_seconds, "runs": [r.result() for r in runners]}
 
 
 def _saved(c: Comparison) -> Result:
@@ -225,18 +226,18 @@ PARTS: dict[str, Callable[[Comparison], Result]] = {
 
 def _about(c: Comparison, name: str, asked: CompareConfig) -> Result:
     own = {f.name: getattr(asked, f.name) for f in dataclasses.fields(asked) if f.name not in ("out", "resume")}
-    usual = {f.name: f.default for f in dataclasses.fields(asked)}
+    spelled = own | {"time_budget": spoken(asked.time_budget)}
     flags = "".join(
-        f" --{key.replace('_', '-')}" + ("" if value is True else f" {value}")
+        f" --{key.replace('_', '-')}" + ("" if value is True else f" {spelled[key]}")
         for key, value in own.items()
-        if value != usual[key]
+        if value != getattr(type(asked)(), key)
     )
     return {
         "command": f"pontryagin compare-gradients {name}{flags}",
         "date": datetime.date.today().isoformat(), "torch": torch.__version__, "threads": torch.get_num_threads(),
         "machine": platform.machine(), "device": "cpu",
         "device_of_peak": "cuda" if torch.cuda.is_available() else "cpu",
-        "problem": {"class": class_name(type(c.problem)), "parameters": problem_parameters(c.problem)},
+        "problem": problem_record(c.problem),
         "settings": {k: v for k, v in dataclasses.asdict(asked).items() if k not in ("out", "resume")},
         "compiled": c.base.compile,
     }  # fmt: skip

@@ -18,8 +18,9 @@ from ...controllers.value import Value
 from ...envs.integrate import rollout
 from ...envs.problem import Problem
 from ..config import TrainConfig
-from ..loss import StepFunction, make_step, path_loss
+from ..loss import make_step, path_loss
 from ..schedule import terminal_weight
+from ..step import StepFunction
 from ..train import begin, iterate
 from .variants import Variant, exact_config
 

@@ -1,0 +1,162 @@
+"""The Hamiltonian of the HELD control: u -> H_dt, what one control step costs and leaves to be paid."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import torch
+from torch import Tensor
+
+from ..envs.integrate import advance
+from ..envs.problem import Problem
+from .argmax import Gradient, Search, Solution, check_point, maximise
+from .hamiltonian import control_hamiltonian
+from .implicit import ImplicitGradient
+from .operators import Operator, ProjectedNewton
+from .value import Value
+
+
+@dataclasses.dataclass(frozen=True)
+class HeldHamiltonian:
+    """u -> H_dt(t, z, phi, u) = -(c(t, z, u) + phi(t + dt, F(t, z, u))) / dt, a ``ControlHamiltonian``.
+
+    (F, c) is the Runge-Kutta step of ``envs.integrate.advance`` with u held over it. The argmax is the optimal feedback
+    of the system as it is flown; H_dt = const + H + O(dt), so that argmax H, the slides', is its limit as dt -> 0.
+
+    Its gradient is one sweep back through the step: -(c_u + F_uᵀ ∇phi(t + dt, F)) / dt, tracked in z and in phi's
+    weights. H_uu, by block, is a central difference of it: T(u) is quasi-Newton, has the same fixed points, and needs
+    no second derivative of phi, f or L. H_dt does not separate over agents that see each other or share phi:
+    ``value`` is one number a sample.
+
+    Attributes:
+        problem: gives f, L and the bounds.
+        phi: the value function.
+        t: ``()`` or ``(B,)``, the beginning of the step.
+        z: ``(B, n)``.
+        dt: its length.
+        whole: take all controls as one block of H_uu, coupling included: Newton's own, and what "implicit" needs.
+    """
+
+    problem: Problem
+    phi: Value
+    t: Tensor
+    z: Tensor
+    dt: float | Tensor
+    whole: bool = False
+
+    @property
+    def block(self) -> int:
+        """Size of the blocks of ``hessian``."""
+        return self.problem.control_dim if self.whole else self.problem.control_block
+
+    def start(self) -> Tensor:
+        """The feedback that phi knows, where it is an expansion; else where the search for argmax H begins."""
+        known = self.phi.feedback(self.t, self.z)
+        if known is not None:
+            return known
+        return control_hamiltonian(self.problem, self.t, self.z, self.phi.gradient(self.t, self.z)[1]).start()
+
+    def value(self, u: Tensor) -> Tensor:
+        """H_dt, ``(..., B, 1)`` for controls ``(..., B, m)``."""
+        t, z, flat = self._flat(u)
+        after, cost = advance(self.problem, t, z, flat, self.dt)
+        return (-(cost + self.phi(t + self.dt, after)) / self.dt).reshape(*u.shape[:-1], 1)
+
+    def gradient(self, u: Tensor) -> Tensor:
+        """∇_u H_dt, ``(..., B, m)``."""
+        t, z, flat = self._flat(u)
+        (after, cost), pull = torch.func.vjp(lambda v: advance(self.problem, t, z, v, self.dt), flat)[:2]
+        _, p = self.phi.gradient(t + self.dt, after)
+        (slope,) = pull((p, torch.ones_like(cost)))
+        return (-slope / self.dt).reshape(u.shape)
+
+    def hessian(self, u: Tensor) -> Tensor:
+        """Diagonal blocks of H_uu, ``(..., B, m / b, b, b)``: differences of ∇_u H_dt across ε of the box, inside it.
+
+        With as many agents as blocks, column j of all blocks comes from one difference; what agents do to each
+        other within one step is then in it, too, and small.
+        """
+        return self._bend(*self.gradient(torch.stack(self._beside(u))).unbind(0))
+
+    def look(self, u: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """∇_u H_dt at u and at 0, and H_uu at u, from one sweep: for ``(B, m)`` controls."""
+        slopes = self.gradient(torch.cat([u.unsqueeze(0), torch.zeros_like(u).unsqueeze(0), *self._beside(u)]))
+        count = (len(slopes) - 2) // 2
+        return slopes[0], slopes[1], self._bend(*slopes[2:].split(count))
+
+    def _beside(self, u: Tensor) -> tuple[Tensor, Tensor]:
+        """u + ε and u - ε along each column, ``(C, ..., B, m)``."""
+        low, high = self.problem.control_bounds(u)
+        away = torch.finfo(u.dtype).eps ** (1 / 3) * (high - low)
+        middle = u.maximum(low + away).minimum(high - away)
+        seeds = torch.eye(u.shape[-1], dtype=u.dtype, device=u.device)
+        if self._together:
+            seeds = seeds.unflatten(0, (-1, self.block)).sum(0)
+        step = (seeds * away).reshape(-1, *[1] * (u.ndim - 1), u.shape[-1])
+        return middle + step, middle - step
+
+    def _bend(self, ahead: Tensor, behind: Tensor) -> Tensor:
+        """H_uu from the slopes at ``_beside``."""
+        low, high = self.problem.control_bounds(ahead)
+        away = torch.finfo(ahead.dtype).eps ** (1 / 3) * (high - low)
+        size = self.block
+        columns = ((ahead - behind) / 2).unflatten(-1, (-1, size)).movedim(0, -1)
+        if not self._together:  # of the columns of each block, the block's own
+            columns = columns.unflatten(-1, (-1, size)).diagonal(dim1=-4, dim2=-2).movedim(-1, -3)
+        bend = columns / away.unflatten(-1, (-1, 1, size))
+        return 0.5 * (bend + bend.mT)
+
+    @property
+    def _together(self) -> bool:
+        """Whether each block of controls has an agent of its own: then all blocks are varied at once."""
+        problem = self.problem
+        return problem.state_dim // problem.state_block == problem.control_dim // self.block
+
+    def _flat(self, u: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """t, z and u with the leading axes of u as one: ``(A B,)`` or ``()``, ``(A B, n)``, ``(A B, m)``."""
+        t, z = self.t, self.z
+        if u.ndim > 2:
+            lead = u.shape[:-1]
+            t = t if t.ndim == 0 else t.expand(lead).reshape(-1)
+            z = z.expand(*lead, -1).reshape(-1, z.shape[-1])
+        return t, z, u.reshape(-1, u.shape[-1])
+
+
+def solve_held_argmax(
+    problem: Problem,
+    phi: Value,
+    t: Tensor | float,
+    z: Tensor,
+    *,
+    dt: float | Tensor | None = None,
+    operator: Operator | None = None,
+    gradient: Gradient | ImplicitGradient = "jfb",
+    u0: Tensor | None = None,
+    max_iterations: int = 10,
+    tolerance: float = 1e-6,
+    jfb_steps: int = 1,
+) -> Solution:
+    """u* = argmax_u H_dt(t, z, phi, u) by iterating u <- T(u); differentiable in z and in the weights of phi.
+
+    Args:
+        problem: gives f, L and the bounds.
+        phi: the value function.
+        t: time, ``()`` or ``(B,)``.
+        z: states, ``(B, n)``.
+        dt: how long the control is held; ``problem.time_step`` unless given.
+        operator, gradient, u0, max_iterations, tolerance, jfb_steps: as in ``solve_argmax``. What agents do to each
+            other within one step is not in the blocks of H_uu, so ∂T/∂u at u* is small, not 0, and with it what "jfb"
+            leaves out.
+
+    Raises:
+        ValueError: on a shape, dtype or option that does not fit. Non-convergence is reported, not raised.
+    """
+    t = torch.as_tensor(t, dtype=z.dtype, device=z.device)
+    check_point(problem, t, z, u0)
+    dt = problem.time_step if dt is None else dt
+    search = Search(operator or ProjectedNewton(), gradient, max_iterations, tolerance, "single", jfb_steps)
+    wanted = z.requires_grad or any(w.requires_grad for w in phi.parameters())
+    tracked = HeldHamiltonian(problem, phi, t, z, dt) if torch.is_grad_enabled() and wanted else None
+    coupled = gradient == "implicit" or isinstance(gradient, ImplicitGradient)
+    fixed = HeldHamiltonian(problem, phi, t, z.detach(), dt, coupled)
+    return maximise(fixed, tracked, problem.control_bounds(z), fixed.block, search, u0)

@@ -1,0 +1,131 @@
+"""phi as the second-order expansion about one optimum, agent by agent, plus a network in natural coordinates."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ...envs.problem import Problem
+from ..optimum import AgentExpansion
+from .agents import TIME_SPAN, AgentTerms
+
+
+class ExpandedValue(nn.Module):
+    """phi(t, z) = V + p·d + ½ Σ_i |s_i|² + Σ_i N_i(s_i, τ),   d = z - z̄(t),   s_i = L_i(t)ᵀ d_i,   L_i L_iᵀ = P_i.
+
+    V, p, z̄ and L are tables at the control steps, linear in between, about one optimum (``expand_agents``); they are
+    kept with the weights and not trained. In the natural coordinates s one unit costs one half, whatever the problem,
+    its units and the time; that is what the networks N_i (``AgentTerms``) see. They begin at 0, so the first policy is
+    that of the expansion.
+
+    Args:
+        problem: gives the agents, the horizon and the number of steps.
+        expansion: about which optimum.
+        width: units of a layer of each N_i; 0: none.
+        rank: rows of the quadratic term of each N_i.
+        seed: of the weights.
+
+    Raises:
+        ValueError: if the expansion is not of this problem.
+    """
+
+    def __init__(
+        self, problem: Problem, expansion: AgentExpansion, width: int = 0, rank: int = 8, seed: int = 0
+    ) -> None:
+        super().__init__()
+        rows, n = expansion.state.shape
+        if (rows, n) != (problem.steps + 1, problem.state_dim):
+            raise ValueError(
+                f"the expansion has {rows - 1} steps of {n} states; expected {problem.steps} of {problem.state_dim}"
+            )
+        self.config: dict[str, Any] = {"expanded": True, "agent_width": width, "agent_rank": rank}
+        self.horizon, self.block = problem.horizon, problem.state_block
+        self.low, self.high = problem.control_low, problem.control_high
+        for name, table in expansion.tables().items():
+            self.register_buffer(name, table.to(torch.get_default_dtype()))
+        self.value: Tensor
+        self.state: Tensor
+        self.costate: Tensor
+        self.root: Tensor
+        self.control: Tensor
+        self.gain: Tensor
+        generator = torch.Generator().manual_seed(seed)
+        count = n // self.block
+        self.network = AgentTerms(count, self.block + 1, width, rank, generator) if width else None
+        if self.network is not None:
+            self.network.silence()
+
+    @classmethod
+    def blank(cls, problem: Problem, config: dict[str, Any]) -> ExpandedValue:
+        """What ``config`` describes, with zeros for tables: to be filled by ``load_state_dict``."""
+        return cls(problem, AgentExpansion.blank(problem), int(config["agent_width"]), int(config["agent_rank"]))
+
+    @property
+    def scale(self) -> Tensor:
+        """Any buffer: its device and dtype are those of the whole."""
+        return self.state
+
+    def forward(self, t: Tensor | float, z: Tensor) -> Tensor:
+        """phi(t, z), ``(B,)``; t is ``()`` or ``(B,)``."""
+        row, share = self._row(t, z)
+        d, s = self._natural(row, share, z)
+        total = self._at(self.value, row, share)[0] + (self._at(self.costate, row, share)[0] * d).sum(-1)
+        total = total + 0.5 * (s * s).sum((-2, -1))
+        return total if self.network is None else total + self.network(self._inputs(s, row, share))
+
+    def gradient(self, t: Tensor | float, z: Tensor) -> tuple[Tensor, Tensor]:
+        """``(∂_t phi, ∇_z phi)``, ``(B,)`` and ``(B, n)``."""
+        row, share = self._row(t, z)
+        state_t = self._at(self.state, row, share)[1]
+        costate, costate_t = self._at(self.costate, row, share)
+        root, root_t = self._at(self.root, row, share)
+        d, s = self._natural(row, share, z)
+        slope, rising = s, self._at(self.value, row, share)[1] + (costate_t * d).sum(-1)
+        if self.network is not None:
+            own, growing = self.network.gradient(self._inputs(s, row, share))
+            own = own.movedim(0, 1)
+            slope = slope + own.narrow(-1, 0, self.block)
+            rising = rising + (TIME_SPAN / self.horizon) * (own.select(-1, self.block).sum(-1) + growing)
+        turned = (root_t.mT @ d.unflatten(-1, (-1, self.block)).unsqueeze(-1)).squeeze(-1)
+        p = costate + (root @ slope.unsqueeze(-1)).squeeze(-1).flatten(-2)
+        return rising + (slope * turned).sum((-2, -1)) - (p * state_t).sum(-1), p
+
+    def feedback(self, t: Tensor | float, z: Tensor) -> Tensor:
+        """ū + K (z - z̄) of the optimum's step that t is in, within the bounds, ``(B, m)``: the Riccati feedback."""
+        row, share = self._row(t, z)
+        # the control is held: no interpolation; a time that rounding put before its step belongs to it
+        row = (row + (share > 1 - 1e-4).long()).clamp_max(len(self.gain) - 1)
+        away = (z - self.state.index_select(0, row)).unflatten(-1, (-1, self.block)).unsqueeze(-1)
+        u = self.control.index_select(0, row) + (self.gain.index_select(0, row) @ away).squeeze(-1).flatten(-2)
+        low, high = (torch.as_tensor(x, dtype=z.dtype, device=z.device) for x in (self.low, self.high))
+        return u.clamp(low, high)
+
+    def _natural(self, row: Tensor, share: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
+        """d ``(B, n)`` and s ``(B, N, b)``."""
+        d = z - self._at(self.state, row, share)[0]
+        root = self._at(self.root, row, share)[0]
+        return d, (root.mT @ d.unflatten(-1, (-1, self.block)).unsqueeze(-1)).squeeze(-1)
+
+    def _inputs(self, s: Tensor, row: Tensor, share: Tensor) -> Tensor:
+        """Of each N_i, ``(N, B, b + 1)``: s_i and τ = 4 t / T."""
+        tau = ((row + share) * (TIME_SPAN / (len(self.state) - 1))).reshape(-1, 1, 1).expand(*s.shape[:-1], 1)
+        return torch.cat([s, tau], -1).movedim(1, 0)
+
+    def _row(self, t: Tensor | float, z: Tensor) -> tuple[Tensor, Tensor]:
+        """The control step that t is in, and the share of it that is over, ``(1,)`` or ``(B,)``."""
+        steps = torch.as_tensor(t, dtype=z.dtype, device=z.device).reshape(-1) * self._pace
+        begin = steps.detach().floor().clamp(0, len(self.state) - 2)
+        return begin.long(), steps - begin
+
+    def _at(self, table: Tensor, row: Tensor, share: Tensor) -> tuple[Tensor, Tensor]:
+        """The entries of a table and their derivative in t, each with a first axis of 1 or B."""
+        low = table.index_select(0, row)
+        rise = table.index_select(0, row + 1) - low
+        return low + share.reshape(-1, *[1] * (table.ndim - 1)) * rise, rise * self._pace
+
+    @property
+    def _pace(self) -> float:
+        """Control steps in a unit of time."""
+        return (len(self.state) - 1) / self.horizon

@@ -1,0 +1,149 @@
+"""The Hamiltonian of the held control: closed forms, derivatives, what is flown."""
+
+import pytest
+import torch
+from conftest import Offset
+
+from pontryagin import (
+    DoubleIntegrator,
+    GradientAscent,
+    ImplicitPolicy,
+    MultiBicycle,
+    Quadrotor,
+    ValueFunction,
+    rollout,
+    solve_argmax,
+)
+from pontryagin.controllers.held import HeldHamiltonian, solve_held_argmax
+from pontryagin.controllers.optimum import expand_agents, solve_reference
+from pontryagin.controllers.value import ExpandedValue
+from pontryagin.envs.integrate import advance
+
+PROBLEMS = {"quadrotor": Quadrotor(steps=20), "bicycles": MultiBicycle(2, steps=20, wheelbase=0.5)}
+
+
+def drawn(problem, count=3, width=8):
+    """Weights, states and controls inside the bounds, float64."""
+    generator = torch.Generator().manual_seed(1)
+    value = ValueFunction(problem, width, seed=0).double()
+    z = problem.sample_initial_state(count, generator).double()
+    low, high = problem.control_bounds(z)
+    u = low + (high - low) * (0.3 + 0.4 * torch.rand(count, problem.control_dim, generator=generator).double())
+    return value, torch.tensor(0.3).double(), z, u
+
+
+@pytest.mark.parametrize("name", [*PROBLEMS, "pendulum"])
+def test_value_gradient_and_curvature_are_those_of_the_step(name, pendulum):
+    problem = PROBLEMS.get(name, pendulum)
+    value, t, z, u = drawn(problem)
+    h = HeldHamiltonian(problem, value, t, z, problem.time_step)
+
+    def whole(v):
+        after, cost = advance(problem, t, z, v, problem.time_step)
+        return -(cost + value(t + problem.time_step, after)) / problem.time_step
+
+    torch.testing.assert_close(h.value(u).squeeze(-1), whole(u))
+    torch.testing.assert_close(h.value(torch.stack([u, 0.5 * u]))[1].squeeze(-1), whole(0.5 * u))
+    torch.testing.assert_close(h.gradient(u), torch.func.grad(lambda v: whole(v).sum())(u))
+    bend = torch.stack(
+        [torch.func.hessian(lambda v, k=k: _one(problem, value, t, z, v, k))(u[k]) for k in range(len(u))]
+    )
+    size = problem.control_block
+    blocks = bend.unflatten(-1, (-1, size)).unflatten(1, (-1, size)).diagonal(dim1=1, dim2=3).movedim(-1, 1)
+    # what agents do to each other within a step is in a shared difference, too: see HeldHamiltonian.hessian
+    loose = 0.02 if name == "bicycles" else 1e-6
+    torch.testing.assert_close(h.hessian(u), blocks, rtol=loose, atol=loose * float(blocks.abs().max()))
+    first, zero, seen = h.look(u)
+    torch.testing.assert_close(first, h.gradient(u))
+    torch.testing.assert_close(zero, h.gradient(torch.zeros_like(u)))
+    torch.testing.assert_close(seen, h.hessian(u))
+
+
+def _one(problem, value, t, z, v, k):
+    after, cost = advance(problem, t, z[k : k + 1], v[None], problem.time_step)
+    return -(cost + value(t + problem.time_step, after)).sum() / problem.time_step
+
+
+def test_it_is_the_continuous_one_where_the_step_is_short(pendulum):
+    """argmax H_dt - argmax H = O(dt): ten times shorter, ten times nearer."""
+    value, t, z, _ = drawn(pendulum)
+    _, p = value.gradient(t, z)
+    limit = solve_argmax(pendulum, t, z, p, max_iterations=50, tolerance=1e-12).control
+    apart = [
+        (solve_held_argmax(pendulum, value, t, z, dt=dt, max_iterations=50, tolerance=1e-12).control - limit)
+        .abs()
+        .max()
+        for dt in (1e-2, 1e-3)
+    ]
+    assert 5 < float(apart[0] / apart[1]) < 20
+
+
+def test_the_linear_quadratic_feedback_of_the_held_control_is_exact():
+    """phi = the discrete Riccati value: argmax H_dt is its gain, at any distance."""
+    problem = Offset()
+    path = solve_reference(problem, torch.tensor([[2.0, -1.0]]))
+    value = ExpandedValue(problem, expand_agents(problem, path)).double()
+    policy = ImplicitPolicy(problem, value, hamiltonian="held")
+    z = 3 * torch.randn(16, 2, generator=torch.Generator().manual_seed(0)).double()
+    for k in (0, 7, 19):
+        torch.testing.assert_close(policy(k * problem.time_step, z), value.feedback(k * problem.time_step, z))
+    with torch.no_grad():
+        torch.testing.assert_close(
+            rollout(problem, policy, z[:4]).cost, solve_reference(problem, z[:4]).cost, rtol=1e-6, atol=1e-6
+        )
+
+
+@pytest.mark.parametrize("gradient", ["jfb", "implicit", "unroll"])
+@pytest.mark.parametrize("name", ["quadrotor", "pendulum"])
+def test_derivatives_of_the_argmax_are_those_of_finite_differences(name, gradient, pendulum):
+    problem = PROBLEMS.get(name, pendulum)
+    value, t, z, _ = drawn(problem, 2)
+    v = torch.randn(2, problem.control_dim, generator=torch.Generator().manual_seed(3)).double()
+
+    def answer(x, how="jfb"):
+        found = solve_held_argmax(problem, value, t, x, gradient=how, max_iterations=40, tolerance=1e-12, jfb_steps=8)
+        return (found.control * v).sum()
+
+    x = z.clone().requires_grad_()
+    (slope,) = torch.autograd.grad(answer(x, gradient), x)
+    way = torch.randn(z.shape, generator=torch.Generator().manual_seed(4)).double()
+    with torch.no_grad():
+        difference = (answer(z + 1e-6 * way) - answer(z - 1e-6 * way)) / 2e-6
+    torch.testing.assert_close((slope * way).sum(), difference, rtol=1e-4, atol=1e-7)
+
+
+def test_it_is_differentiable_in_the_weights(pendulum):
+    value, t, z, _ = drawn(pendulum)
+    solve_held_argmax(pendulum, value, t, z).control.sum().backward()
+    assert value.opening.grad.abs().max() > 0 and value.opening.grad.isfinite().all()
+
+
+def test_ascent_finds_the_same(pendulum):
+    value, t, z, _ = drawn(pendulum)
+    newton = solve_held_argmax(pendulum, value, t, z, max_iterations=40, tolerance=1e-10)
+    ascent = solve_held_argmax(pendulum, value, t, z, operator=GradientAscent(0.3), max_iterations=500, tolerance=1e-10)
+    assert newton.converged.all() and ascent.converged.all()
+    torch.testing.assert_close(newton.control, ascent.control, rtol=0, atol=1e-8)
+
+
+def test_refusals():
+    problem = DoubleIntegrator()
+    value = ValueFunction(problem, 4, seed=0)
+    with pytest.raises(ValueError, match="'contin'"):
+        ImplicitPolicy(problem, value, hamiltonian="contin")
+    with pytest.raises(ValueError, match="single start"):
+        ImplicitPolicy(problem, value, hamiltonian="held", starts="global")
+    with pytest.raises(ValueError, match="state_dim 2"):
+        solve_held_argmax(problem, value, 0.0, torch.zeros(1, 3))
+
+
+def test_a_saved_policy_comes_back(tmp_path):
+    problem = Offset()
+    value = ExpandedValue(
+        problem, expand_agents(problem, solve_reference(problem, torch.tensor([[2.0, -1.0]]))), width=4
+    )
+    policy = ImplicitPolicy(problem, value, hamiltonian="held")
+    policy.save(tmp_path)
+    again = ImplicitPolicy.load(tmp_path, problem=problem)
+    z = torch.randn(5, 2, generator=torch.Generator().manual_seed(0))
+    assert again.hamiltonian == "held" and torch.equal(again(0.7, z), policy(0.7, z))

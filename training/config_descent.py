@@ -1,0 +1,131 @@
+"""How it is trained: the steps of Adam and what they descend, how long the run is and what it leaves."""
+
+from __future__ import annotations
+
+import dataclasses
+import tempfile
+
+import torch
+
+from ..envs.compiling import device_named
+from .duration import seconds
+from .rules import (
+    Checked,
+    Count,
+    Decays,
+    DeviceName,
+    DurationOrNone,
+    Limit,
+    Multiple,
+    OutFolderOrNone,
+    Positive,
+    Seed,
+    Share,
+    ShareAboveZero,
+    ShareBelowOne,
+    Weight,
+)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class DescentConfig(Checked):
+    """The rollouts, their loss, and Adam."""
+
+    batch: Count = 64
+    """Initial states per iteration."""
+    steps: Count | None = None
+    """Control steps of a training rollout; the problem's own unless given. Fewer are faster."""
+    fine_share: Share = 0.4
+    """Share of the run, its end, that uses the problem's own number of steps where ``steps`` is another."""
+    learning_rate: Positive = 1e-2
+    """Peak of the one-cycle schedule."""
+    warmup: ShareBelowOne = 0.2
+    """Share of the run in which the learning rate rises."""
+    betas: Decays = (0.9, 0.99)
+    """Adam's two decay rates."""
+    gradient_clip: Limit = 2.0
+    """Largest norm of the gradient, in multiples of its running mean; a longer one is scaled down to it."""
+    rollback: Multiple | None = None
+    """How many times the best validation cost a run may reach before it returns to the best weights, with fresh moments
+    of Adam and a learning rate reduced by ``rollback_pace``; None: never. A steep cost has cliffs from which nothing
+    climbs back."""
+    rollback_pace: Positive = 0.7
+    """Factor on the learning rate at each return."""
+    adjoint_clip: Positive | None = None
+    """How many times its length at T an agent's adjoint ∂J/∂z may reach on the way back; it is scaled down to that.
+    None: never. Where the closed loop is unstable the adjoint grows exponentially and says nothing but that."""
+    terminal_start: Positive = 1.0
+    """Weight of G at the beginning of the run; it rises geometrically to 1 at ``terminal_ramp``. A stiff terminal cost
+    freezes the first routes that arrive; a soft one lets them find their shape before they have to hit."""
+    terminal_ramp: ShareAboveZero = 0.5
+    """Share of the run at which G has its full weight."""
+    hjb_weight: Weight = 0.0
+    """Weight of ∫ |∂_t phi - max_u H| dt along the path."""
+    bound_penalty: Weight = 0.0
+    """Weight of ∫ Σ |∂H/∂u_j| dt over the controls held by an active bound, where no other gradient sees a way back."""
+    terminal_value_weight: Weight = 0.0
+    """Weight of |phi(T, z(T)) - G(z(T))|."""
+    terminal_gradient_weight: Weight = 0.0
+    """Weight of |∇phi(T, z(T)) - ∇G(z(T))|₁."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class RunConfig(Checked):
+    """How long, from which seed, on what, and what is kept."""
+
+    time_budget: DurationOrNone = None
+    """Wall-clock budget, in seconds or with a unit; compiling, in the first iteration, is not counted unless
+    ``count_all``. With a budget the learning rate follows the clock too, so runs differ from machine to machine."""
+    count_all: bool = False
+    """Count in ``time_budget`` whatever the run needs: the optima that it begins from and compiling, too."""
+    iterations: Count = 4000
+    """Steps of Adam, each on fresh initial states."""
+    seed: Seed = 0
+    """Of the initial weights and of the initial states."""
+    validation_states: Count = 128
+    """Fixed initial states on which the best weights are chosen; never trained on."""
+    validate_every: Count = 100
+    """Iterations between validations."""
+    checkpoint_seconds: Limit = 30.0
+    """Seconds between checkpoints."""
+    compile: bool = False
+    """Compile one step (argmax, RK4, cost) with torch.compile: about a minute once, then several times faster."""
+    device: DeviceName = "auto"
+    """``auto`` is CUDA where there is one."""
+    out: OutFolderOrNone = None
+    """Folder for the policy, the checkpoint, config.json, log.csv and TensorBoard events; none if not given."""
+    resume: bool = False
+    """Go on from the checkpoint in ``out``; the curve continues as if it had never stopped."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.resume and self.out is None:
+            raise ValueError(
+                f"{type(self).__name__}.resume is True and out is None; expected out, the folder of the checkpoint"
+            )
+
+    @property
+    def budget_seconds(self) -> float | None:
+        """``time_budget`` as a number."""
+        return None if self.time_budget is None else seconds(self.time_budget)
+
+    def make_device(self) -> torch.device:
+        """The device of the run."""
+        return device_named(self.device)
+
+    def make_folder(self) -> None:
+        """Make ``out``, if there is one, and write to it to see that it can be.
+
+        Raises:
+            ValueError: if it cannot.
+        """
+        if self.out is None:
+            return
+        try:
+            self.out.mkdir(parents=True, exist_ok=True)
+            tempfile.TemporaryFile(dir=self.out).close()
+        except OSError as error:
+            raise ValueError(
+                f"{type(self).__name__}.out is {str(self.out)!r}; expected a folder that can be written to "
+                f"({error.strerror})"
+            ) from None

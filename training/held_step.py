@@ -1,0 +1,85 @@
+"""One step of the rollout under argmax H_dt, in three functions, each compiled by itself."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import TypeVar
+
+import torch
+from torch import Tensor
+
+from ..controllers.argmax import Search, differentiable, projected_residual
+from ..controllers.held import HeldHamiltonian
+from ..controllers.value import Value
+from ..envs.compiling import compiled
+from ..envs.integrate import advance
+from ..envs.problem import Problem
+from .config import TrainConfig
+from .step import Step, StepFunction
+
+F = TypeVar("F", bound=Callable[..., object])
+
+
+@dataclasses.dataclass(frozen=True)
+class _Seen:
+    """H_dt with a curvature that has been looked at already."""
+
+    of: HeldHamiltonian
+    bend: Tensor
+
+    def start(self) -> Tensor:
+        return self.of.start()
+
+    def value(self, u: Tensor) -> Tensor:
+        return self.of.value(u)
+
+    def gradient(self, u: Tensor) -> Tensor:
+        return self.of.gradient(u)
+
+    def hessian(self, u: Tensor) -> Tensor:
+        return self.bend
+
+
+def make_held_step(problem: Problem, value: Value, config: TrainConfig) -> StepFunction:
+    """argmax H_dt, RK4 and cost: look (slopes and curvature), move (T once), in turns, then apply what was found.
+
+    A search unrolled into one graph takes minutes to compile; ``look`` holds the only sweep back through the step, and
+    is compiled once however many applications of T there are.
+    """
+    operator, coupled = config.make_operator(), config.gradient == "implicit"
+    search = Search(
+        operator, config.gradient, config.argmax_iterations, config.argmax_tolerance, "single", config.jfb_steps
+    )
+
+    @torch.no_grad()
+    def look(t: Tensor, z: Tensor, dt: Tensor, u: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        return HeldHamiltonian(problem, value, t, z, dt, coupled).look(u)
+
+    @torch.no_grad()
+    def move(t: Tensor, z: Tensor, dt: Tensor, u: Tensor, slope: Tensor, bend: Tensor) -> Tensor:
+        seen = _Seen(HeldHamiltonian(problem, value, t, z, dt), bend)
+        return operator.iterate(seen, u, slope, problem.control_bounds(z))
+
+    def apply(t: Tensor, z: Tensor, dt: Tensor, u: Tensor, bend: Tensor) -> tuple[Tensor, Tensor]:
+        tracked = HeldHamiltonian(problem, value, t, z, dt)
+        fixed = _Seen(HeldHamiltonian(problem, value, t, z.detach(), dt), bend)
+        again = differentiable(fixed, tracked, u, problem.control_bounds(z), bend.shape[-1], search)
+        return advance(problem, t, z, u + (again - again.detach()), dt)
+
+    wrap: Callable[[F], F] = (lambda f: compiled(f, value.scale.device)) if config.compile else (lambda f: f)
+    look_, move_, apply_ = wrap(look), wrap(move), wrap(apply)
+
+    def step(t: Tensor, z: Tensor, dt: Tensor) -> Step:
+        still = z.detach()
+        box = problem.control_bounds(still)
+        with torch.no_grad():
+            u = HeldHamiltonian(problem, value, t, still, dt).start().clamp(*box)
+        slope, first, bend = look_(t, still, dt, u)
+        for _ in range(search.max_iterations):
+            u = move_(t, still, dt, u, slope, bend)
+            slope, first, bend = look_(t, still, dt, u)
+        after, cost = apply_(t, z, dt, u, bend)
+        return Step(after, cost, projected_residual(u, slope, box, 1 + first.abs()), torch.zeros_like(cost))
+
+    return step
