@@ -2,6 +2,9 @@
 # PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu before make takes the smaller one.
 PYTHON ?= python3
 RUN := .venv/bin/python
+# The cores that this process may run on, four at most: so many processes share the fast tests, each with one thread of
+# torch (tests/conftest.py). On one core there are none beside pytest itself.
+WORKERS ?= $(shell $(PYTHON) -c 'import os; n = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(); print(min(n, 4) if n > 1 else 0)')
 # An editable install points at the folder it was made in, so a copied folder installs anew.
 INSTALLED := .venv/installed-$(shell pwd | cksum | cut -d' ' -f1)
 
@@ -30,16 +33,14 @@ demo: $(INSTALLED) ## train for a few minutes; pictures and a table go to result
 	$(RUN) demos/quickstart.py
 
 test: lint ## lint, fast tests, and the wheel in an environment of its own
-	$(RUN) -m pytest
-	.ci/check_wheel
+	.ci/timed tests $(RUN) -m pytest -n $(WORKERS) --dist worksteal
+	.ci/timed wheel .ci/check_wheel
 
 test-slow: $(INSTALLED) ## the tests that train
-	$(RUN) -m pytest -m slow || [ $$? -eq 5 ]  # 5: there are none
+	.ci/timed slow $(RUN) -m pytest -m slow || [ $$? -eq 5 ]  # 5: there are none
 
 lint: $(INSTALLED) ## ruff and mypy
-	$(RUN) -m ruff check .
-	$(RUN) -m ruff format --check .
-	$(RUN) -m mypy
+	.ci/timed lint sh -c '$(RUN) -m ruff check . && $(RUN) -m ruff format --check . && $(RUN) -m mypy'
 
 format: $(INSTALLED) ## let ruff rewrite the sources
 	$(RUN) -m ruff check --fix .

@@ -3,6 +3,9 @@
 import dataclasses
 import os
 
+if "PYTEST_XDIST_WORKER" in os.environ:  # a core for each worker, and for what it starts
+    os.environ["OMP_NUM_THREADS"] = "1"
+
 import pytest
 import torch
 
@@ -43,6 +46,19 @@ class Offset(DoubleIntegrator):
 
     def sample_initial_state(self, batch, generator=None):
         return torch.tensor([2.0, -1.0]) + torch.randn(batch, 2, generator=generator)
+
+
+class Ticks:
+    """A clock for where the module ``time`` is read: it advances at each reading, on every machine alike."""
+
+    def __init__(self, tick=1.0):
+        self.now, self.tick = 0.0, tick
+
+    def __call__(self):
+        self.now += self.tick
+        return self.now
+
+    monotonic = perf_counter = __call__
 
 
 @pytest.fixture

@@ -4,12 +4,12 @@ import dataclasses
 import importlib
 import json
 import sys
-import time
 import types
 
 import numpy as np
 import pytest
 import torch
+from conftest import Ticks
 
 from pontryagin import DoubleIntegrator, MultiBicycle, Quadrotor, TrainConfig, train
 from pontryagin.controllers.baselines.direct import DirectPolicy
@@ -163,19 +163,19 @@ def test_ray_spreads_the_same_function(tmp_path, monkeypatch):
 
 def test_everything_counts_in_the_budget(monkeypatch):
     """With ``count_all`` what comes before the first iteration is part of the budget; without, it is extra."""
-    make = training.make_value
+    make, clock = training.make_value, Ticks()
 
     def slow(problem, config, device=None):
-        time.sleep(0.4)
+        clock.now += 10
         return make(problem, config, device)
 
     monkeypatch.setattr(training, "make_value", slow)
-    for count_all in (False, True):
-        config = TrainConfig(time_budget="0.8s", count_all=count_all, width=8, batch=4, validate_every=1)
-        begun = time.monotonic()
+    monkeypatch.setattr(training, "time", clock)
+    for count_all, before in ((False, 0), (True, 10 + clock.tick)):
+        config = TrainConfig(time_budget="24s", count_all=count_all, width=8, batch=4, validate_every=1)
         _, history = train(DoubleIntegrator(steps=4), config)
-        extra = time.monotonic() - begun - history.rows[-1]["seconds"]
-        assert history.rows[0]["seconds"] >= 0.4 if count_all else extra >= 0.4
+        assert history.column("seconds") == [before + i for i in history.column("iteration")]
+        assert history.rows[-1]["seconds"] == 24
 
 
 def test_a_budget_that_is_spent_before_the_first_iteration_leaves_one(tmp_path):
@@ -195,6 +195,9 @@ def test_env_steps_count_short_rollouts_as_short():
 
 def test_what_a_recipe_begins_from_is_trained_within_the_budget(monkeypatch):
     small = TrainConfig(width=0, rank=0, agent_width=4, batch=2, validate_every=1, validation_states=2, steps=6)
+    clock = Ticks(0.1)
+    monkeypatch.setattr(training, "time", clock)
+    monkeypatch.setattr(methods, "time", clock)
     monkeypatch.setitem(catalog.PROBLEMS, "two", (MultiBicycle, {"num_agents": 2, "steps": 6}))
     monkeypatch.setitem(catalog.PROBLEMS, "three", (MultiBicycle, {"num_agents": 3, "steps": 6}))
     monkeypatch.setitem(recipes.RECIPES, "two", small)

@@ -24,7 +24,7 @@ BRIEF = {
         "compile": False,
         "out_dir": out,
     },  # fmt: skip
-    "external_mujoco": lambda out: {"states": 1, "every": 80, "out_dir": out},
+    "external_mujoco": lambda out: {"states": 1, "every": 80, "plants": ("exact", "drag 0.05"), "out_dir": out},
     "external_highway": lambda out: {"states": 1, "out_dir": out},
     "speed": lambda out: {"envs": 64, "runs": 2, "training": False},
 }

@@ -47,7 +47,7 @@ def test_physics_is_that_of_loops_over_agents_and_pairs():
 
 
 def test_the_optimum_is_that_of_the_model_written_by_hand():
-    """Two derivations, two ways through CasADi, one optimum: three initial states of the five bicycles.
+    """Two derivations, two ways through CasADi, one optimum: an initial state of the five bicycles.
 
     There are many local optima, 1 to 3 % apart; the model by hand starts at ours, a little off, and must come back.
     """
@@ -57,10 +57,10 @@ def test_the_optimum_is_that_of_the_model_written_by_hand():
     from pontryagin import solve_reference
 
     problem = MultiBicycle()
-    z0 = problem.sample_initial_state(3, torch.Generator().manual_seed(0)).double()
+    z0 = problem.sample_initial_state(1, torch.Generator().manual_seed(0)).double()
     found, model = solve_reference(problem, z0), HandBicycles()
     assert found.converged.all()
-    for i in range(3):
+    for i in range(len(z0)):
         nudge = 1e-2 * np.random.default_rng(i).normal(size=found.u[:, i].shape)
         cost, z, u = model.solve(z0[i].numpy(), found.z[:, i].numpy(), found.u[:, i].numpy() + nudge)
         assert found.cost[i].item() == pytest.approx(cost, rel=1e-6)

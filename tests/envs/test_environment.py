@@ -1,5 +1,6 @@
 """The Gymnasium promises: checkers, return == -cost, vector == single to the bit, in every autoreset mode."""
 
+import functools
 import pickle
 import warnings
 
@@ -12,6 +13,7 @@ from gymnasium.vector import AutoresetMode, SyncVectorEnv
 from stable_baselines3.common.env_checker import check_env as check_env_sb3
 
 from pontryagin import DoubleIntegrator, OptimalControlEnv, OptimalControlVectorEnv, Quadrotor, rollout
+from pontryagin.envs import compiling
 from pontryagin.envs.boundary import to_action, to_control
 from pontryagin.envs.registration import ENVIRONMENTS
 
@@ -187,7 +189,11 @@ def test_action_scaling_inverts():
     assert torch.equal(to_control(problem, torch.full((1, 4), -9.0))[0], low)
 
 
-def test_compiled_vector_env_agrees_to_rounding():
+@pytest.mark.parametrize("backend", ["aot_eager", pytest.param("inductor", marks=pytest.mark.slow)])
+def test_compiled_vector_env_agrees_to_rounding(backend, monkeypatch):
+    """The graph in the fast tests; the C++ made of it takes half a minute."""
+    monkeypatch.setattr(torch, "compile", functools.partial(torch.compile, backend=backend))
+    monkeypatch.setattr(compiling, "compiler_at_hand", lambda: True)
     problem = DoubleIntegrator(steps=4)
     plain, compiled = (OptimalControlVectorEnv(problem, 8, compile=c) for c in (False, True))
     for env in (plain, compiled):

@@ -5,11 +5,13 @@ import json
 
 import pytest
 import torch
+from conftest import Ticks
 
 from pontryagin import CoupledControls, DoubleIntegrator, ImplicitPolicy, MultiBicycle, Quadrotor, TrainConfig, recipe
 from pontryagin.controllers.hamiltonian import control_hamiltonian
 from pontryagin.training.commands.cli import main
 from pontryagin.training.theory import compare, gradients
+from pontryagin.training.theory import race as racing
 from pontryagin.training.theory.compare import compare_gradients
 from pontryagin.training.theory.compare_config import CompareConfig
 from pontryagin.training.theory.contraction import free_curvature
@@ -125,7 +127,8 @@ def test_sizes_report_the_residual_of_cg():
     assert len(residuals) == 2 and max(residuals) < 1e-5
 
 
-def test_a_race_watches_angles_and_keeps_the_best(pendulum):
+def test_a_race_watches_angles_and_keeps_the_best(pendulum, monkeypatch):
+    monkeypatch.setattr(racing, "time", Ticks(0.02))
     base = TrainConfig(width=8, batch=8, argmax_iterations=10)
     runner = Runner(pendulum, Variant("newton", "jfb", 10), base, 1.0, watched=True)
     told = []
@@ -224,7 +227,8 @@ def test_the_quick_command_on_a_problem_without_closed_forms(tmp_path, capsys):
 
 
 @pytest.mark.slow
-def test_the_quick_command_on_the_quadrotor(tmp_path, capsys):
+def test_the_quick_command_on_the_quadrotor(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(racing, "time", Ticks(0.2))
     main(["compare-gradients", "quadrotor", "--quick", "--out-dir", str(tmp_path)])
     printed = capsys.readouterr().out
     assert "do not depend on the iterations" in printed and "Direction: jfb + newton has cosine 1.000000" in printed
