@@ -11,6 +11,7 @@ from pontryagin.controllers.baselines import (
 )
 from pontryagin.controllers.export import export_policy
 from pontryagin.controllers.hamiltonian import hamiltonian
+from pontryagin.controllers.held import HeldHamiltonian, solve_held_argmax
 from pontryagin.controllers.implicit import ImplicitGradient
 from pontryagin.controllers.operators import GradientAscent, ProjectedNewton
 from pontryagin.controllers.optimum import Certificate, certify, solve_reference
@@ -23,7 +24,7 @@ from pontryagin.controllers.plants import (
     simulate,
 )
 from pontryagin.controllers.policy import ImplicitPolicy
-from pontryagin.controllers.value import AnchoredValue, ValueFunction
+from pontryagin.controllers.value import AnchoredValue, ExpandedValue, ValueFunction
 from pontryagin.envs.bicycle import MultiBicycle
 from pontryagin.envs.catalog import make_problem
 from pontryagin.envs.coupled import CoupledControls
@@ -54,8 +55,10 @@ __all__ = [
     "DirectPolicy",
     "DoubleIntegrator",
     "Evaluation",
+    "ExpandedValue",
     "ExplicitPolicy",
     "GradientAscent",
+    "HeldHamiltonian",
     "HighwayBicycles",
     "History",
     "ImplicitGradient",
@@ -87,6 +90,7 @@ __all__ = [
     "recipe",
     "rollout",
     "solve_argmax",
+    "solve_held_argmax",
     "solve_reference",
     "train",
     "train_direct",
