@@ -66,17 +66,20 @@ class ImplicitPolicy(nn.Module, Predictor):
         """The argmax with its residual and status, by sample; from ``u0`` but where ``begins``, ``(B,)``, is true."""
         if u0 is not None and begins is not None:
             u0 = torch.where(begins.reshape(-1, 1), self.hamiltonian_at(torch.as_tensor(t), z).start(), u0)
+        fine = self.value.scale.dtype
+        t, w = torch.as_tensor(t).to(fine), z.to(fine)
+        u0 = None if u0 is None else u0.to(fine)
         if self.hamiltonian == "held":
-            fine = self.value.scale.dtype
             found = solve_held_argmax(
-                self.problem, self.value, torch.as_tensor(t).to(fine), z.to(fine), operator=self.operator,
-                u0=None if u0 is None else u0.to(fine), max_iterations=self.max_iterations, tolerance=self.tolerance,
+                self.problem, self.value, t, w, operator=self.operator, u0=u0,
+                max_iterations=self.max_iterations, tolerance=self.tolerance,
             )  # fmt: skip
-            return found._replace(control=found.control.to(z.dtype))
-        return solve_argmax(
-            self.problem, t, z, self.value.gradient(t, z)[1], operator=self.operator, u0=u0,
-            max_iterations=self.max_iterations, tolerance=self.tolerance, starts=self.starts,
-        )  # fmt: skip
+        else:
+            found = solve_argmax(
+                self.problem, t, w, self.value.gradient(t, w)[1], operator=self.operator, u0=u0,
+                max_iterations=self.max_iterations, tolerance=self.tolerance, starts=self.starts,
+            )  # fmt: skip
+        return found._replace(control=found.control.to(z.dtype))
 
     def hamiltonian_at(self, t: Tensor, z: Tensor, p: Tensor | None = None) -> ControlHamiltonian:
         """What is maximised at (t, z), as a function of u; ``p`` is ∇phi there, where it is known."""
