@@ -24,7 +24,7 @@ BRIEF = {
         "compile": False,
         "out_dir": out,
     },  # fmt: skip
-    "families": lambda out: {"candidates": 2, "members": (1,), "states": 128, "out_dir": out},
+    "families": lambda out: {"candidates": 2, "members": (1,), "states": 2, "out_dir": out},
     "external_mujoco": lambda out: {"states": 1, "every": 80, "plants": ("exact", "drag 0.05"), "out_dir": out},
     "external_highway": lambda out: {"states": 1, "out_dir": out},
     "speed": lambda out: {"envs": 64, "runs": 2, "training": False},
