@@ -7,7 +7,7 @@ import pytest
 
 FOLDER = Path(__file__).resolve().parents[2] / "demos"
 BRIEF = {
-    "quickstart": lambda out: {"anchors": 2, "iterations": 2, "out_dir": out, "compile": False},
+    "quickstart": lambda out: {"iterations": 2, "anchors": 2, "fine": 1, "out_dir": out, "compile": False},
     "fly_quadrotor": lambda out: {"episodes": 1, "video": out / "film.gif"},
     "ride_bicycles": lambda out: {"episodes": 1, "video": out / "bicycles.gif"},
     "new_problem": lambda out: {"time_budget": "2s", "states": 2, "out_dir": out, "compile": False},
