@@ -8,6 +8,7 @@ import json
 from pathlib import Path
 
 import matplotlib.figure
+import torch
 import tyro
 from rich.console import Console
 from rich.table import Table
