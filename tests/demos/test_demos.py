@@ -35,7 +35,7 @@ def test_every_demo_has_a_brief_form():
     assert {path.stem for path in FOLDER.glob("*.py")} == set(BRIEF)
 
 
-LONG = ("anchors", "new_problem", "speed", "widths")
+LONG = ("anchors", "families", "new_problem", "speed", "widths")
 """Those that take more than ten seconds, however brief."""
 
 
