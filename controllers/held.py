@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
+from typing import TypeAlias
 
 import torch
 from torch import Tensor
@@ -12,8 +14,10 @@ from ..envs.problem import Problem
 from .argmax import Gradient, Search, Solution, check_point, maximise
 from .hamiltonian import control_hamiltonian
 from .implicit import ImplicitGradient
-from .operators import Operator, ProjectedNewton
+from .operators import Operator, ProjectedNewton, host_may_look
 from .value import Value
+
+Pair: TypeAlias = tuple[Tensor, Tensor]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,7 +69,7 @@ class HeldHamiltonian:
     def gradient(self, u: Tensor) -> Tensor:
         """∇_u H_dt, ``(..., B, m)``."""
         t, z, flat = self._flat(u)
-        (after, cost), pull = torch.func.vjp(lambda v: advance(self.problem, t, z, v, self.dt), flat)[:2]
+        (after, cost), pull = _pulled(lambda v: advance(self.problem, t, z, v, self.dt), flat)
         _, p = self.phi.gradient(t + self.dt, after)
         (slope,) = pull((p, torch.ones_like(cost)))
         return (-slope / self.dt).reshape(u.shape)
@@ -120,6 +124,17 @@ class HeldHamiltonian:
             t = t if t.ndim == 0 else t.expand(lead).reshape(-1)
             z = z.expand(*lead, -1).reshape(-1, z.shape[-1])
         return t, z, u.reshape(-1, u.shape[-1])
+
+
+def _pulled(step: Callable[[Tensor], Pair], u: Tensor) -> tuple[Pair, Callable[[Pair], tuple[Tensor, ...]]]:
+    """step(u), and what pulls a covector back through it: ``torch.func``, or the tape, which is quicker, where no more
+    derivatives are wanted."""
+    if torch.is_grad_enabled() or not host_may_look(u):
+        return torch.func.vjp(step, u)[:2]
+    with torch.enable_grad():
+        u = u.detach().requires_grad_()
+        after, cost = step(u)
+    return (after.detach(), cost.detach()), lambda p: torch.autograd.grad((after, cost), u, p)
 
 
 def solve_held_argmax(

@@ -91,7 +91,7 @@ class ImplicitPolicy(nn.Module, Predictor):
         """u*(t, z), ``(B, m)``: a controller for ``rollout``; differentiable (JFB)."""
         return self.solve(t, z).control
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def respond(self, seen: Tensor, state: Memory, episode_start: np.ndarray | None) -> tuple[Tensor, Memory]:
         """u*(t, z), and the controls it found, from which the next search goes on."""
         like = self.value.scale

@@ -14,6 +14,7 @@ from pontryagin import (
     rollout,
     solve_argmax,
 )
+from pontryagin.controllers import held
 from pontryagin.controllers.export import export_policy
 from pontryagin.controllers.held import HeldHamiltonian, solve_held_argmax
 from pontryagin.controllers.optimum import expand_agents, solve_reference
@@ -118,6 +119,36 @@ def test_it_is_differentiable_in_the_weights(pendulum):
     value, t, z, _ = drawn(pendulum)
     solve_held_argmax(pendulum, value, t, z).control.sum().backward()
     assert value.opening.grad.abs().max() > 0 and value.opening.grad.isfinite().all()
+
+
+def test_an_iteration_takes_one_look_and_one_search_along_the_step(monkeypatch):
+    """Slopes at u and at 0 and H_uu come from one sweep through the step; the same answer as from three."""
+    problem = PROBLEMS["bicycles"]
+    value, t, z, _ = drawn(problem, 1)
+    sweeps = []
+    monkeypatch.setattr(held, "advance", lambda *given: (sweeps.append(1), advance(*given))[1])
+    joint = solve_held_argmax(problem, value.requires_grad_(False), t, z, max_iterations=20)
+    assert joint.converged.all() and len(sweeps) == 1 + 2 * int(joint.iterations)
+    sweeps.clear()
+    monkeypatch.delattr(HeldHamiltonian, "look")
+    apart = solve_held_argmax(problem, value, t, z, max_iterations=20)
+    assert len(sweeps) > 1 + 3 * int(apart.iterations)
+    torch.testing.assert_close(joint.control, apart.control, rtol=0, atol=1e-12)
+    assert joint.start.shape == (1, problem.control_dim // problem.control_block)
+
+
+@pytest.mark.parametrize("watched", [True, False])
+def test_the_tape_and_torch_func_give_one_slope(watched):
+    problem = PROBLEMS["quadrotor"]
+    value, t, z, u = drawn(problem)
+    with torch.set_grad_enabled(watched):
+        slope = HeldHamiltonian(problem, value, t, z, problem.time_step).gradient(u)
+    assert slope.requires_grad == watched
+    torch.testing.assert_close(slope, _slope(problem, value, t, z, u), rtol=1e-12, atol=1e-12)
+
+
+def _slope(problem, value, t, z, u):
+    return torch.func.grad(lambda v: HeldHamiltonian(problem, value, t, z, problem.time_step).value(v).sum())(u)
 
 
 def test_ascent_finds_the_same(pendulum):
