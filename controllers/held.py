@@ -9,7 +9,7 @@ from typing import TypeAlias
 import torch
 from torch import Tensor
 
-from ..envs.integrate import advance
+from ..envs.integrate import Trajectory, advance
 from ..envs.problem import Problem
 from .argmax import Gradient, Search, Solution, check_point, maximise
 from .hamiltonian import control_hamiltonian
@@ -175,3 +175,17 @@ def solve_held_argmax(
     coupled = gradient == "implicit" or isinstance(gradient, ImplicitGradient)
     fixed = HeldHamiltonian(problem, phi, t, z.detach(), dt, coupled)
     return maximise(fixed, tracked, problem.control_bounds(z), fixed.block, search, u0)
+
+
+@torch.no_grad()
+def bellman_residual(problem: Problem, path: Trajectory, phi: Value) -> Tensor:
+    """Mean over time of |phi(t_k, z_k) - min_u (c(t_k, z_k, u) + phi(t_k + dt, F(t_k, z_k, u)))| / dt, ``(B,)``.
+
+    Bellman's equation for the held control, at the states of ``path``: |phi / dt + max_u H_dt|, in the unit of L, as
+    the HJB residual, its limit as dt -> 0, is.
+    """
+    dt, count = problem.horizon / len(path.u), path.z.shape[1]
+    t, z = path.t[:-1].repeat_interleave(count), path.z[:-1].flatten(0, 1)
+    u = solve_held_argmax(problem, phi, t, z, dt=dt).control
+    best = HeldHamiltonian(problem, phi, t, z, dt).value(u).squeeze(-1)
+    return (phi(t, z) / dt + best).abs().unflatten(0, (-1, count)).mean(0)

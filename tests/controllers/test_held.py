@@ -16,8 +16,8 @@ from pontryagin import (
 )
 from pontryagin.controllers import held
 from pontryagin.controllers.export import export_policy
-from pontryagin.controllers.held import HeldHamiltonian, solve_held_argmax
-from pontryagin.controllers.optimum import expand_agents, solve_reference
+from pontryagin.controllers.held import HeldHamiltonian, bellman_residual, solve_held_argmax
+from pontryagin.controllers.optimum import certify, expand_agents, solve_reference
 from pontryagin.controllers.value import ExpandedValue
 from pontryagin.envs.integrate import advance
 from pontryagin.training.theory.diagnose import diagnose
@@ -94,6 +94,30 @@ def test_the_linear_quadratic_feedback_of_the_held_control_is_exact():
         torch.testing.assert_close(
             rollout(problem, policy, z[:4]).cost, solve_reference(problem, z[:4]).cost, rtol=1e-6, atol=1e-6
         )
+
+
+def test_the_bellman_residual_is_none_for_the_exact_value_and_what_was_added_to_it(monkeypatch):
+    """phi + c t solves it up to c: for the Riccati value of the discrete problem the residual is |c|."""
+    problem = Offset()
+    best = solve_reference(problem, torch.tensor([[2.0, -1.0]]))
+    value = ExpandedValue(problem, expand_agents(problem, best)).double()
+    path = rollout(problem, lambda t, z: z.new_zeros(len(z), 1), torch.randn(3, 2).double())
+    assert bellman_residual(problem, path, value).max() < 1e-4
+    exact = value.forward
+    monkeypatch.setattr(value, "forward", lambda t, z: exact(t, z) + 0.5 * t)
+    torch.testing.assert_close(
+        bellman_residual(problem, path, value), torch.full((3,), 0.5).double(), atol=1e-6, rtol=0
+    )
+
+
+def test_the_bellman_residual_tends_to_that_of_hjb(pendulum):
+    value, _, z, _ = drawn(pendulum)
+    apart = []
+    for steps in (100, 1000):
+        path = rollout(pendulum, lambda t, z: z.new_zeros(len(z), 2), z, steps)
+        hjb = certify(pendulum, path, value.gradient).hjb
+        apart.append(float((bellman_residual(pendulum, path, value) - hjb).abs().max()))
+    assert 5 < apart[0] / apart[1] < 20
 
 
 @pytest.mark.parametrize("gradient", ["jfb", "implicit", "unroll"])
