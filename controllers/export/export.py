@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 import logging
 import os
@@ -25,8 +24,8 @@ from ...envs.quadrotor import Quadrotor
 from ..operators import ProjectedNewton
 from ..policy import ImplicitPolicy
 from ..storage import replace_file
-from ..value import ValueFunction
-from . import numpy_runtime
+from . import numpy_held, numpy_runtime
+from .numpy_weights import numpy_bytes
 from .traced import TracedLaw
 
 Target: TypeAlias = Literal["onnx", "aoti", "numpy"]
@@ -42,7 +41,7 @@ def export_policy(policy: ImplicitPolicy, folder: str | Path, to: Target, source
     contract last: it vouches for each by its SHA-256. Exporting to another runtime adds to the same contract.
 
     Args:
-        policy: on the CPU, in float32.
+        policy: on the CPU, in float32, or as it was loaded, in float64, where its Hamiltonian is the held one.
         folder: where to.
         to: ``onnx``: policy.onnx, the argmax a ``Loop``. ``aoti``: policy.pt2, compiled by AOTInductor for this
             machine's kind of CPU. ``numpy``: weights.npz and runtime.py, which needs nothing but NumPy.
@@ -57,10 +56,9 @@ def export_policy(policy: ImplicitPolicy, folder: str | Path, to: Target, source
     """
     if to not in get_args(Target):
         raise ValueError(f"to is {to!r}; expected one of {get_args(Target)}")
-    if policy.value.scale.dtype != torch.float32 or policy.value.scale.device.type != "cpu":
-        raise ValueError(
-            f"the policy is {policy.value.scale.dtype} on {policy.value.scale.device}; expected float32, cpu"
-        )
+    like = policy.value.scale
+    if like.device.type != "cpu" or (like.dtype != torch.float32 and policy.hamiltonian != "held"):
+        raise ValueError(f"the policy is {like.dtype} on {like.device}; expected float32, cpu")
     folder = Path(folder)
     contract = make_contract(policy, source)
     contract["files"] = _earlier(folder, contract)
@@ -70,7 +68,8 @@ def export_policy(policy: ImplicitPolicy, folder: str | Path, to: Target, source
     replace_file(path, blob)
     contract["files"][to] = {"path": path.name, "sha256": hashlib.sha256(blob).hexdigest(), "bytes": len(blob)}
     if to == "numpy":
-        code = Path(numpy_runtime.__file__).read_bytes()
+        runtime = numpy_held.__file__ if policy.hamiltonian == "held" else numpy_runtime.__file__
+        code = Path(runtime).read_bytes()
         replace_file(folder / "runtime.py", code)
         contract["files"][to]["runtime"] = {"path": "runtime.py", "sha256": hashlib.sha256(code).hexdigest()}
     contract["checksum"] = checksum(contract)
@@ -93,8 +92,8 @@ def make_contract(policy: ImplicitPolicy, source: str) -> dict[str, Any]:
         "versions": {"pontryagin": pontryagin.__version__, "torch": torch.__version__, "numpy": np.__version__},
         "problem": problem_record(problem),
         "horizon": problem.horizon,
-        "period": problem.time_step,
-        "rate": 1 / problem.time_step,
+        "period": policy.dt,
+        "rate": 1 / policy.dt,
         "observation": {
             "dtype": "float32", "shape": [1, problem.state_dim + 1],
             "low": space.low.tolist(), "high": space.high.tolist(),
@@ -191,34 +190,6 @@ def aoti_bytes(policy: ImplicitPolicy) -> bytes:
             _exported(policy), package_path=os.path.join(scratch, "policy.pt2"), inductor_configs=options
         )
         return Path(path).read_bytes()
-
-
-def numpy_bytes(policy: ImplicitPolicy) -> bytes:
-    """The weights for ``numpy_runtime.Policy``, an .npz.
-
-    Raises:
-        ValueError: where the runtime has no Hamiltonian, or no such value function or search.
-    """
-    kind, value = type(policy.problem), policy.value
-    if kind.__name__ not in numpy_runtime.HAMILTONIANS:
-        raise ValueError(
-            f"the NumPy runtime has no Hamiltonian for {kind.__name__}; it knows {sorted(numpy_runtime.HAMILTONIANS)}. "
-            "Export to onnx or aoti, which trace any problem"
-        )
-    if not isinstance(value, ValueFunction):
-        raise ValueError(f"the NumPy runtime runs a ValueFunction; got {type(value).__name__}: export to onnx or aoti")
-    if policy.hamiltonian != "continuous":
-        raise ValueError("the NumPy runtime maximises the continuous Hamiltonian; export this policy to onnx or aoti")
-    if not isinstance(policy.operator, ProjectedNewton) or policy.starts != "single":
-        raise ValueError(
-            f"the NumPy runtime runs ProjectedNewton from one start; got {policy.operator}, starts={policy.starts!r}"
-        )
-    arrays = {name: tensor.numpy() for name, tensor in value.state_dict().items()}
-    if value.swift:
-        arrays["excess"] = value.excess.numpy()
-    stream = io.BytesIO()
-    np.savez(stream, **arrays)
-    return stream.getvalue()
 
 
 def _exported(policy: ImplicitPolicy) -> torch.export.ExportedProgram:

@@ -18,7 +18,8 @@ from ..policy import ImplicitPolicy
 class TracedLaw(nn.Module):
     """observation (z, t) -> action, control, residual, iterations; of one fixed batch.
 
-    The observation is scaled inside (by the value function), the costate is p = ∇phi, and
+    The observation is scaled inside (by the value function), all is computed in the precision of the policy, the answer
+    is in that of the observation, the costate is p = ∇phi, and
 
         while k < max_iterations and any residual > tolerance:  u <- T(u) where its sample has not converged
 
@@ -61,12 +62,17 @@ class TracedLaw(nn.Module):
 
         begin = torch.zeros((), dtype=torch.int64)
         count, u, residual, *_ = while_loop(condition, body, (begin, *found))
-        return self.tail(u), u, residual, count.reshape(1)
+        found = (self.tail(u), u, residual)
+        return (*(x.to(observation) for x in found), count.reshape(1))
 
 
 def _trace(function: Callable[..., object], *arguments: Tensor) -> GraphModule:
-    """``function`` as plain tensor operations, without what nothing depends on: ``torch.func`` leaves checks behind."""
-    module = make_fx(function)(*arguments)
+    """``function`` as plain tensor operations, without what nothing depends on: ``torch.func`` leaves checks behind.
+
+    tan is written out as sin / cos, for ONNX Runtime knows no tan of a float64.
+    """
+    tan = {torch.ops.aten.tan.default: lambda x: torch.sin(x) / torch.cos(x)}
+    module = make_fx(function, decomposition_table=tan)(*arguments)
     for node in reversed(list(module.graph.nodes)):
         if node.op == "call_function" and not node.users:
             module.graph.erase_node(node)
@@ -83,10 +89,10 @@ Part = Callable[..., tuple[Tensor, ...]]
 
 def _parts(policy: ImplicitPolicy) -> tuple[Part, Part, Callable[[Tensor], Tensor]]:
     """What comes before the loop, its body, and what comes after, as functions of tensors alone."""
-    problem, n = policy.problem, policy.problem.state_dim
+    problem, n, fine = policy.problem, policy.problem.state_dim, policy.value.scale.dtype
 
     def head(observation: Tensor) -> tuple[Tensor, ...]:
-        t, z = observation.select(-1, n), observation.narrow(-1, 0, n)
+        t, z = observation.select(-1, n).to(fine), observation.narrow(-1, 0, n).to(fine)
         _, p = policy.value.gradient(t, z)
         box = problem.control_bounds(z)
         h = policy.hamiltonian_at(t, z, p)
@@ -97,7 +103,7 @@ def _parts(policy: ImplicitPolicy) -> tuple[Part, Part, Callable[[Tensor], Tenso
     def body(
         observation: Tensor, p: Tensor, scale: Tensor, u: Tensor, residual: Tensor, slope: Tensor, *bend: Tensor
     ) -> tuple[Tensor, ...]:
-        t, z = observation.select(-1, n), observation.narrow(-1, 0, n)
+        t, z = observation.select(-1, n).to(fine), observation.narrow(-1, 0, n).to(fine)
         box = problem.control_bounds(z)
         h = policy.hamiltonian_at(t, z, p)
         moving = (residual > policy.tolerance).unsqueeze(-1)

@@ -1,0 +1,120 @@
+"""Exports of policies of the held control: NumPy's own step of the bicycles, and ONNX in float64."""
+
+import ast
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from pontryagin import DoubleIntegrator, ImplicitPolicy, MultiBicycle, ValueFunction, rollout
+from pontryagin.controllers.export import numpy_held
+from pontryagin.controllers.export.export import export_policy
+from pontryagin.controllers.export.runtimes import load_runtime
+from pontryagin.envs.integrate import advance
+from pontryagin.training.commands import export as export_cli
+from pontryagin.training.commands.cli import main
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory):
+    """The shipped five for NumPy, and what they see on two flights."""
+    policy, folder = ImplicitPolicy.load("bicycle5", device="cpu"), tmp_path_factory.mktemp("numpy")
+    export_policy(policy, folder, "numpy", "bicycle5")
+    problem = policy.problem
+    with torch.no_grad():
+        path = rollout(problem, policy, problem.sample_initial_state(2, torch.Generator().manual_seed(1)))
+    t = path.t[:-1].reshape(-1, 1, 1).expand(-1, 2, 1)
+    return policy, folder, torch.cat([path.z[:-1], t], -1).flatten(0, 1)
+
+
+def test_numpy_agrees_along_flights(exported):
+    policy, folder, seen = exported
+    run = load_runtime(folder, "numpy")
+    found = np.stack([run(row) for row in seen.numpy()])
+    with torch.no_grad():
+        expected = policy.solve(seen[:, -1].double(), seen[:, :-1].double())
+    assert expected.converged.double().mean() > 0.9
+    np.testing.assert_allclose(found, expected.control, rtol=0, atol=1e-6)
+
+
+def test_the_step_and_its_derivative_are_those_of_torch():
+    problem = MultiBicycle(3, targets=(1.0, 1.0), wheelbase=0.3, interaction=7.0, radius=0.6)
+    generator = torch.Generator().manual_seed(0)
+    z, u = torch.randn(12, generator=generator).double(), torch.randn(4, 6, generator=generator).double()
+    p = torch.randn(4, 12, generator=generator).double()
+    step = numpy_held.Bicycles(0.3, 7.0, 0.6, 0.1)
+    after, cost = step.forward(z.reshape(3, 4).numpy(), u.reshape(4, 3, 2).numpy())
+    (expected, spent), pull = torch.func.vjp(
+        lambda v: advance(problem, torch.zeros(()).double(), z.expand(4, -1), v, 0.1), u
+    )
+    np.testing.assert_allclose(after.reshape(4, 12), expected, rtol=1e-10)
+    np.testing.assert_allclose(cost, spent, rtol=1e-10)
+    slope = step.backward(p.reshape(4, 3, 4).numpy()).reshape(4, 6)
+    np.testing.assert_allclose(slope, pull((p, torch.ones(4).double()))[0], rtol=1e-8, atol=1e-10)
+
+
+def test_the_value_function_is_that_of_torch(exported):
+    policy, folder, seen = exported
+    run = numpy_held.Policy(folder)
+    for row in seen[::17].double():
+        t, z = row[-1:], row[None, :-1]
+        value, p = numpy_held.Expanded(run._w, policy.problem.horizon, float(t))(z.reshape(1, -1, 4).numpy())
+        with torch.no_grad():
+            np.testing.assert_allclose(value, policy.value(t, z), rtol=1e-12)
+            np.testing.assert_allclose(p.reshape(1, -1), policy.value.gradient(t, z)[1], rtol=1e-9, atol=1e-9)
+
+
+def test_numpy_runs_without_us(exported):
+    """The folder alone, in a Python that sees neither torch nor pontryagin."""
+    policy, folder, seen = exported
+    code = (
+        "import sys; sys.modules['torch'] = sys.modules['pontryagin'] = None\n"
+        "from runtime import Policy\n"
+        f"print(Policy().predict({seen[0].tolist()}).tolist())"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=folder, capture_output=True, text=True, check=True)
+    np.testing.assert_allclose(json.loads(done.stdout), policy.predict(seen[0].numpy())[0], atol=1e-5)
+    tree = ast.parse(Path(numpy_held.__file__).read_text(encoding="utf-8"))
+    names = {a.name for node in ast.walk(tree) if isinstance(node, ast.Import) for a in node.names}
+    names |= {str(node.module).split(".")[0] for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
+    assert names - set(sys.stdlib_module_names) == {"numpy"}
+
+
+def test_newton_by_blocks_of_two_on_free_controls():
+    """-H_uu positive definite, indefinite, and with one control held; the pivots stay positive."""
+    bend = -np.array([[[4.0, 1.0], [1.0, 3.0]], [[1.0, 2.0], [2.0, 1.0]], [[4.0, 1.0], [1.0, 3.0]]])
+    slope, free = np.ones((3, 2)), np.array([[True, True], [True, True], [True, False]])
+    found = numpy_held.newton_direction(bend, slope, free)
+    np.testing.assert_allclose(found[0], np.linalg.solve(-bend[0], slope[0]))
+    assert found[1] @ slope[1] > 0 and found[2].tolist() == [0.25, 0.0]
+
+
+def test_bad_input_and_other_problems_are_refused(exported, tmp_path):
+    policy = numpy_held.Policy(exported[1])
+    with pytest.raises(ValueError, match=r"z has shape \(3,\); expected \(20,\)"):
+        policy(0.0, np.zeros(3))
+    with pytest.raises(ValueError, match="finite"):
+        policy(0.0, np.full(20, np.nan))
+    problem = DoubleIntegrator()
+    other = ImplicitPolicy(problem, ValueFunction(problem, 4, seed=0), hamiltonian="held")
+    with pytest.raises(ValueError, match="got DoubleIntegrator, ValueFunction, ProjectedNewton: export this policy to"):
+        export_policy(other, tmp_path, "numpy")
+
+
+def test_parity_from_the_command_line(exported, capsys):
+    main(["parity", str(exported[1]), "--states", "10", "--json"])
+    assert json.loads(capsys.readouterr().out)["numpy"]["difference"] <= export_cli.HELD_LIMIT
+
+
+def test_onnx_in_float64_agrees(tmp_path):
+    """As a held policy is loaded; ONNX Runtime has no tan of a float64."""
+    pytest.importorskip("onnxruntime")
+    problem = MultiBicycle(1, steps=8, wheelbase=1.0)
+    policy = ImplicitPolicy(problem, ValueFunction(problem, 4, rank=4, seed=1), hamiltonian="held").double()
+    export_policy(policy, tmp_path, "onnx")
+    rows = export_cli.scattered(policy, 50, 0)
+    assert export_cli.agreement(policy, tmp_path, "onnx", rows).difference <= 1e-5
