@@ -100,12 +100,16 @@ def test_the_bellman_residual_is_none_for_the_exact_value_and_what_was_added_to_
     problem = Offset()
     best = solve_reference(problem, torch.tensor([[2.0, -1.0]]))
     value = ExpandedValue(problem, expand_agents(problem, best)).double()
-    path = rollout(problem, lambda t, z: z.new_zeros(len(z), 1), torch.randn(3, 2).double())
+    path = rollout(
+        problem,
+        lambda t, z: z.new_zeros(len(z), 1),
+        torch.randn(3, 2, generator=torch.Generator().manual_seed(0)).double(),
+    )
     assert bellman_residual(problem, path, value).max() < 1e-4
     exact = value.forward
     monkeypatch.setattr(value, "forward", lambda t, z: exact(t, z) + 0.5 * t)
     torch.testing.assert_close(
-        bellman_residual(problem, path, value), torch.full((3,), 0.5).double(), atol=1e-6, rtol=0
+        bellman_residual(problem, path, value), torch.full((3,), 0.5).double(), atol=1e-4, rtol=0
     )
 
 
