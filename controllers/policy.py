@@ -114,7 +114,8 @@ class ImplicitPolicy(nn.Module, Predictor):
         seen = seen.to(like)
         start = None if state is None else torch.as_tensor(state[0], dtype=like.dtype, device=like.device)
         begins = None if episode_start is None else torch.as_tensor(episode_start, dtype=torch.bool, device=like.device)
-        with torch.inference_mode(self.hamiltonian == "continuous"):  # H_dt is differentiated by the tape
+        # H_dt is differentiated by the tape, which refuses the tensors of inference mode
+        with torch.no_grad() if self.hamiltonian == "held" else torch.inference_mode():
             u = self.solve(seen[:, -1], seen[:, :-1], start, begins).control
         return u, (u.cpu().numpy(),)
 

@@ -203,6 +203,16 @@ def test_what_is_of_the_continuous_hamiltonian_alone_refuses_a_held_policy(short
         export_policy(policy, tmp_path, "numpy")
 
 
+def test_predict_answers_without_a_graph(pendulum):
+    policy = ImplicitPolicy(pendulum, ValueFunction(pendulum, 4, seed=0), hamiltonian="held").double()
+    observation = torch.cat([pendulum.sample_initial_state(3), torch.zeros(3, 1)], -1)
+    seen, (u,) = policy.respond(observation, None, None)
+    assert not seen.requires_grad and u.shape == (3, 2)
+    action, state = policy.predict(observation.numpy())
+    again, _ = policy.predict(observation.numpy(), state)
+    torch.testing.assert_close(torch.from_numpy(action), torch.from_numpy(again), rtol=0, atol=1e-6)
+
+
 def test_a_saved_policy_comes_back(tmp_path):
     problem = Offset()
     value = ExpandedValue(
