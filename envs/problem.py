@@ -119,6 +119,14 @@ class Problem(abc.ABC):
         """A closed form of u -> H and its derivatives, if known; ``None`` derives them from f and L."""
         return None
 
+    def coupling(self, t: Tensor, z: Tensor) -> Tensor | None:
+        """∇²_z of the part of L in which agents meet, ``(B, n, n)``: with it the optimum of many agents is much faster.
+
+        Only where f and the rest of L separate over agents of ``state_block`` states and as many controls each.
+        ``None``: not known; all states are then taken together.
+        """
+        return None
+
     def metrics(self, z: Tensor) -> dict[str, Tensor]:
         """Further figures of a state, each ``(B,)``, for ``info`` and ``evaluate``."""
         return {}

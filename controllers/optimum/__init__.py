@@ -6,6 +6,7 @@ from .expansion import Expansion, expand, joined
 from .guesses import initial_guesses
 from .ipopt import Hessian, Search, shooting, solve_reference
 from .processes import spawn_pool
+from .solve import Method, improve_optimum, solve_optimum
 from .step_model import along, expand_end, riccati, second_order, step_model
 from .store import FOLDER, find_reference, known_reference, save_reference
 from .trajectory import ReferenceTrajectory, cheaper
@@ -17,6 +18,7 @@ __all__ = [
     "Expansion",
     "FOLDER",
     "Hessian",
+    "Method",
     "ReferenceTrajectory",
     "Search",
     "along",
@@ -25,6 +27,7 @@ __all__ = [
     "expand",
     "expand_end",
     "find_reference",
+    "improve_optimum",
     "initial_guesses",
     "joined",
     "known_reference",
@@ -32,6 +35,7 @@ __all__ = [
     "save_reference",
     "second_order",
     "shooting",
+    "solve_optimum",
     "solve_reference",
     "spawn_pool",
     "step_model",

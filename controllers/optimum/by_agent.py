@@ -10,7 +10,8 @@ from torch import Tensor
 from ...envs.integrate import advance
 from ...envs.problem import Problem
 from ..operators import held
-from .step_model import step_model
+from .backward import Model
+from .ddp import expand_path
 from .trajectory import ReferenceTrajectory
 
 LEAST = 1e-6
@@ -78,20 +79,35 @@ def expand_agents(problem: Problem, reference: ReferenceTrajectory) -> AgentExpa
             f"the reference has {len(u)} steps of {z.shape[-1]} states and {u.shape[-1]} controls; "
             f"{type(problem).__name__} has {problem.steps} of {n} and {m}"
         )
-    rows, count, dt = z.shape[:2], n // b, problem.time_step
-    flat = (reference.t[:-1].double().repeat_interleave(rows[1]), z[:-1].flatten(0, 1), u.flatten(0, 1))
-    model = step_model(problem, *flat, p[1:].flatten(0, 1), dt)
-    hessian, jacobian = (_blocks(x, n, count).unflatten(0, u.shape[:2]) for x in (model.hessian, model.jacobian))
-    free = (~_pushed(problem, flat[2], model.gradient[:, n:])).double().unflatten(-1, (count, -1))
-    last = _positive(_blocks(_end(problem, z[-1]), n, count))
+    count = n // b
+    model, _ = expand_path(problem, z, u)
+    jacobian, hessian = _own(model, n, count)
+    free = (~_pushed(problem, u, model.slope)).double().unflatten(-1, (count, -1))
+    last = _positive(_blocks(model.end, n, count))
     curvature, gains = [last], []
-    for q, f, moves in zip(hessian.flip(0), jacobian.flip(0), free.unflatten(0, u.shape[:2]).flip(0), strict=True):
+    for q, f, moves in zip(hessian.flip(0), jacobian.flip(0), free.flip(0), strict=True):
         last, gain = _backwards(q + f.mT @ last @ f, moves, b)
         curvature.append(last)
         gains.append(gain)
-    costs = torch.cat([advance(problem, *flat, dt)[1].unflatten(0, u.shape[:2]), problem.terminal_cost(z[-1])[None]])
-    value = costs.flip(0).cumsum(0).flip(0)
+    t = reference.t[:-1].double().repeat_interleave(z.shape[1])
+    spent = advance(problem, t, z[:-1].flatten(0, 1), u.flatten(0, 1), problem.time_step)[1].unflatten(0, u.shape[:2])
+    value = torch.cat([spent, problem.terminal_cost(z[-1])[None]]).flip(0).cumsum(0).flip(0)
     return AgentExpansion(value, z, p, torch.stack(curvature[::-1]), u, torch.stack(gains[::-1]))
+
+
+def _own(model: Model, n: int, count: int) -> tuple[Tensor, Tensor]:
+    """F_y and ℓ_yy of each agent, ``(K, M, N, b, d)`` and ``(K, M, N, d, d)``, what it meets included."""
+    jacobian, hessian = model.jacobian, model.hessian
+    if jacobian.shape[2] == count:
+        if model.coupling is not None:
+            hessian = hessian.clone()
+            hessian[..., : n // count, : n // count] += _blocks(model.coupling.flatten(0, 1), n, count).unflatten(
+                0, hessian.shape[:2]
+            )
+        return jacobian, hessian
+    whole = (_blocks(x.squeeze(2).flatten(0, 1), n, count).unflatten(0, x.shape[:2]) for x in (jacobian, hessian))
+    first, second = whole
+    return first, second
 
 
 def _backwards(q: Tensor, moves: Tensor, b: int) -> tuple[Tensor, Tensor]:
@@ -102,11 +118,6 @@ def _backwards(q: Tensor, moves: Tensor, b: int) -> tuple[Tensor, Tensor]:
     gain = -torch.linalg.solve(inner, moves.unsqueeze(-1) * q[..., b:, :b])
     whole = q[..., :b, :b] + q[..., :b, b:] @ gain + gain.mT @ q[..., b:, :b] + gain.mT @ q[..., b:, b:] @ gain
     return _positive(whole), gain
-
-
-def _end(problem: Problem, z: Tensor) -> Tensor:
-    """∇²G, ``(M, n, n)``."""
-    return torch.stack([torch.func.hessian(lambda x: problem.terminal_cost(x[None])[0])(row) for row in z])
 
 
 def _blocks(matrix: Tensor, n: int, count: int) -> Tensor:

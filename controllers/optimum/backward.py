@@ -1,0 +1,147 @@
+"""The sweep backwards: the feedback that minimises the second-order expansion of a flight, within the bounds."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from ..operators import held
+
+
+class Model(NamedTuple):
+    """K steps of B flights to second order, and G. The costates have taken up all slopes but those of the controls.
+
+    Attributes:
+        jacobian: ``(K, B, N, b, d)`` of each agent's step, d = b + a.
+        hessian: ``(K, B, N, d, d)`` of ℓ, each agent by itself.
+        coupling: ``(K, B, n, n)``, what agents that meet add to ℓ_zz; ``None`` where there is one, or none meet.
+        slope: ``(K, B, m)`` ∇_u ℓ.
+        end: ``(B, n, n)`` ∇²G.
+    """
+
+    jacobian: Tensor
+    hessian: Tensor
+    coupling: Tensor | None
+    slope: Tensor
+    end: Tensor
+
+    def rows(self, index: Tensor) -> Model:
+        """Those flights."""
+        coupling = None if self.coupling is None else self.coupling.index_select(1, index)
+        jacobian, hessian, slope = (x.index_select(1, index) for x in (self.jacobian, self.hessian, self.slope))
+        return Model(jacobian, hessian, coupling, slope, self.end.index_select(0, index))
+
+    def convex(self) -> Model:
+        """Every agent alone, B N flights of one; curvature is reflected where negative: each Q_uu is positive."""
+        steps, batch, count, b, d = self.jacobian.shape
+        end = self.end.unflatten(-1, (count, b)).unflatten(-3, (count, b)).diagonal(dim1=-4, dim2=-2).movedim(-1, 1)
+        return Model(
+            self.jacobian.reshape(steps, batch * count, 1, b, d),
+            reflected(self.hessian).reshape(steps, batch * count, 1, d, d),
+            None,
+            self.slope.reshape(steps, batch * count, d - b),
+            reflected(end).reshape(batch * count, b, b),
+        )
+
+
+class Backward(NamedTuple):
+    """du_k = share · feedforward_k + feedback_k dz_k, of all together (G = 1) or of each agent alone (G = N).
+
+    Attributes:
+        feedforward, feedback: ``(K, B, m)``, ``(K, B, G, m / G, n / G)``.
+        curvature: ``(K + 1, B, G, n / G, n / G)`` P.
+        slope, bend: ``(B,)`` J(share) ≈ J + share slope + share² bend.
+        doubtful: ``(B,)`` whether some Q_uu was not positive definite: then this is no minimum yet.
+    """
+
+    feedforward: Tensor
+    feedback: Tensor
+    curvature: Tensor
+    slope: Tensor
+    bend: Tensor
+    doubtful: Tensor
+
+    def rows(self, index: Tensor) -> Backward:
+        """Those flights."""
+        return Backward(*(x.index_select(0 if x.ndim == 1 else 1, index) for x in self))
+
+
+def sweep_alone(model: Model, u: Tensor, box: tuple[Tensor, Tensor], damping: Tensor) -> Backward:
+    """``sweep`` of ``model.convex()``."""
+    batch, count = model.jacobian.shape[1:3]
+    cut = (len(u), batch * count, -1)
+    boxes = tuple(x.reshape(count, -1).repeat(batch, 1) for x in box)
+    found = sweep(model.convex(), u.reshape(cut), (boxes[0], boxes[1]), damping.repeat_interleave(count))
+    slope, bend, doubtful = (x.unflatten(0, (batch, count)) for x in found[3:])
+    feedback, curvature = (x.squeeze(2).unflatten(1, (batch, count)) for x in found[1:3])
+    return Backward(
+        found.feedforward.reshape(u.shape), feedback, curvature, slope.sum(-1), bend.sum(-1), doubtful.any(-1)
+    )
+
+
+def sweep(model: Model, u: Tensor, box: tuple[Tensor, Tensor], damping: Tensor) -> Backward:
+    """Backwards from P = ∇²G, s = 0, with ℓ and F of ``model``:
+
+        Q = ℓ_yy + F_yᵀ P F_y,   q = ∇_u ℓ + F_uᵀ s
+        feedforward = -Q_uu⁻¹ q,  feedback = -Q_uu⁻¹ Q_uz,   over the controls that no bound holds against q
+        P ← Q_zz + Q_zu feedback,  s ← F_zᵀ s + Q_zu feedforward
+
+    Args:
+        u: ``(K, B, m)`` the controls of the flights.
+        box: their bounds.
+        damping: ``(B,)``; so many times its mean diagonal is added to Q_uu.
+    """
+    curvature, s = model.end, torch.zeros_like(model.end[..., 0])
+    slope = bend = torch.zeros_like(s[:, 0])
+    doubtful = torch.zeros_like(slope, dtype=torch.bool)
+    tables: list[tuple[Tensor, Tensor, Tensor]] = []
+    count, b, d = model.jacobian.shape[2:]
+    one = torch.eye(u.shape[-1], dtype=u.dtype, device=u.device)
+    for k in reversed(range(len(u))):
+        jacobian = model.jacobian[k]
+        zz, uz, uu = _q(jacobian, model.hessian[k], None if model.coupling is None else model.coupling[k], curvature)
+        carried = (jacobian.mT @ s.unflatten(-1, (count, b)).unsqueeze(-1)).squeeze(-1)
+        q = model.slope[k] + carried[..., b:].flatten(-2)
+        free = ~held(u[k], -q, box)
+        size = uu.diagonal(dim1=-2, dim2=-1).abs().mean(-1)[:, None, None].clamp_min(1e-300)
+        both = free.unsqueeze(-1) & free.unsqueeze(-2)
+        root, failed = torch.linalg.cholesky_ex(torch.where(both, uu + damping[:, None, None] * size * one, size * one))
+        gain = -torch.cholesky_solve(torch.cat([q.unsqueeze(-1), uz], -1) * free.unsqueeze(-1), root)
+        doubtful = doubtful | (failed != 0)
+        forward, feedback = gain[..., :1], gain[..., 1:]
+        bent = uu @ forward
+        slope = slope + (q.unsqueeze(-1) * forward).sum((-2, -1))
+        bend = bend + 0.5 * (forward * bent).sum((-2, -1))
+        s = carried[..., :b].flatten(-2) + (feedback.mT @ (q.unsqueeze(-1) + bent) + uz.mT @ forward).squeeze(-1)
+        tables.append((forward.squeeze(-1), feedback.unsqueeze(1), curvature.unsqueeze(1)))
+        after = zz + feedback.mT @ (uu @ feedback + uz) + uz.mT @ feedback
+        curvature = 0.5 * (after + after.mT)
+    forwards, feedbacks, curvatures = (torch.stack(x[::-1]) for x in zip(*tables, strict=True))
+    whole = torch.cat([curvature[None, :, None], curvatures])
+    return Backward(forwards, feedbacks, whole, slope, bend, doubtful | ~slope.isfinite())
+
+
+def _q(jacobian: Tensor, hessian: Tensor, coupling: Tensor | None, p: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Q_zz, Q_uz and Q_uu of one step, ``(B, ..)``, from F_y and ℓ_yy by agent and P of what follows."""
+    batch, count, b, d = jacobian.shape
+    if count == 1:
+        q = hessian.squeeze(1) + jacobian.squeeze(1).mT @ p @ jacobian.squeeze(1)
+        return q[..., :b, :b], q[..., b:, :b], q[..., b:, b:]
+    half = jacobian.mT @ p.unflatten(-2, (count, b))  # (B, N, d, n)
+    half = half.flatten(1, 2).unflatten(-1, (count, b)).movedim(-2, 1)  # (B, N', N d, b)
+    q = (half @ jacobian).movedim(1, -2).unflatten(1, (count, d))  # (B, N, d, N', d)
+    own = q.diagonal(dim1=1, dim2=3)  # (B, d, d, N), a view
+    own += hessian.movedim(1, -1)
+    zz, uz, uu = (
+        q[:, :, i, :, j].flatten(3, 4).flatten(1, 2)
+        for i, j in ((slice(b), slice(b)), (slice(b, d), slice(b)), (slice(b, d), slice(b, d)))
+    )
+    return zz if coupling is None else zz + coupling, uz, uu
+
+
+def reflected(matrix: Tensor) -> Tensor:
+    """A symmetric matrix with its negative eigenvalues turned positive."""
+    values, vectors = torch.linalg.eigh(torch.nan_to_num(matrix, 0.0, 0.0, 0.0))
+    return (vectors * values.abs().unsqueeze(-2)) @ vectors.mT

@@ -1,0 +1,144 @@
+"""``solve_optimum``: open-loop optima of many states at once, each from several guesses and from its neighbours'."""
+
+from __future__ import annotations
+
+import logging
+import time
+from typing import Literal, TypeAlias, get_args
+
+import torch
+from torch import Tensor
+
+from ...envs.integrate import Controller
+from ...envs.problem import Problem, check_state
+from .backward import Backward
+from .certificates import open_loop_costate
+from .ddp import Path, descend, feedback_along, follow
+from .guesses import initial_guesses
+from .ipopt import fly, solve_reference
+from .trajectory import ReferenceTrajectory, cheaper
+
+Method: TypeAlias = Literal["ddp", "ipopt"]
+
+PILOTS = 8
+"""So many states are solved from guesses; the others begin with flights of the feedback along those optima."""
+
+
+def solve_optimum(
+    problem: Problem,
+    z0: Tensor,
+    guess: Controller | None = None,
+    method: Method = "ddp",
+    starts: int = 1,
+    seconds: float | None = None,
+    seed: int = 0,
+    max_iterations: int = 200,
+) -> ReferenceTrajectory:
+    """The cheapest controls from each state, all the way to T, in torch alone:
+
+        min_u  Σ_k c(t_k, z_k, u_k) + G(z_K)   s.t.  z_{k+1} = F(t_k, z_k, u_k),  u_k in [low, high]
+
+    with (F, c) the Runge-Kutta step of ``rollout``, by differential dynamic programming (``descend``). The first
+    states are solved from guesses; the feedback along each of those optima is then flown from every state, and the
+    cheapest flights are where its descent begins. A state that fails is reported in ``converged`` and ``status`` and
+    logged; it never raises.
+
+    Args:
+        problem: any Problem.
+        z0: ``(B, n)`` initial states.
+        guess: a controller (t, z) -> u whose flight is where each search begins; without it, the admissible control
+            nearest to zero.
+        method: ``"ddp"``; ``"ipopt"`` is the independent check (``solve_reference``; needs CasADi).
+        starts: descents for each state, from different beginnings; the cheapest optimum is kept.
+        seconds: after so long the best so far is returned, and said in ``status``.
+        seed: of the perturbed guesses.
+        max_iterations: of each descent.
+
+    Raises:
+        ValueError: if an argument makes no sense.
+    """
+    check_state(problem, z0, "z0")
+    for name, value in {"starts": starts, "max_iterations": max_iterations}.items():
+        if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+            raise ValueError(f"{name} is {value!r}; expected a positive integer")
+    if method not in get_args(Method):
+        raise ValueError(f"method is {method!r}; expected one of {get_args(Method)}")
+    if seconds is not None and not seconds > 0:
+        raise ValueError(f"seconds is {seconds!r}; expected a positive number")
+    if method == "ipopt":
+        return solve_reference(problem, z0, guess=guess, starts=starts, seed=seed, max_iterations=max_iterations)
+    begin = time.perf_counter()
+    end = None if seconds is None else begin + seconds
+    z0 = z0.detach().double()
+    few = z0 if guess is not None else z0[:PILOTS]
+    found = _from_guesses(problem, few, guess, starts, seed, max_iterations, end)
+    if len(few) < len(z0):
+        found = _from_neighbours(problem, z0, found, starts, max_iterations, end)
+    return _assembled(problem, z0, found, (time.perf_counter() - begin) / max(len(z0), 1), end)
+
+
+def improve_optimum(
+    problem: Problem, reference: ReferenceTrajectory, max_iterations: int = 200, seconds: float | None = None
+) -> ReferenceTrajectory:
+    """From the controls of ``reference`` further downhill, state by state; what does not fall stays."""
+    begin = time.perf_counter()
+    end = None if seconds is None else begin + seconds
+    path = descend(problem, reference.z[0].double(), reference.u.double(), max_iterations, end=end)
+    mended = _assembled(problem, path.z[0], path, (time.perf_counter() - begin) / max(len(path.cost), 1), end)
+    return cheaper(mended, reference)
+
+
+def _from_guesses(
+    problem: Problem, z0: Tensor, guess: Controller | None, starts: int, seed: int, limit: int, end: float | None
+) -> Path:
+    """The cheapest optimum from each state, of those to which ``starts`` guesses lead."""
+    table = torch.from_numpy(initial_guesses(problem, z0, guess, starts, seed, problem.steps)).to(z0)
+    u = table[..., : problem.control_dim].flatten(0, 1).movedim(1, 0)
+    return _cheapest(descend(problem, z0.repeat_interleave(starts, 0), u, limit, end=end), starts)
+
+
+def _from_neighbours(problem: Problem, z0: Tensor, pilots: Path, starts: int, limit: int, end: float | None) -> Path:
+    """From each state the feedback along every pilot's optimum; downhill from the cheapest ``starts`` flights."""
+    known = pilots.rows((pilots.cost.isfinite()).nonzero().ravel())
+    if not len(known.cost):
+        known = pilots
+    back = feedback_along(problem, known)
+    count = len(known.cost)
+    flown = [_flights(problem, z0, known, back, j) for j in range(count)]
+    cost = torch.stack([c for _, c in flown], -1)
+    order = cost.argsort(-1)[:, : min(starts, count)]
+    u = torch.stack([x for x, _ in flown], 2)  # (K, B, pilots, m)
+    chosen = u.gather(2, order[None, :, :, None].expand(len(u), -1, -1, u.shape[-1])).flatten(1, 2)
+    path = descend(problem, z0.repeat_interleave(order.shape[1], 0), chosen, limit, end=end)
+    return _cheapest(path, order.shape[1])
+
+
+def _flights(problem: Problem, z0: Tensor, known: Path, back: Backward, pilot: int) -> tuple[Tensor, Tensor]:
+    """Controls and costs of the feedback along one pilot's optimum from every state."""
+    index = torch.full((len(z0),), pilot, device=z0.device)
+    _, u, cost = follow(problem, z0, known.rows(index), back.rows(index), 0.0)
+    return u, cost
+
+
+def _cheapest(path: Path, starts: int) -> Path:
+    best = torch.nan_to_num(path.cost, nan=torch.inf).unflatten(0, (-1, starts)).argmin(-1)
+    return path.rows(best + torch.arange(len(best), device=best.device) * starts)
+
+
+def _assembled(problem: Problem, z0: Tensor, path: Path, seconds: float, end: float | None) -> ReferenceTrajectory:
+    """Fly the controls again, find the costates, and say how each descent ended."""
+    flown = fly(problem, z0, path.u)
+    late = end is not None and time.perf_counter() >= end
+    ended = zip(path.converged.tolist(), path.cost.isfinite().tolist(), path.stuck.tolist(), strict=True)
+    status = tuple(
+        "Converged" if good else "Diverged" if not sane else "Stalled" if stuck
+        else "Out_Of_Time" if late else "Out_Of_Iterations"
+        for good, sane, stuck in ended
+    )  # fmt: skip
+    if not path.converged.all():
+        bad = {i: word for i, word in enumerate(status) if word != "Converged"}
+        logging.getLogger(__name__).warning("%d of %d optima did not converge: %s", len(bad), len(status), bad)
+    return ReferenceTrajectory(
+        **vars(flown), converged=path.converged, status=status, costate=open_loop_costate(problem, flown),
+        seconds=torch.full_like(path.cost, seconds),
+    )  # fmt: skip
