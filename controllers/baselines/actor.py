@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from ...envs.boundary import to_control
+from ...envs.files import from_record
 from ...envs.problem import Problem
 from ..adapter import Memory, Predictor
 from ..storage import read_policy, write_policy
@@ -102,8 +103,12 @@ class ActorPolicy(nn.Module, Predictor):
         Raises:
             ValueError: if nothing is there, or it is cut short, edited, of another kind or for another problem.
         """
-        problem, tensors, record = read_policy(path, "ActorPolicy", problem)
-        network = record["network"]
-        layers = [(tensors[f"weights.{k}"], tensors[f"biases.{k}"]) for k in range(network["layers"])]
-        kind, squashed, reach = network["activation"], network["squashed"], tensors.get("reach")
-        return cls(problem, layers, tensors["mean"], tensors["std"], kind, squashed, reach)
+        found, tensors, record = read_policy(path, "ActorPolicy", problem)
+
+        def restored() -> ActorPolicy:
+            network = record["network"]
+            layers = [(tensors[f"weights.{k}"], tensors[f"biases.{k}"]) for k in range(network["layers"])]
+            kind, squashed, reach = network["activation"], network["squashed"], tensors.get("reach")
+            return cls(found, layers, tensors["mean"], tensors["std"], kind, squashed, reach)
+
+        return from_record(path, restored)

@@ -10,8 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from ...envs.compiling import device_named
+from ...envs.files import from_record
 from ...envs.problem import Problem, vector
-from ..storage import fill, read_policy, write_policy
+from ..storage import check_sizes, fill, read_policy, write_policy
 from ..value import TIME_SPAN
 
 EDGE = 0.8
@@ -85,7 +86,12 @@ class DirectPolicy(nn.Module):
         Raises:
             ValueError: if nothing is there, or it is cut short, edited, of another kind or for another problem.
         """
-        problem, tensors, record = read_policy(path, "DirectPolicy", problem)
-        policy = cls(problem, **record["network"], seed=0)
-        fill(policy, tensors, path, problem)
-        return policy.to(device_named(device))
+        found, tensors, record = read_policy(path, "DirectPolicy", problem)
+
+        def restored() -> DirectPolicy:
+            check_sizes(record["network"], found, tensors, path)
+            policy = cls(found, **record["network"], seed=0)
+            fill(policy, tensors, path, found)
+            return policy
+
+        return from_record(path, restored).to(device_named(device))
