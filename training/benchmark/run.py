@@ -71,7 +71,7 @@ def run_job(job: Job) -> Outcome:
         if hasattr(trained.controller, "save"):
             saved = Path(cache) / "policy"
             trained.controller.save(saved, {"benchmark": about})
-            files = {path.name: path.read_bytes() for path in saved.iterdir()}
+            files = {path.name: path.read_bytes() for path in saved.iterdir() if path.name[0] != "."}
     return Outcome(record, files)
 
 
