@@ -13,7 +13,7 @@ from ..envs.compiling import device_named
 from ..envs.fields import number, whole
 from ..envs.files import from_record
 from ..envs.problem import ControlHamiltonian, Problem
-from .adapter import Memory, Predictor
+from .adapter import Memory, Predictor, answered, asked
 from .argmax import Solution, Starts, solve_argmax
 from .hamiltonian import control_hamiltonian
 from .held import HeldHamiltonian, solve_held_argmax
@@ -99,8 +99,13 @@ class ImplicitPolicy(nn.Module, Predictor):
         return control_hamiltonian(self.problem, t, z, self.value.gradient(t, z)[1] if p is None else p)
 
     def forward(self, t: Tensor | float, z: Tensor) -> Tensor:
-        """u*(t, z), ``(B, m)``: a controller for ``rollout``; differentiable (JFB)."""
-        return self.solve(t, z).control
+        """u*(t, z), ``(B, m)``: a controller for ``rollout``; differentiable (JFB). Of one state ``(n,)``: ``(m,)``.
+
+        Raises:
+            ValueError: on a wrong shape, or a time outside [0, T]: the value function ends there.
+        """
+        t, batch = asked(self.problem, t, z)
+        return answered(self.solve(t, batch).control, z)
 
     @torch.inference_mode()
     def respond(self, seen: Tensor, state: Memory, episode_start: np.ndarray | None) -> tuple[Tensor, Memory]:
@@ -109,6 +114,11 @@ class ImplicitPolicy(nn.Module, Predictor):
         seen = seen.to(like)
         start = None if state is None else torch.as_tensor(state[0], dtype=like.dtype, device=like.device)
         begins = None if episode_start is None else torch.as_tensor(episode_start, dtype=torch.bool, device=like.device)
+        if (
+            start is not None and state is not None and not np.isfinite(state[0]).all()
+        ):  # an answer that failed is no place to begin
+            lost = ~start.isfinite().all(-1)
+            begins = lost if begins is None else begins | lost
         u = self.solve(seen[:, -1], seen[:, :-1], start, begins).control
         return u, (u.cpu().numpy(),)
 

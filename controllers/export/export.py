@@ -109,6 +109,7 @@ def make_contract(policy: ImplicitPolicy, source: str) -> dict[str, Any]:
             "dtype": "float32", "shape": [1, problem.state_dim + 1],
             "low": space.low.tolist(), "high": space.high.tolist(),
             "names": [n for n, _ in states] + ["t"], "units": [u for _, u in states] + ["time"],
+            "beyond": "no answer means anything there, past the horizon soon nan: refuse, as load_runtime does",
         },
         "control": {
             "dtype": "float32", "shape": [1, problem.control_dim], "low": low, "high": high,

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from ...envs.extras import optional
 from ...envs.files import checksum, from_record, read_file, read_json, sha256
+from ..adapter import SLACK
 from .export import FILES
 
 Runtime = Callable[[NDArray[np.float32]], NDArray[np.floating]]
@@ -57,7 +58,7 @@ def _check_files(contract: Path, files: dict[str, Any]) -> None:
 
 
 def load_runtime(folder: str | Path, target: str) -> Runtime:
-    """The export to ``target`` in ``folder``, on one thread.
+    """The export to ``target`` in ``folder``, on one thread; it refuses observations outside the contract's bounds.
 
     ``aoti`` loads native code and ``numpy`` Python code from the folder: the checksums say that it is what was
     exported, not that whoever exported it meant well.
@@ -67,10 +68,35 @@ def load_runtime(folder: str | Path, target: str) -> Runtime:
         ImportError: where an extra is missing, with the line that installs it.
     """
     folder = Path(folder)
-    files = read_contract(folder)["files"]
+    contract = read_contract(folder)
+    files = contract["files"]
     if target not in files:
         raise ValueError(f"{folder} holds exports to {sorted(files)}; got {target!r}")
-    return {"onnx": _onnx, "aoti": _aoti, "numpy": _numpy}[target](folder / files[target]["path"])
+    run = {"onnx": _onnx, "aoti": _aoti, "numpy": _numpy}[target](folder / files[target]["path"])
+    return from_record(folder / "contract.json", lambda: _guarded(run, contract))
+
+
+def _guarded(run: Runtime, contract: dict[str, Any]) -> Runtime:
+    """``run`` for what the contract says can be observed; a compiled law answers anything, and nobody sees that."""
+    about = contract["observation"]
+    low, high = (np.array(about[side], np.float32) for side in ("low", "high"))
+    slack = np.float32(SLACK) * high  # bounds are symmetric, and the last entry is the time
+    low, high = low - slack, high + slack
+
+    def guarded(observation: NDArray[np.float32]) -> NDArray[np.floating]:
+        row = np.ascontiguousarray(observation, dtype=np.float32)
+        if row.shape != low.shape:
+            raise ValueError(f"observation has shape {row.shape}; expected {low.shape}, the state and the time")
+        within = (row >= low) & (row <= high)  # not so for nan
+        if not within.all():
+            k = int(within.argmin())
+            raise ValueError(
+                f"observation has {about['names'][k]} = {row[k]:g}; expected a number in [{about['low'][k]:g}, "
+                f"{about['high'][k]:g}]"
+            )
+        return run(row)
+
+    return guarded
 
 
 def _onnx(path: Path) -> Runtime:

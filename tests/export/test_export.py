@@ -190,6 +190,40 @@ def test_no_file_is_run_that_the_contract_does_not_vouch_for(tmp_path):
         load_runtime(tmp_path / "a", "numpy")
 
 
+@pytest.mark.parametrize("target", ["numpy", "onnx"])
+def test_what_cannot_be_observed_is_refused_by_every_runtime(tmp_path, target):
+    if target == "onnx":
+        pytest.importorskip("onnxruntime")
+    policy = shipped("quadrotor")
+    export_policy(policy, tmp_path, target)
+    run, row, end = load_runtime(tmp_path, target), np.zeros(13, np.float32), np.float32(4.5)
+    np.testing.assert_allclose(
+        run(np.append(row[:-1], np.nextafter(end, np.float32(9)))), run(np.append(row[:-1], end))
+    )
+    for k, value in (
+        (12, 4.51),
+        (12, 8.0),
+        (12, -0.01),
+        (12, np.nan),
+        (2, np.nan),
+        (2, np.inf),
+        (2, 1e30),
+        (0, -101.0),
+    ):
+        wrong = row.copy()
+        wrong[k] = value
+        calls = [run, lambda x: policy.predict(x)]
+        if target == "numpy":
+            own = numpy_runtime.Policy(tmp_path)
+            calls += [own.predict, lambda x, own=own: own(float(x[-1]), x[:-1])]
+        for call in calls:
+            with pytest.raises(ValueError, match="expected|not finite|beyond"):
+                call(wrong)
+    for shape in ((12,), (14,), (1, 13), ()):
+        with pytest.raises(ValueError, match=r"observation has shape .*; expected \(13,\)"):
+            run(np.zeros(shape, np.float32))
+
+
 def test_what_cannot_be_exported_says_why(pendulum, policy, tmp_path):
     with pytest.raises(ValueError, match="no Hamiltonian for Pendulum"):
         export_policy(ImplicitPolicy(pendulum, ValueFunction(pendulum, 4)), tmp_path, "numpy")
