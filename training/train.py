@@ -14,7 +14,8 @@ from ..controllers.policy import ImplicitPolicy
 from ..controllers.value import Value, ValueFunction
 from ..envs.files import write_json
 from ..envs.integrate import Controller, rollout
-from ..envs.problem import Problem, check_state
+from ..envs.problem import Problem
+from ..envs.states import drawn
 from .checkpoint import History, Progress, plain_config, read_checkpoint
 from .config import TrainConfig
 from .folder import Interrupts, Trained, conclude, keep_checkpoint, own_folder, throw_away
@@ -66,8 +67,7 @@ def prepare(problem: Problem, config: TrainConfig, value: Value | None, started:
     """
     device = config.make_device()
     seen = torch.Generator().manual_seed(VALIDATION_SEED)
-    validation = problem.sample_initial_state(config.validation_states, seen).to(device)
-    check_state(problem, validation, "sample_initial_state's answer")
+    validation = drawn(problem, config.validation_states, seen).to(device)
     progress = begin(problem, config, device, value)
     if config.out is not None:
         if config.resume:
