@@ -9,6 +9,8 @@ import os
 import secrets
 import socket
 import stat
+import tempfile
+import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
@@ -172,6 +174,22 @@ def check_folder(folder: Path, name: str) -> None:
         raise ValueError(
             f"{name} is {str(folder)!r}; expected a folder that can be written to ({error.strerror})"
         ) from None
+
+
+def save_somewhere(save: Callable[[Path], object], folder: Path, what: str) -> Path:
+    """``save(folder)``; where that fails into a temporary one, which a warning names, for the work is done.
+
+    Returns:
+        The folder that it is in.
+    """
+    try:
+        save(folder)
+        return folder
+    except OSError as error:
+        refuge = Path(tempfile.mkdtemp(prefix="pontryagin-"))
+        save(refuge)
+        warnings.warn(f"{what} cannot be written to {folder} ({error.strerror}); it is in {refuge}", stacklevel=2)
+        return refuge
 
 
 @contextlib.contextmanager

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import signal
-import tempfile
 import threading
 import warnings
 from collections.abc import Iterator
@@ -15,7 +14,7 @@ from typing import TypeVar
 from ..controllers.baselines import DirectPolicy
 from ..controllers.policy import ImplicitPolicy
 from ..envs.catalog import problem_record
-from ..envs.files import alone
+from ..envs.files import alone, save_somewhere
 from ..envs.problem import Problem
 from .checkpoint import History, Progress, plain_config, write_checkpoint
 from .config import TrainConfig
@@ -77,12 +76,7 @@ def conclude(config: TrainConfig, progress: Progress, policy: Trained) -> tuple[
     if config.out is not None:
         settings = {k: v for k, v in plain_config(config).items() if k not in ("out", "resume", "fresh", "device")}
         notes = {"training": settings, "best": progress.history.best}
-        try:
-            policy.save(config.out, notes)
-        except OSError as error:
-            why, refuge = error.strerror, tempfile.mkdtemp(prefix="pontryagin-")
-            policy.save(refuge, notes)
-            warnings.warn(f"the policy cannot be written to {config.out} ({why}); it is in {refuge}", stacklevel=2)
+        save_somewhere(lambda folder: policy.save(folder, notes), config.out, "the policy")
     return policy, progress.history
 
 

@@ -13,7 +13,16 @@ import pytest
 import torch
 
 from pontryagin import DoubleIntegrator
-from pontryagin.envs.files import alone, check_folder, plain, read_file, read_json, replace_file, write_json
+from pontryagin.envs.files import (
+    alone,
+    check_folder,
+    plain,
+    read_file,
+    read_json,
+    replace_file,
+    save_somewhere,
+    write_json,
+)
 from pontryagin.envs.problem import problem_parameters
 
 SCRIPT = """
@@ -73,6 +82,19 @@ def test_forged_json_is_a_sentence(tmp_path, text):
     (tmp_path / "a.json").write_bytes(text.encode("latin-1"))
     with pytest.raises(ValueError, match=r"a\.json"):
         read_json(tmp_path / "a.json")
+
+
+def test_what_the_disk_does_not_take_is_saved_elsewhere(tmp_path, monkeypatch):
+    def save(folder):
+        if folder == tmp_path / "full":
+            raise OSError(28, "No space left on device")
+        (folder / "a").write_text("a")
+
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    assert save_somewhere(save, tmp_path, "it") == tmp_path
+    with pytest.warns(UserWarning, match=r"the optima cannot be written to .*full \(No space left on device\)"):
+        refuge = save_somewhere(save, tmp_path / "full", "the optima")
+    assert (refuge / "a").read_text() == "a"
 
 
 def test_one_process_at_a_time(tmp_path):

@@ -9,7 +9,7 @@ from rich.console import Console
 from ...controllers.optimum import FOLDER, Hessian, cheaper, find_reference, save_reference, solve_reference
 from ...controllers.policy import ImplicitPolicy
 from ...envs.catalog import make_problem
-from ...envs.files import check_folder
+from ...envs.files import check_folder, save_somewhere
 from ...envs.states import draw_states
 from .arguments import ProblemName
 
@@ -54,9 +54,10 @@ def reference_command(
     earlier = find_reference(made, z0, out_dir) if improve else None
     if earlier is not None:
         found, command = cheaper(earlier, found), f"{command} --improve"
-    path = save_reference(out_dir / f"{problem.replace(':', '.')}-{states}-{seed}", made, found, command)
+    name = f"{problem.replace(':', '.')}-{states}-{seed}"
+    path = save_somewhere(lambda folder: save_reference(folder / name, made, found, command), out_dir, "the reference")
     cost, seconds = found.cost, found.seconds
     Console().print(
         f"optimal cost {float(cost.mean()):.4f} ± {float(cost.std(correction=0)):.4f}, {int(found.converged.sum())} of "
-        f"{states} converged, {float(seconds.median()):.2f} s per state (median); {path}"
+        f"{states} converged, {float(seconds.median()):.2f} s per state (median); {path / name}.npz"
     )
