@@ -15,6 +15,7 @@ import torch
 
 from pontryagin import DirectPolicy, DoubleIntegrator, ImplicitPolicy, TrainConfig, train, train_direct
 from pontryagin.controllers import storage
+from pontryagin.controllers.storage import read_store, write_store
 from pontryagin.envs import files
 from pontryagin.envs.files import alone
 from pontryagin.training import folder as module
@@ -72,6 +73,22 @@ def test_numpys_numbers_in_a_problem_are_stored_and_what_cannot_be_is_refused_at
     monkeypatch.setattr(Mine, "sample_initial_state", lambda *_: pytest.fail("it ran"))
     with pytest.raises(ValueError, match=r"Mine\.goal is a object"):
         train(Mine(goal=object()), TrainConfig(**BRIEF, out=tmp_path / "b"))
+
+
+def test_a_forged_checkpoint_is_a_sentence(pendulum, tmp_path):
+    config = TrainConfig(**BRIEF, out=tmp_path)
+    train(pendulum, config)
+    tensors, whole = read_store(tmp_path, "checkpoint")
+    whole = {k: v for k, v in whole.items() if k not in ("format", "weights", "weights_sha256", "checksum")}
+    forgeries = [{k: v for k, v in whole.items() if k != gone} for gone in whole]
+    forgeries += [{**whole, k: v} for k in ("config", "history", "problem") for v in (3, None, "x", [1])]
+    for forged in forgeries:
+        write_store(tmp_path, "checkpoint", tensors, forged)
+        with pytest.raises(ValueError, match=str(tmp_path)):
+            train(pendulum, dataclasses.replace(config, resume=True))
+    write_store(tmp_path, "checkpoint", {"generator": torch.zeros(3)}, whole)
+    with pytest.raises(ValueError, match="does not describe"):
+        train(pendulum, dataclasses.replace(config, resume=True))
 
 
 class Interrupted(DoubleIntegrator):
