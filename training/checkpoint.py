@@ -14,10 +14,11 @@ from ..controllers.policy import ImplicitPolicy
 from ..controllers.storage import read_store, write_store
 from ..controllers.value import Value
 from ..envs.catalog import make_problem, problem_record
+from ..envs.files import from_record
 from ..envs.problem import Problem
 from .config import TrainConfig
 
-FREE = ("time_budget", "iterations", "out", "resume", "checkpoint_seconds", "device", "compile", "processes")
+FREE = ("time_budget", "iterations", "out", "resume", "fresh", "checkpoint_seconds", "device", "compile", "processes")
 """Fields that a resumed run may change."""
 
 
@@ -94,6 +95,17 @@ def read_checkpoint(folder: Path, problem: Problem, config: TrainConfig, progres
             them).
     """
     tensors, record = read_store(folder, "checkpoint")
+    from_record(folder, lambda: _continue(folder, tensors, record, problem, config, progress))
+
+
+def _continue(
+    folder: Path,
+    tensors: dict[str, Tensor],
+    record: dict[str, Any],
+    problem: Problem,
+    config: TrainConfig,
+    progress: Progress,
+) -> None:
     expected = problem_record(problem)
     if record.get("kind") != "TrainingRun" or record["problem"] != expected:
         raise ValueError(f"{folder} holds a run of {record.get('problem')}; this run is of {expected}")
@@ -116,9 +128,9 @@ def read_checkpoint(folder: Path, problem: Problem, config: TrainConfig, progres
         adam["state"].setdefault(int(index), {})[key] = tensor
     progress.optimizer.load_state_dict(adam)
     progress.generator.set_state(tensors["generator"])
-    progress.history = History(record["history"])
+    progress.history = History([{name: float(x) for name, x in row.items()} for row in record["history"]])
     for field in ("best_cost", "iteration", "seconds", "skipped", "usual_norm", "rollbacks", "pace"):
-        setattr(progress, field, record[field])
+        setattr(progress, field, type(getattr(progress, field))(record[field]))
 
 
 def plain_config(config: TrainConfig) -> dict[str, Any]:

@@ -28,7 +28,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
-TIME_SPAN, FLOOR, EPS = 4.0, 1e-8, 2.0**-52
+TIME_SPAN, FLOOR, EPS, SLACK = 4.0, 1e-8, 2.0**-52, 1e-6
 STEP_LENGTHS = (1.0, *(2.0**-k for k in (1, 2, 4, 6, 9, 12, 16, 20, 24)))
 
 
@@ -152,11 +152,9 @@ class Policy:
         for name in ("opening", "quadratic"):
             if f"network.{name}" in self._w:
                 self._w[f"{name}_back"] = self._w[f"network.{name}"].swapaxes(1, 2).copy()
-        given, argmax, control = (
-            self.contract["problem"]["parameters"],
-            self.contract["argmax"],
-            self.contract["control"],
-        )
+        given, argmax = self.contract["problem"]["parameters"], self.contract["argmax"]
+        control = self.contract["control"]
+        self._reach = np.array(self.contract["observation"]["high"][:-1]) * (1 + SLACK)
         self._dt, self._horizon = self.contract["period"], self.contract["horizon"]
         self._step = Bicycles(given["wheelbase"], given["interaction"], given["radius"], self._dt)
         self._low, self._high = (np.array(control[name]).reshape(-1, 2) for name in ("low", "high"))
@@ -167,12 +165,21 @@ class Policy:
         self._beside = np.concatenate([steps, -steps])
 
     def __call__(self, t: float, z: Array) -> Array:
-        """The control, ``(m,)``, for one state z ``(n,)`` at time t."""
+        """The control, ``(m,)``, for one state z ``(n,)`` at time t.
+
+        Raises:
+            ValueError: outside [0, T], beyond the bounds, and for what is not finite.
+        """
         z = np.asarray(z, dtype=np.float64)
         if z.shape != (4 * len(self._low),):
             raise ValueError(f"z has shape {z.shape}; expected ({4 * len(self._low)},)")
         if not (math.isfinite(t) and np.isfinite(z).all()):
             raise ValueError(f"t = {t}, z = {z}; expected finite numbers")
+        if not -SLACK * self._horizon <= t <= (1 + SLACK) * self._horizon:
+            raise ValueError(f"t = {t}; expected a time in [0, {self._horizon}]: the law ends there")
+        if (np.abs(z) > self._reach).any():
+            raise ValueError(f"z = {z}; expected a state within the observation's bounds in contract.json")
+        t = min(max(t, 0.0), self._horizon)
         z = z.reshape(-1, 4)
         phi = Expanded(self._w, self._horizon, t + self._dt)
         u = self._feedback(t, z)

@@ -15,9 +15,9 @@ class ReferenceTrajectory(Trajectory):
     """Open-loop optima, float64 on the CPU; ``z`` and the costs are those of ``u`` flown by ``rollout``.
 
     Attributes:
-        converged: ``(B,)`` bool: IPOPT met its tolerance and ``rollout`` agrees on the cost. Where it is false the cost
-            is still that of an admissible control, or NaN.
-        status: B words: IPOPT's, or what else went wrong.
+        converged: ``(B,)`` bool: the solver met its tolerance and ``rollout`` agrees on the cost. Where it is false
+            the cost is still that of an admissible control, or NaN.
+        status: B words: the solver's, or what else went wrong.
         costate: ``(K + 1, B, n)``, p = ∂J/∂z along the optimum: p(T) = ∇G(z(T)).
         seconds: ``(B,)`` time of each solve, without building the problem.
     """
@@ -26,6 +26,16 @@ class ReferenceTrajectory(Trajectory):
     status: tuple[str, ...]
     costate: Tensor
     seconds: Tensor
+
+    @property
+    def optimum(self) -> Tensor:
+        """``(B,)`` the cost where the solve converged, else nan: an aborted one says nothing of the optimum."""
+        return torch.where(self.converged, self.cost, torch.nan)
+
+    def rows(self, index: Tensor) -> ReferenceTrajectory:
+        """Those of the optima."""
+        tables = {k: v.index_select(v.ndim // 2, index) for k, v in vars(self).items() if k not in ("t", "status")}
+        return ReferenceTrajectory(t=self.t, status=tuple(self.status[i] for i in index.tolist()), **tables)
 
 
 def cheaper(one: ReferenceTrajectory, other: ReferenceTrajectory) -> ReferenceTrajectory:

@@ -43,6 +43,12 @@ def test_no_value_is_read_on_the_host(operator, gradient):
     assert all(w.grad is not None for name, w in value.named_parameters() if name != "constant")
 
 
+def test_a_policy_checks_its_questions_without_reading_them(policy):
+    z0 = policy.problem.sample_initial_state(4)
+    with NoHostRead():
+        rollout(policy.problem, policy, z0).cost.mean().backward()
+
+
 def test_derived_hamiltonian_reads_nothing(pendulum):
     z = pendulum.sample_initial_state(4)
     p = torch.randn(4, 2, requires_grad=True)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import torch
 from rich.console import Console
 
 from ...controllers.optimum import FOLDER, Hessian, cheaper, find_reference, save_reference, solve_reference
 from ...controllers.policy import ImplicitPolicy
 from ...envs.catalog import make_problem
+from ...envs.files import check_folder, save_somewhere
+from ...envs.states import draw_states
 from .arguments import ProblemName
 
 
@@ -40,7 +41,8 @@ def reference_command(
         out_dir: folder for the .npz and the .json beside it.
     """
     made = make_problem(problem)
-    z0 = made.sample_initial_state(states, torch.Generator().manual_seed(seed))
+    z0 = draw_states(made, states, seed)
+    check_folder(out_dir, "--out-dir")
     pilot = None if guess is None else ImplicitPolicy.load(guess, device="cpu")
     found = solve_reference(
         made, z0, guess=pilot, processes=processes, starts=starts, hessian=hessian, max_iterations=max_iterations
@@ -52,9 +54,10 @@ def reference_command(
     earlier = find_reference(made, z0, out_dir) if improve else None
     if earlier is not None:
         found, command = cheaper(earlier, found), f"{command} --improve"
-    path = save_reference(out_dir / f"{problem.replace(':', '.')}-{states}-{seed}", made, found, command)
+    name = f"{problem.replace(':', '.')}-{states}-{seed}"
+    path = save_somewhere(lambda folder: save_reference(folder / name, made, found, command), out_dir, "the reference")
     cost, seconds = found.cost, found.seconds
     Console().print(
         f"optimal cost {float(cost.mean()):.4f} ± {float(cost.std(correction=0)):.4f}, {int(found.converged.sum())} of "
-        f"{states} converged, {float(seconds.median()):.2f} s per state (median); {path}"
+        f"{states} converged, {float(seconds.median()):.2f} s per state (median); {path / name}.npz"
     )

@@ -7,11 +7,11 @@ import dataclasses
 import torch
 from torch import Tensor
 
-from ...controllers.optimum import AgentExpansion, ReferenceTrajectory, expand_agents
+from ...controllers.optimum import AgentExpansion, ReferenceTrajectory, expand_agents, solve_optimum
 from ...controllers.value import ExpandedValue
 from ...envs.problem import Problem
 from ..config import TrainConfig
-from .nominal import SEED, mean_state, optima, tried_from
+from .nominal import SEED, mean_state
 
 SAME = 1e-6
 """Optima whose costs agree to this share are one and the same."""
@@ -25,33 +25,39 @@ def expanded(problem: Problem, config: TrainConfig) -> ExpandedValue:
     Raises:
         ValueError: if no optimum was found.
     """
-    known = families(problem, config.candidates, config.processes)
+    known = families(problem, config.candidates)
     chosen = choose(problem, expand_agents(problem, known), config.members)
     return ExpandedValue(problem, chosen, config.agent_width, config.agent_rank, config.seed)
 
 
-def families(problem: Problem, candidates: int, processes: int = 1) -> ReferenceTrajectory:
+def families(problem: Problem, candidates: int, seconds: float | None = None) -> ReferenceTrajectory:
     """The different optima from the mean initial state, cheapest first.
 
-    The optima of single states, each the better of two starts, are better guesses than random ones: what a state's own
-    place decides (who passes whom on which side) is decided there in many ways. The mean's own is among them.
+    The optima of single states are better guesses than random ones: what a state's own place decides (who passes whom
+    on which side) is decided there in many ways. The mean's own is among them.
+
+    Args:
+        candidates: so many initial states are solved first.
+        seconds: for each of the two searches; then the best so far is taken.
 
     Raises:
         ValueError: if there is none.
     """
     z0 = problem.sample_initial_state(candidates, torch.Generator().manual_seed(SEED + 1)).double()
-    single = optima(problem, z0, starts=2, processes=processes)
     mean = mean_state(problem)
-    ways = [optima(problem, mean, starts=2)]
-    ways.append(tried_from(problem, mean.expand(single.u.shape[1], -1), single, processes))
-    cost = torch.cat([way.cost for way in ways])
-    order = cost.argsort()
-    fresh = torch.cat([order.new_ones(1).bool(), cost[order].diff() > SAME * cost.abs().max()])
-    kept = order[fresh]
-    return ReferenceTrajectory(t=ways[0].t, status=("kept",) * len(kept), **{
-        name: torch.cat([getattr(way, name) for way in ways], table.ndim // 2).index_select(table.ndim // 2, kept)
-        for name, table in vars(ways[0]).items() if name not in ("t", "status")
-    })  # fmt: skip
+    low, high = problem.control_bounds(mean)
+    single = solve_optimum(
+        problem, torch.cat([mean, z0]), lambda t, z: torch.zeros_like(low).clamp(low, high).expand(len(z), -1),
+        seconds=seconds,
+    )  # fmt: skip
+    flown = iter(single.u)
+    found = solve_optimum(problem, mean.expand(candidates + 1, -1), lambda t, z: next(flown), seconds=seconds)
+    if not found.cost.isfinite().any():
+        raise ValueError(f"no open-loop optimum from the mean initial state {mean[0].tolist()}: {found.status[0]}")
+    order = found.cost.nan_to_num(torch.inf, torch.inf).argsort()
+    cost = found.cost[order]
+    fresh = torch.cat([order.new_ones(1).bool(), cost.diff() > SAME * cost[0].abs()]) & cost.isfinite()
+    return found.rows(order[fresh])
 
 
 def choose(problem: Problem, expansion: AgentExpansion, members: int) -> AgentExpansion:
