@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import torch
-from rich.console import Console
 
 from ...controllers.optimum import FOLDER, Hessian, cheaper, find_reference, save_reference, solve_reference
 from ...controllers.policy import ImplicitPolicy
 from ...envs.catalog import make_problem
+from ..console import PlainConsole
 from .arguments import ProblemName
 
 
@@ -54,7 +54,7 @@ def reference_command(
         found, command = cheaper(earlier, found), f"{command} --improve"
     path = save_reference(out_dir / f"{problem.replace(':', '.')}-{states}-{seed}", made, found, command)
     cost, seconds = found.cost, found.seconds
-    Console().print(
+    PlainConsole().print(
         f"optimal cost {float(cost.mean()):.4f} ± {float(cost.std(correction=0)):.4f}, {int(found.converged.sum())} of "
         f"{states} converged, {float(seconds.median()):.2f} s per state (median); {path}"
     )
