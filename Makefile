@@ -5,7 +5,8 @@ RUN := .venv/bin/python
 # The cores that this process may run on, four at most: so many processes share the fast tests, each with one thread of
 # torch (tests/conftest.py). On one core there are none beside pytest itself.
 WORKERS ?= $(shell $(PYTHON) -c 'import os; n = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(); print(min(n, 4) if n > 1 else 0)')
-# An editable install points at the folder it was made in, so a copied folder installs anew.
+# pip's editable install is asked last, after a folder called pontryagin that happens to lie in the current one; a link on
+# sys.path is not. An editable install points at the folder it was made in, so a copied folder installs anew.
 INSTALLED := .venv/installed-$(shell pwd | cksum | cut -d' ' -f1)
 
 # Pins what builds the package, too: pip reads the first of the two up to 25.2, the second from then on.
@@ -27,6 +28,7 @@ $(INSTALLED): setup.cfg pyproject.toml constraints.txt
 	$(RUN) -m pip install --quiet --upgrade pip
 	$(RUN) -m pip install --quiet --editable '.[test]'
 	mkdir -p .venv/link && ln -sfn ../.. .venv/link/pontryagin
+	$(RUN) -c 'import pathlib, sysconfig; pathlib.Path(sysconfig.get_path("purelib"), "pontryagin-link.pth").write_text(str(pathlib.Path(".venv/link").absolute()))'
 	rm -f .venv/installed-* && touch $@
 
 demo: $(INSTALLED) ## train for a few minutes; pictures and a table go to results/demo
