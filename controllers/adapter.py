@@ -92,8 +92,12 @@ def observed_rows(problem: Problem, observation: object) -> np.ndarray:
     Raises:
         ValueError: on a wrong shape, or values that are not finite (naming the first bad sample).
     """
-    array = np.asarray(observation, dtype=np.float32)
     width = problem.state_dim + 1
+    try:
+        array = np.asarray(observation, dtype=np.float32)
+    except (TypeError, ValueError):
+        kind = f"a dict of {list(observation)}" if isinstance(observation, dict) else f"a {type(observation).__name__}"
+        raise ValueError(f"observation is {kind}; expected an array ({width},) or (B, {width})") from None
     if array.shape[-1:] != (width,) or array.ndim not in (1, 2):
         name = type(problem).__name__
         raise ValueError(f"observation has shape {array.shape}; {name} gives ({width},) or (B, {width})")

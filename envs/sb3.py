@@ -49,6 +49,9 @@ def _adapter() -> Callable[[OptimalControlVectorEnv], VecEnv]:
             self.actions: np.ndarray  # once there was a step_async
             super().__init__(env.num_envs, env.single_observation_space, env.single_action_space)
 
+        def __reduce__(self) -> tuple[Any, ...]:
+            return as_sb3, (self.env,), {k: v for k, v in self.__dict__.items() if k != "env"}
+
         def reset(self) -> np.ndarray:
             states = [options["state"] for options in self._options if options]
             options = {"state": np.stack(states)} if len(states) == self.num_envs else None
