@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from .bicycle import MultiBicycle
+from .checking import check_functions
 from .double_integrator import DoubleIntegrator
 from .problem import Problem, problem_parameters
 from .quadrotor import Quadrotor
@@ -41,7 +42,7 @@ def make_problem(name: str) -> Problem:
     """The problem called ``name``: a short name, or ``module:ClassName`` of a Problem with working defaults.
 
     Raises:
-        ValueError: if there is no such problem, with the names that exist.
+        ValueError: if there is no such problem, with the names that exist, or its functions do not keep to ``Problem``.
     """
     if name in PROBLEMS:
         problem, arguments = PROBLEMS[name]
@@ -58,6 +59,7 @@ def make_problem(name: str) -> Problem:
     problem = found() if isinstance(found, type) else found
     if not isinstance(problem, Problem):
         raise ValueError(f"{name!r} is a {type(problem).__name__}; expected a pontryagin.Problem")
+    check_functions(problem)
     return problem
 
 

@@ -27,18 +27,17 @@ def as_sb3(vector_env: VectorEnv[Any, Any, Any]) -> VecEnv:
         ValueError: if ``vector_env`` is anything else.
         ImportError: if Stable-Baselines3 is not installed.
     """
-    adapt = _adapter()
+    optional("stable_baselines3", "sb3")
     inner = getattr(vector_env, "unwrapped", vector_env)
     if not isinstance(inner, OptimalControlVectorEnv):
         raise ValueError(f"vector_env is a {type(inner).__name__}; expected an OptimalControlVectorEnv")
     inner.set_autoreset_mode(AutoresetMode.SAME_STEP)
-    return adapt(inner)
+    return _adapter()(inner)
 
 
 @functools.cache
 def _adapter() -> Callable[[OptimalControlVectorEnv], VecEnv]:
     """The class of the adapter, made where Stable-Baselines3 is imported."""
-    optional("stable_baselines3", "sb3")
     from stable_baselines3.common.vec_env import VecEnv
 
     class BatchedVecEnv(VecEnv):
@@ -46,7 +45,6 @@ def _adapter() -> Callable[[OptimalControlVectorEnv], VecEnv]:
 
         def __init__(self, env: OptimalControlVectorEnv) -> None:
             self.env = env
-            self.actions: np.ndarray  # once there was a step_async
             super().__init__(env.num_envs, env.single_observation_space, env.single_action_space)
 
         def __reduce__(self) -> tuple[Any, ...]:
@@ -83,8 +81,7 @@ def _adapter() -> Callable[[OptimalControlVectorEnv], VecEnv]:
             setattr(self.env, attr_name, value)
 
         def env_method(self, method_name: str, *args: Any, indices: Any = None, **kwargs: Any) -> list[Any]:
-            result = getattr(self.env, method_name)(*args, **kwargs)
-            return [result] * len(list(self._get_indices(indices)))
+            return [getattr(self.env, method_name)(*args, **kwargs)] * len(list(self._get_indices(indices)))
 
         def env_is_wrapped(self, wrapper_class: type[Any], indices: Any = None) -> list[bool]:
             return [False] * len(list(self._get_indices(indices)))

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from ..controllers.policy import ImplicitPolicy
+from ..envs.checking import check_functions
 from ..envs.integrate import Controller, Trajectory, rollout
 from ..envs.problem import Problem, check_finite, check_state
 
@@ -102,6 +103,7 @@ def evaluate(
             the index of the first such state).
     """
     check_state(problem, z0, "z0")
+    check_functions(problem, z0.device)
     residuals: list[Tensor] = []
 
     def observed(t: Tensor, z: Tensor) -> Tensor:

@@ -15,6 +15,7 @@ from torch import Tensor
 from ..controllers.baselines import DirectPolicy
 from ..controllers.policy import ImplicitPolicy
 from ..controllers.value import Value, ValueFunction
+from ..envs.checking import check_functions
 from ..envs.integrate import Controller, rollout
 from ..envs.problem import Problem, check_state
 from .checkpoint import History, Progress, plain_config, read_checkpoint, write_checkpoint
@@ -68,6 +69,7 @@ def prepare(problem: Problem, config: TrainConfig, value: Value | None, started:
     """
     config.make_folder()
     device = config.make_device()
+    check_functions(problem, device)
     seen = torch.Generator().manual_seed(VALIDATION_SEED)
     validation = problem.sample_initial_state(config.validation_states, seen).to(device)
     check_state(problem, validation, "sample_initial_state's answer")
