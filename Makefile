@@ -15,7 +15,7 @@ export PIP_BUILD_CONSTRAINT := constraints.txt
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-slow lint format clean
+.PHONY: help install demo test test-slow torture lint format clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' Makefile
@@ -40,6 +40,9 @@ test: lint ## lint, fast tests, and the wheel in an environment of its own
 
 test-slow: $(INSTALLED) ## the tests that train
 	.ci/timed slow $(RUN) -m pytest -m slow || [ $$? -eq 5 ]  # 5: there are none
+
+torture: $(INSTALLED) ## hostile input, damaged files and killed writers, about five minutes
+	PYTHONPATH=.venv/link $(RUN) .ci/torture.py
 
 lint: $(INSTALLED) ## ruff and mypy
 	.ci/timed lint sh -c '$(RUN) -m ruff check . && $(RUN) -m ruff format --check . && $(RUN) -m mypy'

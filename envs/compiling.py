@@ -31,9 +31,16 @@ def compiled(function: F, device: torch.device) -> F:
     return cast(F, torch.compile(function, fullgraph=True, dynamic=False))
 
 
-def device_named(name: str) -> torch.device:
-    """The device called ``name``; ``"auto"`` is CUDA where there is one."""
-    return torch.device(("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else name)
+def device_named(name: str | torch.device) -> torch.device:
+    """The device called ``name``; ``"auto"`` is CUDA where there is one.
+
+    Raises:
+        ValueError: if torch knows none of that name.
+    """
+    try:
+        return torch.device(("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else name)
+    except (RuntimeError, TypeError):  # also of a negative index, or of something that is no name
+        raise ValueError(f"device is {name!r:.100}; expected auto, cpu, cuda or another device of torch") from None
 
 
 def compiler_at_hand() -> bool:

@@ -8,6 +8,7 @@ import functools
 import io
 import itertools
 import sys
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -156,7 +157,7 @@ def _parsed(arguments: list[str]) -> Callable[[], None]:
     """What the command line asks for, to be called.
 
     Raises:
-        ValueError: of a configuration, as it is: tyro would put an inner name of its own before it.
+        ValueError: of a configuration, as it is: tyro would put names of its own before it.
     """
     defaults = _recipe_for(arguments) if arguments[:1] == ["train"] else TrainConfig()
     said = io.StringIO()
@@ -172,12 +173,18 @@ def _parsed(arguments: list[str]) -> Callable[[], None]:
         reason = stop.__context__
         while reason is not None and not isinstance(reason, ValueError):
             reason = reason.__context__
-        if reason is not None and "dummy" in said.getvalue():
+        if reason is not None and _ours(reason):
             said.truncate(0)
             raise reason from None
         raise
     finally:
         sys.stderr.write(said.getvalue())
+
+
+def _ours(error: BaseException) -> bool:
+    """Whether it was raised by this package, and not by the parser or by ``int`` and ``float``."""
+    *_, (frame, _) = traceback.walk_tb(error.__traceback__)
+    return str(frame.f_globals.get("__name__")).startswith("pontryagin.")
 
 
 def _later(command: Callable[..., None]) -> Callable[..., Callable[[], None]]:
