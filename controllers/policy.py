@@ -10,16 +10,20 @@ import torch
 from torch import Tensor, nn
 
 from ..envs.compiling import device_named
+from ..envs.fields import number, whole
+from ..envs.files import from_record
 from ..envs.problem import ControlHamiltonian, Problem
-from .adapter import Memory, Predictor
+from .adapter import Memory, Predictor, answered, asked
 from .argmax import Solution, Starts, solve_argmax
 from .hamiltonian import control_hamiltonian
 from .held import HeldHamiltonian, solve_held_argmax
 from .operators import GradientAscent, Operator, ProjectedNewton
-from .storage import fill, read_policy, write_policy
+from .storage import check_sizes, fill, read_policy, write_policy
 from .value import Value, restore_value, restored_tensors, stored_tensors
 
 SHIPPED = Path(__file__).resolve().parent.parent / "checkpoints"
+MOST_ITERATIONS = 100_000
+"""Of one answer: minutes."""
 
 Hamiltonian: TypeAlias = Literal["continuous", "held"]
 
@@ -35,7 +39,8 @@ class ImplicitPolicy(nn.Module, Predictor):
             what a control does while it is held over ``problem.time_step``; see ``HeldHamiltonian``.
 
     Raises:
-        ValueError: if the Hamiltonian is another, or ``starts="global"`` is asked of the held one.
+        ValueError: if the Hamiltonian is another, ``starts="global"`` is asked of the held one, or a setting of the
+            search makes no sense.
     """
 
     def __init__(
@@ -54,11 +59,17 @@ class ImplicitPolicy(nn.Module, Predictor):
                 f"hamiltonian is {hamiltonian!r} with starts={starts!r}; expected one of {get_args(Hamiltonian)}, "
                 "and a single start with 'held'"
             )
+        if starts not in get_args(Starts):
+            raise ValueError(f"starts is {starts!r}; expected one of {get_args(Starts)}")
+        if whole(max_iterations, "max_iterations", 0) > MOST_ITERATIONS:
+            raise ValueError(f"max_iterations is {max_iterations}; expected at most {MOST_ITERATIONS}")
+        if number(tolerance, "tolerance") < 0:
+            raise ValueError(f"tolerance is {tolerance!r}; expected a number, 0 or above")
         self.problem = problem
         self.value = value
         self.operator: Operator = ProjectedNewton() if operator is None else operator
-        self.max_iterations = max_iterations
-        self.tolerance = tolerance
+        self.max_iterations = int(max_iterations)
+        self.tolerance = float(tolerance)
         self.starts: Starts = starts
         self.hamiltonian: Hamiltonian = hamiltonian
 
@@ -88,8 +99,13 @@ class ImplicitPolicy(nn.Module, Predictor):
         return control_hamiltonian(self.problem, t, z, self.value.gradient(t, z)[1] if p is None else p)
 
     def forward(self, t: Tensor | float, z: Tensor) -> Tensor:
-        """u*(t, z), ``(B, m)``: a controller for ``rollout``; differentiable (JFB)."""
-        return self.solve(t, z).control
+        """u*(t, z), ``(B, m)``: a controller for ``rollout``; differentiable (JFB). Of one state ``(n,)``: ``(m,)``.
+
+        Raises:
+            ValueError: on a wrong shape, or a time outside [0, T]: the value function ends there.
+        """
+        t, batch = asked(self.problem, t, z)
+        return answered(self.solve(t, batch).control, z)
 
     @torch.inference_mode()
     def respond(self, seen: Tensor, state: Memory, episode_start: np.ndarray | None) -> tuple[Tensor, Memory]:
@@ -98,6 +114,11 @@ class ImplicitPolicy(nn.Module, Predictor):
         seen = seen.to(like)
         start = None if state is None else torch.as_tensor(state[0], dtype=like.dtype, device=like.device)
         begins = None if episode_start is None else torch.as_tensor(episode_start, dtype=torch.bool, device=like.device)
+        if (
+            start is not None and state is not None and not np.isfinite(state[0]).all()
+        ):  # an answer that failed is no place to begin
+            lost = ~start.isfinite().all(-1)
+            begins = lost if begins is None else begins | lost
         u = self.solve(seen[:, -1], seen[:, :-1], start, begins).control
         return u, (u.cpu().numpy(),)
 
@@ -131,13 +152,20 @@ class ImplicitPolicy(nn.Module, Predictor):
         if not (folder / "policy.json").exists():
             shipped = sorted(p.parent.name for p in SHIPPED.glob("*/policy.json"))
             raise ValueError(f"no policy at {path!s} (no policy.json there); shipped policies: {shipped}")
-        problem, tensors, record = read_policy(folder, "ImplicitPolicy", problem)
+        found, tensors, record = read_policy(folder, "ImplicitPolicy", problem)
+        return from_record(folder, lambda: cls._restored(folder, found, tensors, record)).to(device_named(device))
+
+    @classmethod
+    def _restored(
+        cls, folder: Path, problem: Problem, tensors: dict[str, Tensor], record: dict[str, Any]
+    ) -> ImplicitPolicy:
+        check_sizes(record["value"], problem, tensors, folder)
         value = restore_value(problem, record["value"])
         fill(value, restored_tensors(value, tensors), folder, problem)
         argmax = dict(record["argmax"])
-        operator = argmax.pop("operator")
+        operator = dict(argmax.pop("operator"))
         kinds = {"ProjectedNewton": ProjectedNewton, "GradientAscent": GradientAscent}
         kind = kinds[operator.pop("name")]
         policy = cls(problem, value, kind(**operator), **argmax)
         # H_dt is a small difference of costs: in float32 its slope is known to 1e-3 only
-        return (policy.double() if policy.hamiltonian == "held" else policy).to(device_named(device))
+        return policy.double() if policy.hamiltonian == "held" else policy

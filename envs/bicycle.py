@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from .fields import plain_fields
 from .problem import Problem
 from .scene import Scene, bicycle_scene
 from .steering import SMALL, STEERING, BicycleHamiltonian
@@ -23,6 +24,9 @@ MEETING: Point = (1.0, 1.0)
 """The target that any other number of bicycles share."""
 SWAP_RADIUS = 2.0
 """Radius of the circle of ``layout="swap"``."""
+
+MOST_AGENTS = 10_000
+"""Each of them sees each other one: a hundred million distances."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,8 +77,9 @@ class MultiBicycle(Problem):
     state_block = 4
 
     def __post_init__(self) -> None:
-        if not isinstance(self.num_agents, int) or isinstance(self.num_agents, bool) or self.num_agents < 1:
-            raise ValueError(f"MultiBicycle.num_agents is {self.num_agents!r}; expected a positive integer")
+        plain_fields(self)
+        if self.num_agents > MOST_AGENTS:
+            raise ValueError(f"MultiBicycle.num_agents is {self.num_agents}; expected at most {MOST_AGENTS}")
         if self.layout not in ("gather", "swap"):
             raise ValueError(f"MultiBicycle.layout is {self.layout!r}; expected 'gather' or 'swap'")
         for field in ("wheelbase", "radius", "terminal_weight", "success_radius", "close"):
@@ -218,7 +223,10 @@ class MultiBicycle(Problem):
 def _check_targets(targets: Points | Point | None, count: int) -> None:
     if targets is None:
         return
-    array = np.asarray(targets, dtype=float)
+    try:
+        array = np.asarray(targets, dtype=float)
+    except (TypeError, ValueError):
+        raise ValueError(f"MultiBicycle.targets is {targets!r}; expected points (x, y)") from None
     if array.shape not in ((2,), (count, 2)):
         raise ValueError(f"MultiBicycle.targets has shape {array.shape}; expected one point (2,) or ({count}, 2)")
     if not np.isfinite(array).all():

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from .integrate import advance
 from .problem import Problem
+from .states import as_numbers, drawn
 
 DTYPE = torch.float32
 
@@ -111,7 +112,7 @@ def sample_states(problem: Problem, randoms: Sequence[np.random.Generator]) -> T
     states = []
     for random in randoms:
         generator.manual_seed(int(random.integers(2**62)))
-        states.append(problem.sample_initial_state(1, generator))
+        states.append(drawn(problem, 1, generator))
     return torch.cat(states).to(DTYPE)
 
 
@@ -121,7 +122,10 @@ def check_action(action: Any, shape: tuple[int, ...]) -> np.ndarray:
     Raises:
         ValueError: saying what came; NaN and infinity with the index of the first bad sample.
     """
-    array = np.asarray(action, dtype=np.float32)
+    try:
+        array = np.asarray(action, dtype=np.float32)
+    except (TypeError, ValueError):
+        raise ValueError(f"action is a {type(action).__name__}; expected an array of numbers {shape}") from None
     if array.shape != shape:
         raise ValueError(f"action has shape {array.shape}; expected {shape}")
     if not np.isfinite(array).all():
@@ -150,7 +154,7 @@ def given_states(problem: Problem, state: Any, count: int) -> Tensor:
     Raises:
         ValueError: on a wrong shape or values that are not finite.
     """
-    array = np.asarray(state.detach().cpu() if isinstance(state, Tensor) else state, dtype=np.float32)
+    array = as_numbers(state, "options['state']").detach().cpu().numpy().astype(np.float32)
     shapes = ((problem.state_dim,), (count, problem.state_dim))
     if array.shape not in shapes:
         raise ValueError(f"options['state'] has shape {array.shape}; expected {shapes[0]} or {shapes[1]}")

@@ -7,6 +7,7 @@ import dataclasses
 import torch
 from torch import Tensor
 
+from .fields import plain_fields
 from .problem import Problem
 
 
@@ -18,6 +19,10 @@ class DoubleIntegrator(Problem):
     control_dim: int = 1
     horizon: float = 2.0
     steps: int = 20
+
+    def __post_init__(self) -> None:
+        plain_fields(self)
+        super().__post_init__()
 
     def dynamics(self, t: Tensor, z: Tensor, u: Tensor) -> Tensor:
         return torch.cat([z.narrow(-1, 1, 1), u], -1)

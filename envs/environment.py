@@ -20,6 +20,7 @@ from .boundary import (
     sample_states,
     transition,
 )
+from .fields import seeded
 from .problem import Problem, check_finite
 from .render import Renderer
 
@@ -71,7 +72,7 @@ class OptimalControlEnv(gymnasium.Env[np.ndarray, np.ndarray]):
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[np.ndarray, dict[str, Any]]:
-        super().reset(seed=seed)
+        super().reset(seed=seeded(seed))
         options = check_options(options, ("state",))
         if "state" in options:
             self._z = given_states(self.problem, options["state"], 1)

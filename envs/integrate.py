@@ -9,7 +9,9 @@ from typing import TypeAlias
 import torch
 from torch import Tensor
 
-from .problem import Problem, check_state
+from .fields import whole
+from .problem import Problem
+from .states import as_states
 
 Controller: TypeAlias = Callable[[Tensor, Tensor], Tensor]
 """u = controller(t, z): any callable; t is a 0-d tensor, z is ``(B, n)``, u is ``(B, m)``."""
@@ -63,16 +65,14 @@ def rollout(problem: Problem, controller: Controller, z0: Tensor, steps: int | N
     Args:
         problem: what to control.
         controller: any callable (t, z) -> u.
-        z0: ``(B, n)`` initial states; dtype and device of everything follow it.
+        z0: ``(B, n)`` initial states; dtype and device of everything follow it. NumPy's and lists are taken, too.
         steps: control steps over the horizon; ``problem.steps`` unless given.
 
     Raises:
         ValueError: if z0 or the controller's answer has the wrong shape, or z0 is not finite.
     """
-    check_state(problem, z0, "z0")
-    steps = problem.steps if steps is None else steps
-    if not isinstance(steps, int) or steps < 1:
-        raise ValueError(f"steps is {steps!r}; expected a positive integer")
+    z0 = as_states(problem, z0, "z0")
+    steps = problem.steps if steps is None else whole(steps, "steps")
     dt = problem.horizon / steps
     times = torch.arange(steps + 1, dtype=z0.dtype, device=z0.device) * dt
     z, running = z0, z0.new_zeros(len(z0))

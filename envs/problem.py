@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import abc
 import dataclasses
+import math
 from collections.abc import Sequence
+from numbers import Real
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 import numpy as np
 import torch
 from torch import Tensor
+
+from .fields import whole
+from .files import plain
 
 if TYPE_CHECKING:
     from .scene import Scene
@@ -141,11 +146,13 @@ def check_problem(problem: Problem) -> None:
     """
     name = type(problem).__name__
     for field in ("state_dim", "control_dim", "steps"):
+        value = whole(getattr(problem, field), f"{name}.{field}")
+        if field in vars(problem):  # Python's, whatever it was
+            object.__setattr__(problem, field, value)
+    for field, expected in (("horizon", "a positive, finite time"), ("success_radius", "a positive, finite distance")):
         value = getattr(problem, field)
-        if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-            raise ValueError(f"{name}.{field} is {value!r}; expected a positive integer")
-    if not (np.isfinite(problem.horizon) and problem.horizon > 0):
-        raise ValueError(f"{name}.horizon is {problem.horizon!r}; expected a positive, finite time")
+        if not isinstance(value, Real) or isinstance(value, bool) or not 0 < float(value) < math.inf:
+            raise ValueError(f"{name}.{field} is {value!r}; expected {expected}")
     if problem.control_block < 1 or problem.control_dim % problem.control_block:
         raise ValueError(
             f"{name}.control_block is {problem.control_block}; expected a divisor of control_dim {problem.control_dim}"
@@ -159,7 +166,11 @@ def check_problem(problem: Problem) -> None:
     sizes |= {} if problem.start_scale is None else {"start_scale": problem.state_dim}
     sizes |= {} if problem.fine_scale is None else {"fine_scale": problem.state_dim}
     for field, size in sizes.items():
-        array = np.asarray(getattr(problem, field), dtype=float)
+        try:
+            array = np.asarray(getattr(problem, field), dtype=float)
+        except (TypeError, ValueError, OverflowError):
+            got = getattr(problem, field)
+            raise ValueError(f"{name}.{field} is {got!r}; expected a number or {size} of them") from None
         if array.shape not in ((), (size,)):
             raise ValueError(f"{name}.{field} has shape {array.shape}; expected a number or ({size},)")
         if not np.isfinite(array).all():
@@ -203,12 +214,13 @@ def check_finite(name: str, x: Tensor) -> None:
 
 
 def problem_parameters(problem: Problem) -> dict[str, Any]:
-    """The fields of a problem as plain data (tensors and tuples become lists), for checkpoints and logs."""
+    """The fields of a problem as plain data (tensors and tuples become lists), for checkpoints and logs.
+
+    Raises:
+        ValueError: naming a field that is no plain data.
+    """
     if not dataclasses.is_dataclass(problem):
         return {}
-    plain = {f.name: getattr(problem, f.name) for f in dataclasses.fields(problem) if f.init}
-    return {k: v.tolist() if isinstance(v, Tensor) else _listed(v) for k, v in plain.items()}
-
-
-def _listed(value: Any) -> Any:
-    return [_listed(v) for v in value] if isinstance(value, tuple | list) else value
+    name = type(problem).__name__
+    fields = [f.name for f in dataclasses.fields(problem) if f.init]
+    return {field: plain(getattr(problem, field), f"{name}.{field}") for field in fields}

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from .fields import number, plain_fields
 from .problem import Problem
 from .scene import Scene, quadrotor_scene
 
@@ -52,6 +53,7 @@ class Quadrotor(Problem):
     success_radius = 0.1
 
     def __post_init__(self) -> None:
+        plain_fields(self)
         super().__post_init__()
         for field in ("mass", "cost_exponent", "terminal_weight"):
             if not getattr(self, field) > 0:
@@ -60,8 +62,9 @@ class Quadrotor(Problem):
             raise ValueError(f"Quadrotor.thrust_low is {self.thrust_low!r}; expected a number below 3")
         if not self.initial_scale >= 0:
             raise ValueError(f"Quadrotor.initial_scale is {self.initial_scale!r}; expected a number >= 0")
-        if len(self.target) != 3 or not np.isfinite(self.target).all():
+        if not isinstance(self.target, tuple | list) or len(self.target) != 3:
             raise ValueError(f"Quadrotor.target is {self.target!r}; expected three finite coordinates")
+        object.__setattr__(self, "target", tuple(number(x, "Quadrotor.target") for x in self.target))
 
     @property
     def control_low(self) -> tuple[float, ...]:  # type: ignore[override]

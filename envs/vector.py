@@ -28,6 +28,7 @@ from .boundary import (
 )
 from .compiling import compiled
 from .environment import frames_per_second
+from .fields import seeded, whole
 from .problem import Problem, check_finite
 from .render import Renderer
 
@@ -58,10 +59,8 @@ class OptimalControlVectorEnv(gymnasium.vector.VectorEnv[np.ndarray, np.ndarray,
     ) -> None:
         if not isinstance(problem, Problem):
             raise ValueError(f"problem is a {type(problem).__name__}; expected a pontryagin.Problem")
-        if not isinstance(num_envs, int) or num_envs < 1:
-            raise ValueError(f"num_envs is {num_envs!r}; expected a positive integer")
-        if max_episode_steps is not None and max_episode_steps < 1:
-            raise ValueError(f"max_episode_steps is {max_episode_steps!r}; expected a positive integer or None")
+        num_envs = whole(num_envs, "num_envs")
+        max_episode_steps = None if max_episode_steps is None else whole(max_episode_steps, "max_episode_steps")
         if render_mode not in (None, "rgb_array"):
             raise ValueError(f"render_mode is {render_mode!r}; expected None or 'rgb_array'")
         self.problem, self.num_envs, self.device = problem, num_envs, torch.device(device)
@@ -109,8 +108,11 @@ class OptimalControlVectorEnv(gymnasium.vector.VectorEnv[np.ndarray, np.ndarray,
             raise ValueError(f"options['reset_mask'] is {mask!r}; expected ({self.num_envs},) bool with a True in it")
         if self._z is None and not mask.all():
             raise ValueError("the first reset must reset every environment")
-        seeds = [seed + i for i in range(self.num_envs)] if isinstance(seed, int | np.integer) else seed
-        if seeds is not None:
+        if seed is not None:
+            if isinstance(seed, list | tuple | np.ndarray):
+                seeds = [seeded(one) for one in seed]
+            else:
+                seeds = [whole(seed, "seed", 0) + i for i in range(self.num_envs)]
             if len(seeds) != self.num_envs:
                 raise ValueError(f"seed has {len(seeds)} entries; expected {self.num_envs}")
             for i in np.flatnonzero(mask):

@@ -17,7 +17,7 @@ from ..envs.catalog import make_problem, problem_record
 from ..envs.problem import Problem
 from .config import TrainConfig
 
-FREE = ("time_budget", "iterations", "out", "resume", "checkpoint_seconds", "device", "compile", "processes")
+FREE = ("time_budget", "iterations", "out", "resume", "fresh", "checkpoint_seconds", "device", "compile", "processes")
 """Fields that a resumed run may change."""
 
 

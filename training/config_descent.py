@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-import tempfile
 
 import torch
 
 from ..envs.compiling import device_named
+from ..envs.files import check_folder
 from .duration import seconds
 from .rules import (
     Checked,
@@ -96,6 +96,8 @@ class RunConfig(Checked):
     """Folder for the policy, the checkpoint, config.json, log.csv and TensorBoard events; none if not given."""
     resume: bool = False
     """Go on from the checkpoint in ``out``; the curve continues as if it had never stopped."""
+    fresh: bool = False
+    """Throw away the run that ``out`` holds, if it holds one; without this and ``resume`` such a folder is refused."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -103,6 +105,8 @@ class RunConfig(Checked):
             raise ValueError(
                 f"{type(self).__name__}.resume is True and out is None; expected out, the folder of the checkpoint"
             )
+        if self.resume and self.fresh:
+            raise ValueError(f"{type(self).__name__}.resume and fresh are both True; expected one of the two at most")
 
     @property
     def budget_seconds(self) -> float | None:
@@ -119,13 +123,5 @@ class RunConfig(Checked):
         Raises:
             ValueError: if it cannot.
         """
-        if self.out is None:
-            return
-        try:
-            self.out.mkdir(parents=True, exist_ok=True)
-            tempfile.TemporaryFile(dir=self.out).close()
-        except OSError as error:
-            raise ValueError(
-                f"{type(self).__name__}.out is {str(self.out)!r}; expected a folder that can be written to "
-                f"({error.strerror})"
-            ) from None
+        if self.out is not None:
+            check_folder(self.out, f"{type(self).__name__}.out")

@@ -15,8 +15,9 @@ from ..envs.integrate import advance
 from ..envs.problem import Problem
 from .checkpoint import History
 from .config import TrainConfig
+from .folder import own_folder
 from .step import Step, StepFunction
-from .train import conclude, descend, prepare
+from .train import prepare, run
 
 __all__ = ["DirectPolicy", "make_direct_step", "train_direct"]
 
@@ -38,10 +39,10 @@ def train_direct(problem: Problem, config: TrainConfig | None = None) -> tuple[D
         if getattr(config, name):
             raise ValueError(f"TrainConfig.{name} is {getattr(config, name)!r}; a direct policy has no value function")
     policy = DirectPolicy(problem, config.width, config.depth, config.seed)
-    # a run needs no more of phi than its parameters, which here are those of the policy
-    progress, validation = prepare(problem, config, cast(ValueFunction, policy), begun)
-    descend(problem, config, progress, validation, make_direct_step(problem, policy, config), policy)
-    return conclude(config, progress, policy)
+    with own_folder(problem, config):
+        # a run needs no more of phi than its parameters, which here are those of the policy
+        progress, validation = prepare(problem, config, cast(ValueFunction, policy), begun)
+        return run(problem, config, progress, validation, make_direct_step(problem, policy, config), policy)
 
 
 def make_direct_step(problem: Problem, policy: DirectPolicy, config: TrainConfig) -> StepFunction:

@@ -14,7 +14,8 @@ from torch import Tensor
 from ..controllers.policy import ImplicitPolicy
 from ..envs.checking import check_functions
 from ..envs.integrate import Controller, Trajectory, rollout
-from ..envs.problem import Problem, check_finite, check_state
+from ..envs.problem import Problem, check_finite, vector
+from ..envs.states import as_states
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,7 +29,8 @@ class Evaluation:
         residual: ``(K, B)`` relative argmax residual along the paths; ``None`` for a controller without an argmax.
         latency: median seconds of one answer for one state: ``predict`` if there is one, else the call.
         trajectory: the paths.
-        reference_cost: ``(B,)`` optimal costs from the same states, where they are known.
+        reference_cost: ``(B,)`` optimal costs from the same states; nan where they are not known, and left out of the
+            figures.
         metrics: the problem's own along the paths, each ``(K + 1, B)``.
     """
 
@@ -64,11 +66,16 @@ class Evaluation:
             figures["residual_mean"] = float(self.residual.mean())
             figures["residual_999"] = float(np.quantile(self.residual.numpy(), 0.999))
             figures["residual_max"] = float(self.residual.max())
-        if self.gap is not None and self.reference_cost is not None:
-            figures["reference_mean"] = float(self.reference_cost.mean())
-            figures["relative_gap_of_means"] = float(relative_gap(self.cost.mean(), self.reference_cost.mean()))
-            figures["gap_mean"], figures["gap_median"] = float(self.gap.mean()), float(self.gap.median())
-            figures["gap_worst"] = float(self.gap.max())
+        if self.reference_cost is not None:
+            known = self.reference_cost.isfinite()
+            figures["reference_states"] = float(known.sum())
+            if known.any():
+                cost, optimum = self.cost[known], self.reference_cost[known]
+                gap = relative_gap(cost, optimum)
+                figures["reference_mean"] = float(optimum.mean())
+                figures["relative_gap_of_means"] = float(relative_gap(cost.mean(), optimum.mean()))
+                figures["gap_mean"], figures["gap_median"] = float(gap.mean()), float(gap.median())
+                figures["gap_worst"] = float(gap.max())
         for name, metric in self.metrics.items():
             figures[f"{name}_at_T_mean"] = float(metric[-1].mean())
             figures |= {f"{name}_path_min": float(metric.min()), f"{name}_path_max": float(metric.max())}
@@ -102,7 +109,9 @@ def evaluate(
         ValueError: on bad states, if ``flown`` is not from ``z0``, or if a cost is not finite (with
             the index of the first such state).
     """
-    check_state(problem, z0, "z0")
+    z0 = as_states(problem, z0, "z0")
+    if not len(z0):
+        raise ValueError("z0 has no states; expected one or more")
     check_functions(problem, z0.device)
     residuals: list[Tensor] = []
 
@@ -120,13 +129,15 @@ def evaluate(
     error = problem.terminal_error(path.z[-1])
     if reference_cost is not None and reference_cost.shape != path.cost.shape:
         raise ValueError(f"reference_cost has shape {tuple(reference_cost.shape)}; expected {tuple(path.cost.shape)}")
+    middle = len(path.z) // 2
+    bound = vector(problem.state_bound, problem.state_dim, path.z)
     measured = [{k: v.cpu() for k, v in problem.metrics(z).items()} for z in path.z]
     return Evaluation(
         cost=path.cost.cpu(),
         terminal_error=error.cpu(),
         success=(error <= problem.success_radius).cpu(),
         residual=torch.stack(residuals) if residuals else None,
-        latency=latency(controller, path.z[len(path.z) // 2, :1], float(path.t[len(path.t) // 2])),
+        latency=latency(controller, path.z[middle, :1].clamp(-bound, bound), float(path.t[middle])),
         trajectory=path,
         reference_cost=None if reference_cost is None else reference_cost.cpu(),
         metrics={name: torch.stack([m[name] for m in measured]) for name in measured[0]},

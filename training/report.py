@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import time
+import warnings
 from pathlib import Path
 from types import TracebackType
 
@@ -49,7 +51,8 @@ class Report:
     ) -> None:
         self.bar.stop()
         if self.writer is not None:
-            self.writer.close()
+            with contextlib.suppress(OSError):
+                self.writer.close()
 
     def update(self, share: float, iteration: int, cost: float, error: float, residual: float) -> None:
         """Move the bar: ``share`` of the run done, mean cost, mean terminal error, largest argmax residual."""
@@ -70,12 +73,15 @@ class Report:
                 f"{row['iteration'] / max(row['seconds'], 1e-9):5.1f} it/s  {row['seconds']:6.0f} s, {left:.0f} s left",
                 flush=True,
             )
-        if self.out is not None:
-            self._append(row)
-        if self.writer is not None:
-            for name, value in row.items():
-                if name != "iteration":
-                    self.writer.add_scalar(name, value, int(row["iteration"]))
+        try:
+            if self.out is not None:
+                self._append(row)
+            if self.writer is not None:
+                for name, value in row.items():
+                    if name != "iteration":
+                        self.writer.add_scalar(name, value, int(row["iteration"]))
+        except OSError as error:  # the curve is in the checkpoint, too
+            warnings.warn(f"the log cannot be written to {self.out} ({error.strerror})", stacklevel=2)
 
     def _append(self, row: dict[str, float]) -> None:
         assert self.out is not None

@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import math
 import time
 import warnings
-from typing import TypeVar
 
 import torch
 from torch import Tensor
 
-from ..controllers.baselines import DirectPolicy
 from ..controllers.policy import ImplicitPolicy
 from ..controllers.value import Value, ValueFunction
 from ..envs.checking import check_functions
+from ..envs.files import write_json
 from ..envs.integrate import Controller, rollout
-from ..envs.problem import Problem, check_state
-from .checkpoint import History, Progress, plain_config, read_checkpoint, write_checkpoint
+from ..envs.problem import Problem
+from ..envs.states import drawn
+from .checkpoint import History, Progress, plain_config, read_checkpoint
 from .config import TrainConfig
+from .folder import Interrupts, Trained, conclude, keep_checkpoint, own_folder, throw_away
 from .loss import Loss, make_step, path_loss
 from .report import Report
 from .schedule import clip_gradient, learning_rate, terminal_weight
@@ -28,7 +28,6 @@ from .step import StepFunction
 
 VALIDATION_SEED = 7_919
 """Validation states are drawn from a generator of their own, so that every run and every seed shares them."""
-Trained = TypeVar("Trained", ImplicitPolicy, DirectPolicy)
 
 
 def train(
@@ -46,19 +45,19 @@ def train(
         value: where to begin, trained in place; what the configuration says (``make_value``) unless given.
 
     Raises:
-        ValueError: if the problem makes no sense, ``out`` cannot be written to, or ``resume`` finds another run.
+        ValueError: if the problem makes no sense, ``out`` cannot be written to, is in use or holds a run that is
+            neither resumed nor thrown away, or ``resume`` finds another run.
     """
     started = time.monotonic()
     config = TrainConfig() if config is None else config
     begun = value is not None or config.anchor != "none" or config.nominal or config.begin_from is not None
-    progress, validation = prepare(problem, config, value, started)
-    if begun and not progress.iteration:
-        _validate_start(problem, config, progress, validation)
-        if config.out is not None:  # what came before may have taken minutes
-            write_checkpoint(config.out, problem, config, progress)
-    policy = make_policy(problem, progress.value, config)
-    descend(problem, config, progress, validation, make_step(problem, progress.value, config), policy)
-    return conclude(config, progress, policy)
+    with own_folder(problem, config):
+        progress, validation = prepare(problem, config, value, started)
+        if begun and not progress.iteration:
+            _validate_start(problem, config, progress, validation)
+            keep_checkpoint(problem, config, progress)  # what came before may have taken minutes
+        policy = make_policy(problem, progress.value, config)
+        return run(problem, config, progress, validation, make_step(problem, progress.value, config), policy)
 
 
 def prepare(problem: Problem, config: TrainConfig, value: Value | None, started: float) -> tuple[Progress, Tensor]:
@@ -67,29 +66,38 @@ def prepare(problem: Problem, config: TrainConfig, value: Value | None, started:
     Raises:
         ValueError: if the problem makes no sense, or ``resume`` finds another run.
     """
-    config.make_folder()
     device = config.make_device()
     check_functions(problem, device)
     seen = torch.Generator().manual_seed(VALIDATION_SEED)
-    validation = problem.sample_initial_state(config.validation_states, seen).to(device)
-    check_state(problem, validation, "sample_initial_state's answer")
+    validation = drawn(problem, config.validation_states, seen).to(device)
     progress = begin(problem, config, device, value)
     if config.out is not None:
         if config.resume:
             read_checkpoint(config.out, problem, config, progress)
-        (config.out / "config.json").write_text(json.dumps(plain_config(config), indent=2) + "\n", encoding="utf-8")
+        if config.fresh:
+            throw_away(config.out)
+        write_json(config.out / "config.json", plain_config(config))
     if config.count_all:
         progress.seconds += time.monotonic() - started
     return progress, validation
 
 
-def conclude(config: TrainConfig, progress: Progress, policy: Trained) -> tuple[Trained, History]:
-    """``policy``, which has the weights of the run, with the best ones; saved if the run has a folder."""
-    progress.value.load_state_dict(progress.best)
-    if config.out is not None:
-        settings = {k: v for k, v in plain_config(config).items() if k not in ("out", "resume", "device")}
-        policy.save(config.out, {"training": settings, "best": progress.history.best})
-    return policy, progress.history
+def run(
+    problem: Problem,
+    config: TrainConfig,
+    progress: Progress,
+    validation: Tensor,
+    step: StepFunction,
+    policy: Trained,
+) -> tuple[Trained, History]:
+    """``descend``, and what it came to; a run that Ctrl-C ends keeps its best weights, too."""
+    try:
+        descend(problem, config, progress, validation, step, policy)
+    except KeyboardInterrupt:
+        if progress.history.rows:
+            conclude(config, progress, policy)
+        raise
+    return conclude(config, progress, policy)
 
 
 def make_value(problem: Problem, config: TrainConfig, device: torch.device | None = None) -> Value:
@@ -140,7 +148,7 @@ def descend(
     before = progress.seconds
     started = saved = time.monotonic()
     compiled = False
-    with Report(config.out, progress.history.rows) as report:
+    with Report(config.out, progress.history.rows) as report, Interrupts() as interrupts:
         while (share := _share(progress, config)) < 1 or not progress.iteration:
             course = problem if share >= 1 - config.fine_share else coarse
             loss, size = iterate(course, config, progress, step, share, validation.device)
@@ -151,9 +159,12 @@ def descend(
             report.update(share, progress.iteration, float(loss.cost), float(loss.terminal_error), float(loss.residual))
             if progress.iteration % config.validate_every == 0 or share >= 1:
                 report.validated(_validate(problem, config, progress, loss, size, validation, policy), share)
-            if config.out is not None and (time.monotonic() - saved > config.checkpoint_seconds or share >= 1):
-                write_checkpoint(config.out, problem, config, progress)
+            stop = interrupts.heard
+            if share >= 1 or stop or (config.out is not None and time.monotonic() - saved > config.checkpoint_seconds):
+                keep_checkpoint(problem, config, progress)
                 saved = time.monotonic()
+            if stop:
+                raise KeyboardInterrupt
 
 
 def iterate(

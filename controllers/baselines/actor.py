@@ -11,8 +11,9 @@ import torch
 from torch import Tensor, nn
 
 from ...envs.boundary import to_control
+from ...envs.files import from_record
 from ...envs.problem import Problem
-from ..adapter import Memory, Predictor
+from ..adapter import Memory, Predictor, answered, asked
 from ..storage import read_policy, write_policy
 
 Activation: TypeAlias = Literal["tanh", "relu"]
@@ -73,9 +74,10 @@ class ActorPolicy(nn.Module, Predictor):
 
     def forward(self, t: Tensor | float, z: Tensor) -> Tensor:
         """u(t, z), ``(B, m)``; t is ``()`` or ``(B,)``: a controller for ``rollout``."""
+        t, batch = asked(self.problem, t, z)
         kind = self.mean.dtype
-        time = torch.as_tensor(t, dtype=kind, device=z.device).expand(len(z)).unsqueeze(-1)
-        seen = torch.cat([z.to(kind).clamp(-self.bound, self.bound), time], -1)
+        time = torch.as_tensor(t, dtype=kind, device=batch.device).expand(len(batch)).unsqueeze(-1)
+        seen = torch.cat([batch.to(kind).clamp(-self.bound, self.bound), time], -1)
         a = ((seen - self.mean) / self.std).clamp(-CLIP, CLIP)
         *hidden, last = zip(self.weights, self.biases, strict=True)
         for weight, bias in hidden:
@@ -83,7 +85,8 @@ class ActorPolicy(nn.Module, Predictor):
             a = torch.tanh(a) if self.activation == "tanh" else torch.relu(a)
         a = nn.functional.linear(a, *last)
         a = torch.tanh(a) if self.squashed else a.clamp(-1, 1)
-        return to_control(self.problem, a * self.reach).to(z.dtype)
+        u = to_control(self.problem, a * self.reach).to(batch.dtype)
+        return answered(u, z)
 
     def respond(self, seen: Tensor, state: Memory, episode_start: np.ndarray | None) -> tuple[Tensor, Memory]:
         """u(t, z), and the state as it came."""
@@ -102,8 +105,12 @@ class ActorPolicy(nn.Module, Predictor):
         Raises:
             ValueError: if nothing is there, or it is cut short, edited, of another kind or for another problem.
         """
-        problem, tensors, record = read_policy(path, "ActorPolicy", problem)
-        network = record["network"]
-        layers = [(tensors[f"weights.{k}"], tensors[f"biases.{k}"]) for k in range(network["layers"])]
-        kind, squashed, reach = network["activation"], network["squashed"], tensors.get("reach")
-        return cls(problem, layers, tensors["mean"], tensors["std"], kind, squashed, reach)
+        found, tensors, record = read_policy(path, "ActorPolicy", problem)
+
+        def restored() -> ActorPolicy:
+            network = record["network"]
+            layers = [(tensors[f"weights.{k}"], tensors[f"biases.{k}"]) for k in range(network["layers"])]
+            kind, squashed, reach = network["activation"], network["squashed"], tensors.get("reach")
+            return cls(found, layers, tensors["mean"], tensors["std"], kind, squashed, reach)
+
+        return from_record(path, restored)

@@ -10,8 +10,10 @@ import torch
 from torch import Tensor, nn
 
 from ...envs.compiling import device_named
+from ...envs.files import from_record
 from ...envs.problem import Problem, vector
-from ..storage import fill, read_policy, write_policy
+from ..adapter import answered, asked
+from ..storage import check_sizes, fill, read_policy, write_policy
 from ..value import TIME_SPAN
 
 EDGE = 0.8
@@ -64,14 +66,17 @@ class DirectPolicy(nn.Module):
 
     def forward(self, t: Tensor | float, z: Tensor) -> Tensor:
         """π(t, z), ``(B, m)``; t is ``()`` or ``(B,)``: a controller for ``rollout``; differentiable."""
-        time = torch.as_tensor(t, dtype=z.dtype, device=z.device).expand(len(z)).unsqueeze(-1)
-        a = torch.cat([z, time], -1) / self.scale
+        t, batch = asked(self.problem, t, z)
+        seen = batch.to(self.scale.dtype)
+        time = torch.as_tensor(t, dtype=seen.dtype, device=seen.device).expand(len(seen)).unsqueeze(-1)
+        a = torch.cat([seen, time], -1) / self.scale
         *hidden, last = zip(self.weights, self.biases, strict=True)
         for weight, bias in hidden:
             a = torch.tanh(nn.functional.linear(a, weight, bias))
-        low, high = self.problem.control_bounds(z)
+        low, high = self.problem.control_bounds(seen)
         u = self.middle + self.reach * torch.tanh(nn.functional.linear(a, *last) / self.reach)
-        return u.clamp(low, high)  # rounding
+        u = u.clamp(low, high).to(batch.dtype)  # rounding
+        return answered(u, z)
 
     def save(self, path: str | Path, notes: dict[str, Any] | None = None) -> Path:
         """Write ``path/policy.json`` and its weights, atomically; ``notes`` are plain data (command, figures)."""
@@ -85,7 +90,12 @@ class DirectPolicy(nn.Module):
         Raises:
             ValueError: if nothing is there, or it is cut short, edited, of another kind or for another problem.
         """
-        problem, tensors, record = read_policy(path, "DirectPolicy", problem)
-        policy = cls(problem, **record["network"], seed=0)
-        fill(policy, tensors, path, problem)
-        return policy.to(device_named(device))
+        found, tensors, record = read_policy(path, "DirectPolicy", problem)
+
+        def restored() -> DirectPolicy:
+            check_sizes(record["network"], found, tensors, path)
+            policy = cls(found, **record["network"], seed=0)
+            fill(policy, tensors, path, found)
+            return policy
+
+        return from_record(path, restored).to(device_named(device))

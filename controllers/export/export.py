@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import json
 import logging
 import os
 import tempfile
@@ -20,11 +19,11 @@ from ...envs.boundary import observation_space
 from ...envs.catalog import problem_record
 from ...envs.compiling import compiler_at_hand
 from ...envs.extras import optional
+from ...envs.files import alone, checksum, plain, read_json, replace_file, sha256, write_json
 from ...envs.problem import Problem
 from ...envs.quadrotor import Quadrotor
 from ..operators import ProjectedNewton
 from ..policy import ImplicitPolicy
-from ..storage import replace_file
 from ..value import ValueFunction
 from . import numpy_runtime
 from .traced import TracedLaw
@@ -32,6 +31,8 @@ from .traced import TracedLaw
 Target: TypeAlias = Literal["onnx", "aoti", "numpy"]
 FILES: dict[str, str] = {"onnx": "policy.onnx", "aoti": "policy.pt2", "numpy": "weights.npz"}
 OUTPUTS = ("action", "control", "residual", "iterations")
+PATIENCE = 60.0
+"""Seconds to wait for another process that exports into the same folder."""
 
 
 def export_policy(policy: ImplicitPolicy, folder: str | Path, to: Target, source: str = "") -> Path:
@@ -39,7 +40,8 @@ def export_policy(policy: ImplicitPolicy, folder: str | Path, to: Target, source
 
     The observation is (z, t) as the environment gives it, float32, one at a time; all scaling, the iterations of the
     argmax with their tolerance, and the clipping to the bounds are inside. Files are written atomically, and the
-    contract last: it vouches for each by its SHA-256. Exporting to another runtime adds to the same contract.
+    contract last: it vouches for each by its SHA-256. Exporting to another runtime adds to the same contract; exporting
+    to the same one again takes it off the contract until it is whole, so that a kill leaves the others to be loaded.
 
     Args:
         policy: on the CPU, in float32.
@@ -63,18 +65,26 @@ def export_policy(policy: ImplicitPolicy, folder: str | Path, to: Target, source
         )
     folder = Path(folder)
     contract = make_contract(policy, source)
-    contract["files"] = _earlier(folder, contract)
-    folder.mkdir(parents=True, exist_ok=True)
+    _earlier(folder, contract)
     blob = {"onnx": onnx_bytes, "aoti": aoti_bytes, "numpy": numpy_bytes}[to](policy)
-    path = folder / FILES[to]
-    replace_file(path, blob)
-    contract["files"][to] = {"path": path.name, "sha256": hashlib.sha256(blob).hexdigest(), "bytes": len(blob)}
+    entry: dict[str, Any] = {"path": FILES[to], "sha256": sha256(blob), "bytes": len(blob)}
+    contents = {FILES[to]: blob}
     if to == "numpy":
-        code = Path(numpy_runtime.__file__).read_bytes()
-        replace_file(folder / "runtime.py", code)
-        contract["files"][to]["runtime"] = {"path": "runtime.py", "sha256": hashlib.sha256(code).hexdigest()}
-    contract["checksum"] = checksum(contract)
-    replace_file(folder / "contract.json", (json.dumps(contract, indent=2) + "\n").encode())
+        contents["runtime.py"] = Path(numpy_runtime.__file__).read_bytes()
+        entry["runtime"] = {"path": "runtime.py", "sha256": sha256(contents["runtime.py"])}
+    folder.mkdir(parents=True, exist_ok=True)
+    with alone(folder, "contract", PATIENCE):
+        files = _earlier(folder, contract)
+        if files.pop(to, None) is not None:
+            _write_contract(folder, contract, files)
+        for name, content in contents.items():
+            replace_file(folder / name, content)
+        return _write_contract(folder, contract, {**files, to: entry})
+
+
+def _write_contract(folder: Path, contract: dict[str, Any], files: dict[str, Any]) -> Path:
+    record = plain({**contract, "files": files}, "contract")
+    write_json(folder / "contract.json", {**record, "checksum": checksum(record)})
     return folder / "contract.json"
 
 
@@ -99,6 +109,7 @@ def make_contract(policy: ImplicitPolicy, source: str) -> dict[str, Any]:
             "dtype": "float32", "shape": [1, problem.state_dim + 1],
             "low": space.low.tolist(), "high": space.high.tolist(),
             "names": [n for n, _ in states] + ["t"], "units": [u for _, u in states] + ["time"],
+            "beyond": "no answer means anything there, past the horizon soon nan: refuse, as load_runtime does",
         },
         "control": {
             "dtype": "float32", "shape": [1, problem.control_dim], "low": low, "high": high,
@@ -227,19 +238,14 @@ def _exported(policy: ImplicitPolicy) -> torch.export.ExportedProgram:
         return torch.export.export(TracedLaw(policy.eval(), observation), (observation,), strict=False)
 
 
-def checksum(contract: dict[str, Any]) -> str:
-    """SHA-256 of the contract without its checksum, keys sorted."""
-    body = {k: v for k, v in contract.items() if k != "checksum"}
-    return hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
-
-
 def _earlier(folder: Path, contract: dict[str, Any]) -> dict[str, Any]:
-    """The files of an earlier export of the same policy to ``folder``."""
+    """The files of an earlier export of the same policy to ``folder``; none of one that was edited."""
     path = folder / "contract.json"
     if not path.exists():
         return {}
-    before = json.loads(path.read_text(encoding="utf-8"))
-    if before.get("policy", {}).get("weights_sha256") != contract["policy"]["weights_sha256"]:
+    before = read_json(path)
+    policy = before.get("policy")
+    if not isinstance(policy, dict) or policy.get("weights_sha256") != contract["policy"]["weights_sha256"]:
         raise ValueError(f"{folder} holds the export of another policy; expected an empty folder or the same policy")
-    files: dict[str, Any] = before["files"]
-    return files
+    files = before.get("files")
+    return dict(files) if isinstance(files, dict) and checksum(before) == before.get("checksum") else {}

@@ -30,6 +30,8 @@ from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
 TIME_SPAN, FADING, FLOOR = 4.0, 2.0, 1e-8
+SLACK = 1e-6
+"""Share of the horizon, and of a bound, that is taken for rounding."""
 STEP_LENGTHS = tuple(2.0**-k for k in (0, 1, 2, 4, 6, 9, 12, 16, 20, 24))
 JUMP = 0.22972497166972994
 """|q| from which on a bicycle's best steering angle is its bound."""
@@ -171,16 +173,27 @@ class Policy:
         self._box = list(zip(control["low"], control["high"], strict=True))
         self._iterations, self._tolerance = argmax["max_iterations"], argmax["tolerance"]
         self._lengths = STEP_LENGTHS[: argmax["backtracks"]]
-        self._n, self._pace = len(self.contract["observation"]["names"]) - 1, TIME_SPAN / self.contract["horizon"]
+        self._n, self._horizon = len(self.contract["observation"]["names"]) - 1, self.contract["horizon"]
+        self._pace = TIME_SPAN / self._horizon
+        self._reach = np.array(self.contract["observation"]["high"][:-1]) * (1 + SLACK)
         self._prepare()
 
     def __call__(self, t: float, z: Array) -> Array:
-        """The control, ``(m,)``, for one state z ``(n,)`` at time t."""
+        """The control, ``(m,)``, for one state z ``(n,)`` at time t.
+
+        Raises:
+            ValueError: outside [0, T], beyond the bounds, and for what is not finite.
+        """
         z = np.asarray(z, dtype=np.float64)
         if z.shape != (self._n,):
             raise ValueError(f"z has shape {z.shape}; expected ({self._n},)")
         if not (math.isfinite(t) and np.isfinite(z).all()):
             raise ValueError(f"t = {t}, z = {z}; expected finite numbers")
+        if not -SLACK * self._horizon <= t <= (1 + SLACK) * self._horizon:
+            raise ValueError(f"t = {t}; expected a time in [0, {self._horizon}]: the law ends there")
+        if (np.abs(z) > self._reach).any():
+            raise ValueError(f"z = {z}; expected a state within the observation's bounds in contract.json")
+        t = min(max(t, 0.0), self._horizon)
         u: list[float] = []
         for block in self._blocks(t, z, self.costate(float(t), z)):
             start = block.start()

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
 import importlib.util
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,7 +12,9 @@ import torch
 from numpy.typing import NDArray
 
 from ...envs.extras import optional
-from .export import checksum
+from ...envs.files import checksum, from_record, read_file, read_json, sha256
+from ..adapter import SLACK
+from .export import FILES
 
 Runtime = Callable[[NDArray[np.float32]], NDArray[np.floating]]
 """observation ``(n + 1,)`` float32 -> control ``(m,)``."""
@@ -28,33 +28,75 @@ def read_contract(folder: str | Path) -> dict[str, Any]:
     """
     path = Path(folder) / "contract.json"
     try:
-        contract: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        contract = read_json(path)
     except FileNotFoundError:
         raise ValueError(f"{path} does not exist; expected a folder that `pontryagin export` wrote") from None
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise ValueError(f"{path} is not readable JSON ({error}); was it cut short?") from None
     if checksum(contract) != contract.get("checksum"):
         raise ValueError(f"{path} was edited after it was written: its checksum does not match")
-    files = list(contract["files"].values())
-    for file in [*files, *(f["runtime"] for f in files if "runtime" in f)]:
-        stored = path.parent / file["path"]
-        if not stored.exists() or hashlib.sha256(stored.read_bytes()).hexdigest() != file["sha256"]:
-            raise ValueError(f"{stored} is missing, cut short or edited: it is not the file that {path.name} names")
+    from_record(path, lambda: _check_files(path, contract["files"]))
     return contract
 
 
+def _check_files(contract: Path, files: dict[str, Any]) -> None:
+    """Each runtime has the files that it is run from, under their own names, in the folder, and they are whole."""
+    for target, file in files.items():
+        needed = {FILES[target]: file}
+        if target == "numpy":
+            needed["runtime.py"] = file["runtime"]
+        for name, entry in needed.items():
+            if entry["path"] != name:
+                raise ValueError(f"{contract} names {entry['path']!r} for {target}; expected {name!r}, in its folder")
+            stored = contract.parent / name
+            try:
+                whole = sha256(read_file(stored)) == entry["sha256"]
+            except FileNotFoundError:
+                whole = False
+            if not whole:
+                raise ValueError(
+                    f"{stored} is missing, cut short or edited: it is not the file that {contract.name} names"
+                )
+
+
 def load_runtime(folder: str | Path, target: str) -> Runtime:
-    """The export to ``target`` in ``folder``, on one thread.
+    """The export to ``target`` in ``folder``, on one thread; it refuses observations outside the contract's bounds.
+
+    ``aoti`` loads native code and ``numpy`` Python code from the folder: the checksums say that it is what was
+    exported, not that whoever exported it meant well.
 
     Raises:
         ValueError: if it is not there, or damaged.
         ImportError: where an extra is missing, with the line that installs it.
     """
     folder = Path(folder)
-    files = read_contract(folder)["files"]
+    contract = read_contract(folder)
+    files = contract["files"]
     if target not in files:
         raise ValueError(f"{folder} holds exports to {sorted(files)}; got {target!r}")
-    return {"onnx": _onnx, "aoti": _aoti, "numpy": _numpy}[target](folder / files[target]["path"])
+    run = {"onnx": _onnx, "aoti": _aoti, "numpy": _numpy}[target](folder / files[target]["path"])
+    return from_record(folder / "contract.json", lambda: _guarded(run, contract))
+
+
+def _guarded(run: Runtime, contract: dict[str, Any]) -> Runtime:
+    """``run`` for what the contract says can be observed; a compiled law answers anything, and nobody sees that."""
+    about = contract["observation"]
+    low, high = (np.array(about[side], np.float32) for side in ("low", "high"))
+    slack = np.float32(SLACK) * high  # bounds are symmetric, and the last entry is the time
+    low, high = low - slack, high + slack
+
+    def guarded(observation: NDArray[np.float32]) -> NDArray[np.floating]:
+        row = np.ascontiguousarray(observation, dtype=np.float32)
+        if row.shape != low.shape:
+            raise ValueError(f"observation has shape {row.shape}; expected {low.shape}, the state and the time")
+        within = (row >= low) & (row <= high)  # not so for nan
+        if not within.all():
+            k = int(within.argmin())
+            raise ValueError(
+                f"observation has {about['names'][k]} = {row[k]:g}; expected a number in [{about['low'][k]:g}, "
+                f"{about['high'][k]:g}]"
+            )
+        return run(row)
+
+    return guarded
 
 
 def _onnx(path: Path) -> Runtime:

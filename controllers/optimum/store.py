@@ -6,7 +6,7 @@ flown again, and the costates swept back along them: a second for hundreds of st
 
 from __future__ import annotations
 
-import hashlib
+import contextlib
 import importlib.metadata
 import io
 import json
@@ -22,6 +22,7 @@ import torch
 from torch import Tensor
 
 from ...envs.catalog import class_name
+from ...envs.files import alone, from_record, read_file, read_json, replace_file, sha256, write_json
 from ...envs.integrate import Trajectory
 from ...envs.problem import Problem, check_state, problem_parameters
 from .certificates import open_loop_costate
@@ -31,6 +32,8 @@ from .trajectory import ReferenceTrajectory
 FOLDER = Path("results/reference")
 """Where ``find_reference`` looks, inside the current folder."""
 FORMAT = 2
+PATIENCE = 60.0
+"""Seconds to wait for another process that stores a reference in the same folder."""
 _AS_THEY_ARE = ("running_cost", "terminal_cost", "converged", "seconds", "status")
 
 
@@ -45,7 +48,6 @@ def save_reference(path: str | Path, problem: Problem, reference: ReferenceTraje
     import pontryagin
 
     path = _npz(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
     buffer = io.BytesIO()
     arrays: dict[str, Any] = {k: np.asarray(getattr(reference, k)) for k in _AS_THEY_ARE}
     z0, u = reference.z[0], reference.u.float()
@@ -61,14 +63,25 @@ def save_reference(path: str | Path, problem: Problem, reference: ReferenceTraje
         "machine": {"platform": platform.platform(), "processor": platform.machine(), "cores": os.cpu_count()},
         "samples": len(reference.status),
         "converged": int(reference.converged.sum()),
-        "sha256": hashlib.sha256(buffer.getvalue()).hexdigest(),
+        "sha256": sha256(buffer.getvalue()),
     }
-    contents = {path: buffer.getvalue(), path.with_suffix(".json"): (json.dumps(record, indent=2) + "\n").encode()}
-    for target, content in contents.items():
-        temporary = target.with_name(f".{target.name}.partial")
-        temporary.write_bytes(content)
-        temporary.replace(target)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with alone(path.parent, "reference", PATIENCE):
+        _commit(path, buffer.getvalue(), record)
     return path
+
+
+def _commit(path: Path, content: bytes, record: dict[str, Any]) -> None:
+    """Write both files: between the two renames the JSON speaks of the old numbers and of the new ones."""
+    about = path.with_suffix(".json")
+    if path.exists() and about.exists():
+        with contextlib.suppress(ValueError):  # what cannot be read is no loss
+            before = read_json(about)
+            earlier = before.pop("earlier", None)
+            kept = before if before.get("sha256") == sha256(read_file(path)) else earlier
+            write_json(about, {**record, "earlier": kept})
+    replace_file(path, content)
+    write_json(about, record)
 
 
 def load_reference(path: str | Path, problem: Problem, z0: Tensor) -> ReferenceTrajectory:
@@ -84,12 +97,8 @@ def load_reference(path: str | Path, problem: Problem, z0: Tensor) -> ReferenceT
     """
     check_state(problem, z0, "z0")
     path = _npz(path)
-    try:
-        record = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
-        content = path.read_bytes()
-    except (OSError, ValueError) as error:
-        raise ValueError(f"{path} and its JSON cannot be read: {error}") from None
-    if not isinstance(record, dict) or record.get("format") != FORMAT:
+    record, content = _both(path)
+    if record.get("format") != FORMAT:
         raise ValueError(
             f"{path.with_suffix('.json')} does not describe a reference of format {FORMAT}: make it again with "
             "`pontryagin reference`"
@@ -97,8 +106,27 @@ def load_reference(path: str | Path, problem: Problem, z0: Tensor) -> ReferenceT
     identity = _identity(problem)
     if {k: record.get(k) for k in identity} != identity:
         raise ValueError(f"{path} is of {record.get('class')} {record.get('parameters')}; expected {identity}")
-    if hashlib.sha256(content).hexdigest() != record.get("sha256"):
+    if sha256(content) != record.get("sha256"):
         raise ValueError(f"{path} was cut short or edited: its SHA-256 does not match its JSON")
+    return from_record(path, lambda: _restored(path, problem, z0, content))
+
+
+def _both(path: Path) -> tuple[dict[str, Any], bytes]:
+    """The numbers, and the record that speaks of them: the earlier one where a writer was killed in between."""
+    about = path.with_suffix(".json")
+    try:
+        record, content = read_json(about), read_file(path)
+        if sha256(content) != record.get("sha256"):  # replaced between the two reads, or half replaced
+            record, content = read_json(about), read_file(path)
+    except (FileNotFoundError, ValueError) as error:
+        raise ValueError(f"{path} and its JSON cannot be read: {error}") from None
+    earlier = record.get("earlier")
+    if isinstance(earlier, dict) and sha256(content) == earlier.get("sha256"):
+        return earlier, content
+    return record, content
+
+
+def _restored(path: Path, problem: Problem, z0: Tensor, content: bytes) -> ReferenceTrajectory:
     with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
         stored = dict(arrays)
     z0 = z0.detach().double().cpu()

@@ -27,6 +27,11 @@ class ReferenceTrajectory(Trajectory):
     costate: Tensor
     seconds: Tensor
 
+    @property
+    def optimum(self) -> Tensor:
+        """``(B,)`` the cost where the solve converged, else nan: an aborted one says nothing of the optimum."""
+        return torch.where(self.converged, self.cost, torch.nan)
+
 
 def cheaper(one: ReferenceTrajectory, other: ReferenceTrajectory) -> ReferenceTrajectory:
     """Of two optima from each state the cheaper; one that has not converged gives way to one that has."""

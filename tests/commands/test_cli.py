@@ -72,6 +72,46 @@ def test_classical_controllers_by_name(capsys):
         assert word in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("command", ["evaluate", "plot", "reference", "play", "parity"])
+@pytest.mark.parametrize("count", ["0", "-3"])
+def test_no_states_are_a_sentence(command, count, tmp_path, capsys):
+    from pontryagin.training.commands.cli import main
+
+    option = "--episodes" if command == "play" else "--states"
+    line = {
+        "evaluate": ["quadrotor"], "plot": ["quadrotor", "--out-dir", str(tmp_path)], "play": ["quadrotor"],
+        "reference": ["double_integrator", "--out-dir", str(tmp_path)], "parity": [str(tmp_path)],
+    }  # fmt: skip
+    if command == "parity":
+        main(["export", "cars5", "--to", "numpy", "--out-dir", str(tmp_path)])
+    with pytest.raises(SystemExit) as stop:
+        main([command, *line[command], option, count])
+    assert stop.value.code == 2 and f"states is {count}; expected a positive integer" in capsys.readouterr().err
+
+
+def test_optima_that_did_not_converge_are_no_gap(tmp_path, monkeypatch, capsys):
+    import dataclasses
+    import json
+
+    import torch
+
+    from pontryagin import DoubleIntegrator
+    from pontryagin.controllers.optimum import save_reference, solve_reference
+    from pontryagin.envs.states import draw_states
+    from pontryagin.training.commands.cli import main
+
+    pytest.importorskip("casadi")
+    problem = DoubleIntegrator()
+    found = solve_reference(problem, draw_states(problem, 2, 0))
+    path = tmp_path / "results" / "reference" / "double_integrator-2-0"
+    monkeypatch.chdir(tmp_path)
+    for converged, states in (([False, False], 0), ([True, False], 1)):
+        save_reference(path, problem, dataclasses.replace(found, converged=torch.tensor(converged)))
+        main(["evaluate", "lqr-tracking", "--problem", "double_integrator", "--states", "2", "--json"])
+        figures = json.loads(capsys.readouterr().out)
+        assert figures["reference_states"] == states and ("gap_mean" in figures) == bool(states)
+
+
 def test_alone_it_prints_help_and_its_version_on_demand(capsys):
     import pontryagin
     from pontryagin.training.commands.cli import main

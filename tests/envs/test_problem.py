@@ -123,7 +123,11 @@ def test_refused_bounds():
     [
         (torch.zeros(4, 3), "state_dim 12"),
         (torch.zeros(12), "shape"),
-        (np.zeros((4, 12)), "torch.Tensor"),
+        (np.zeros((4, 3)), "state_dim 12"),
+        ([[0.0] * 12, [0.0] * 11], "list of no numbers"),
+        ("quadrotor", "str of no numbers"),
+        (np.full((4, 12), None), "ndarray of no numbers"),
+        (None, "NoneType of no numbers"),
         (torch.zeros(4, 12, dtype=torch.int64), "dtype"),
         (torch.full((4, 12), float("nan")), "index 0"),
     ],

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
+from gymnasium.wrappers import vector
 
 import pontryagin
 from pontryagin import DoubleIntegrator, OptimalControlEnv, OptimalControlVectorEnv, Quadrotor, rollout
@@ -50,8 +51,8 @@ def test_policy_flies_in_sb3_evaluate_policy(policy, short_quadrotor):
     env.reset(seed=0)
     rewards, lengths = evaluate_policy(policy, env, n_eval_episodes=2, return_episode_rewards=True)
     assert lengths == [12, 12] and np.isfinite(rewards).all()
-    vector = pontryagin.as_sb3(OptimalControlVectorEnv(short_quadrotor, 3))
-    evaluate_policy(policy, vector, n_eval_episodes=3, warn=False)
+    many = pontryagin.as_sb3(OptimalControlVectorEnv(short_quadrotor, 3))
+    evaluate_policy(policy, many, n_eval_episodes=3, warn=False)
 
 
 def test_env_and_rollout_agree_under_the_policy(policy, short_quadrotor):
@@ -65,3 +66,65 @@ def test_env_and_rollout_agree_under_the_policy(policy, short_quadrotor):
         total += reward
     with torch.no_grad():
         assert total == pytest.approx(-rollout(short_quadrotor, policy, z0).cost.item(), rel=1e-4)
+
+
+def wrapped(problem, wrap, mode=AutoresetMode.SAME_STEP, count=3):
+    return pontryagin.as_sb3(wrap(OptimalControlVectorEnv(problem, count, autoreset_mode=mode)))
+
+
+def test_wrappers_are_kept(short_quadrotor):
+    def wrap(env):
+        env = vector.TransformReward(env, lambda r: 0.5 * r)
+        return vector.RecordEpisodeStatistics(vector.RescaleAction(env, -2.0, 2.0))
+
+    env, plain = wrapped(short_quadrotor, wrap), wrapped(short_quadrotor, lambda env: env)
+    assert env.action_space.high.max() == 2.0
+    assert env.env_is_wrapped(vector.RecordEpisodeStatistics) == [True] * 3
+    assert plain.env_is_wrapped(vector.RecordEpisodeStatistics) == [False] * 3
+    for one in (env, plain):
+        one.seed(0)
+        assert one.reset().shape == (3, 13)
+    total = np.zeros(3)
+    for _ in range(12):
+        _, rewards, dones, infos = env.step(np.full((3, 4), 1.0, np.float32))
+        expected = plain.step(np.full((3, 4), 0.5, np.float32))
+        np.testing.assert_allclose(rewards, 0.5 * expected[1], rtol=1e-5)
+        total += rewards
+    assert dones.all() and np.array_equal(infos[1]["terminal_observation"], expected[3][1]["terminal_observation"])
+    assert infos[1]["episode"]["l"] == 12 and infos[1]["episode"]["r"] == pytest.approx(total[1], rel=1e-5)
+    env.set_attr("render_mode", "rgb_array")
+    assert env.env.unwrapped.render_mode == "rgb_array" and env.get_attr("problem") == [short_quadrotor] * 3
+
+
+def test_a_wrapper_that_was_made_for_another_mode_is_refused(short_quadrotor):
+    with pytest.raises(ValueError, match=r'RecordEpisodeStatistics around .*NEXT_STEP.*autoreset_mode="SameStep"'):
+        wrapped(short_quadrotor, vector.RecordEpisodeStatistics, AutoresetMode.NEXT_STEP)
+
+
+def test_options_seeds_and_infos_of_the_reset(short_quadrotor):
+    env = wrapped(short_quadrotor, vector.RecordEpisodeStatistics)
+    state = np.arange(12.0)
+    env.seed(np.int64(4))
+    drawn = env.reset()
+    assert [sorted(info) for info in env.reset_infos] == [sorted(OptimalControlEnv(short_quadrotor).reset()[1])] * 3
+    np.testing.assert_array_equal(env.reset_infos[1]["state"], drawn[1, :-1])
+    env.seed(4)
+    env.set_options([{}, {"state": state}, {}])
+    some = env.reset()
+    np.testing.assert_array_equal(some[[0, 2]], drawn[[0, 2]])
+    np.testing.assert_array_equal(some[1, :-1], state)
+    np.testing.assert_array_equal(env.reset_infos[1]["state"], state)
+    env.set_options({"state": state})
+    np.testing.assert_array_equal(env.reset()[:, :-1], np.stack([state] * 3))
+    env.set_options({"stat": state})
+    with pytest.raises(ValueError, match="unknown reset option 'stat'"):
+        env.reset()
+
+
+def test_a_step_that_nobody_asked_for_is_a_sentence(short_quadrotor):
+    env = wrapped(short_quadrotor, lambda env: env)
+    env.reset()
+    for _ in range(2):
+        with pytest.raises(ValueError, match="step_wait was called before step_async"):
+            env.step_wait()
+        env.step(np.zeros((3, 4), np.float32))

@@ -11,17 +11,19 @@ pytest.importorskip("casadi")
 
 
 from conftest import Pendulum
+from killed import kills
 
 from pontryagin import DoubleIntegrator
 from pontryagin.controllers.optimum.ipopt import solve_reference
 from pontryagin.controllers.optimum.store import find_reference, load_reference, save_reference
+from pontryagin.envs.files import sha256
 
 
 def test_store(pendulum, tmp_path):
     z0 = pendulum.sample_initial_state(4, torch.Generator().manual_seed(0))
     reference = solve_reference(pendulum, z0)
     path = save_reference(tmp_path / "pendulum-0.5", pendulum, reference, "make references")
-    assert {p.name for p in tmp_path.iterdir()} == {"pendulum-0.5.npz", "pendulum-0.5.json"}
+    assert {p.name for p in tmp_path.glob("[!.]*")} == {"pendulum-0.5.npz", "pendulum-0.5.json"}
     for rows in ([0, 1, 2, 3], [2, 0]):
         found = find_reference(pendulum, z0[rows], tmp_path)
         assert found is not None
@@ -103,4 +105,39 @@ def test_another_format_says_how_to_make_it_again(pendulum, tmp_path):
     about = path.with_suffix(".json")
     about.write_text(json.dumps(json.loads(about.read_text()) | {"format": 1}))
     with pytest.raises(ValueError, match="format 2: make it again with `pontryagin reference`"):
+        load_reference(path, pendulum, z0)
+
+
+def test_a_kill_leaves_the_old_optima_or_the_new_ones(pendulum, tmp_path, monkeypatch):
+    z0, points, costs = torch.tensor([[0.4, -0.3]]), 0, []
+    reference = solve_reference(pendulum, z0)
+    for k in (0.0, 1e-9):  # two references that tell themselves apart
+        costs.append(dataclasses.replace(reference, running_cost=reference.running_cost + k))
+    save_reference(tmp_path / "a", pendulum, costs[0])
+    for _ in kills(monkeypatch, lambda: save_reference(tmp_path / "a", pendulum, costs[1])):
+        points += 1
+        found = load_reference(tmp_path / "a", pendulum, z0)
+        assert any(torch.equal(found.running_cost, one.running_cost) for one in costs)
+    assert points >= 6 and torch.equal(load_reference(tmp_path / "a", pendulum, z0).cost, costs[1].cost)
+    assert "earlier" not in json.loads((tmp_path / "a.json").read_text())
+
+
+@pytest.mark.parametrize("forged", [{"format": 2}, {"sha256": 3}, {"earlier": {"sha256": None}}, [], "x"])
+def test_a_forged_record_is_a_sentence(pendulum, tmp_path, forged):
+    z0 = torch.tensor([[0.4, -0.3]])
+    path = save_reference(tmp_path / "a", pendulum, solve_reference(pendulum, z0))
+    path.with_suffix(".json").write_text(json.dumps(forged))
+    with pytest.raises(ValueError, match=r"a\.json|a\.npz"):
+        load_reference(path, pendulum, z0)
+
+
+def test_numbers_of_another_shape_are_a_sentence(pendulum, tmp_path):
+    z0 = torch.tensor([[0.4, -0.3]])
+    path = save_reference(tmp_path / "a", pendulum, solve_reference(pendulum, z0))
+    with np.load(path) as stored:
+        arrays = dict(stored) | {"u": np.zeros(3)}
+    np.savez(path, **arrays)
+    about = path.with_suffix(".json")
+    about.write_text(json.dumps(json.loads(about.read_text()) | {"sha256": sha256(path.read_bytes())}))
+    with pytest.raises(ValueError, match="does not describe"):
         load_reference(path, pendulum, z0)

@@ -10,6 +10,7 @@ from pathlib import Path
 from ...controllers.optimum import spawn_pool
 from ...envs.catalog import make_problem
 from ...envs.extras import optional
+from ...envs.files import check_folder, plain, read_json, replace_file
 from ...envs.problem import Problem
 from .config import BenchmarkConfig
 from .methods import METHODS
@@ -33,20 +34,33 @@ def benchmark(name: str, config: BenchmarkConfig, tell: Callable[[str], None] = 
     for module, extra in dict.fromkeys(need for method in config.names for need in METHODS[method].needs):
         optional(module, extra)
     folder, policies = config.out / name.replace(":", "."), config.policies / name.replace(":", ".")
-    folder.mkdir(parents=True, exist_ok=True)
+    check_folder(folder, "BenchmarkConfig.out")
+    check_folder(policies, "BenchmarkConfig.policies")
     jobs = make_jobs(name, config)
     kept = {} if config.fresh else {job.label: found for job in jobs if (found := _finished(folder, problem, job))}
     waiting = [job for job in jobs if job.label not in kept]
     tell(f"{len(jobs)} runs, {len(kept)} of them finished before; up to {_minutes(waiting)} of training ahead")
     spread = spread_ray if config.ray else spread_processes
     for job, outcome in spread(waiting, config):
-        lines = ",\n".join(f" {json.dumps(key)}: {json.dumps(value)}" for key, value in outcome.record.items())
-        _write(folder / f"{job.label}.json", f"{{\n{lines}\n}}\n".encode())
-        for file, content in outcome.files.items():
-            _write(policies / job.label / file, content)
+        keep(outcome, folder / f"{job.label}.json", policies / job.label)
         tell(f"{job.label}: {one_line(outcome.record)}")
         kept[job.label] = outcome.record
     return [kept[job.label] for job in jobs]
+
+
+def keep(outcome: Outcome, record: Path, policy: Path) -> None:
+    """Write the policy, then the record, which says that the run is finished; a run between the two is done again.
+
+    Of the policy the JSON comes last, for it names its weights.
+    """
+    for file in sorted(outcome.files, key=lambda file: file.endswith(".json")):
+        replace_file(policy / file, outcome.files[file])
+    for left in policy.glob("*.safetensors") if outcome.files else ():
+        if left.name not in outcome.files:
+            left.unlink()
+    facts = plain(outcome.record, record.name)
+    lines = ",\n".join(f" {json.dumps(key)}: {json.dumps(value)}" for key, value in facts.items())
+    replace_file(record, f"{{\n{lines}\n}}\n".encode())
 
 
 def make_jobs(name: str, config: BenchmarkConfig) -> list[Job]:
@@ -123,7 +137,7 @@ def _finished(folder: Path, problem: Problem, job: Job) -> Record | None:
     file = folder / f"{job.label}.json"
     if not file.exists():
         return None
-    record: Record = json.loads(file.read_text(encoding="utf-8"))
+    record: Record = read_json(file)
     if "failed" in record:
         return None
     now = describe(job, problem)
@@ -137,11 +151,3 @@ def _finished(folder: Path, problem: Problem, job: Job) -> Record | None:
 
 def _minutes(jobs: list[Job]) -> str:
     return f"{sum(job.budget for job in jobs if METHODS[job.method].learns) / 60:.3g} minutes"
-
-
-def _write(path: Path, content: bytes) -> None:
-    """Beside, then renamed over."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.partial")
-    partial.write_bytes(content)
-    partial.replace(path)

@@ -8,6 +8,7 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
+from ...envs.files import replace_file
 from .methods import METHODS
 from .table import HEADINGS, Record, by_method, circumstances, commands, number, rows
 
@@ -86,10 +87,8 @@ def write_report(name: str, records: Sequence[Record], pictures: Sequence[Path],
         f'<link rel="icon" href="data:,"><title>{html.escape(name)}: benchmark</title><style>{STYLE}</style></head>\n'
         f"<body>{''.join(parts)}<script>{SCRIPT}</script></body>\n</html>\n"
     )
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.partial")
-    partial.write_text(page, encoding="utf-8")
-    return partial.replace(path)
+    replace_file(path, page.encode())
+    return path
 
 
 def table(headings: Sequence[str], cells: Sequence[Sequence[str]]) -> str:

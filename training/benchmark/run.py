@@ -18,6 +18,7 @@ from ...controllers.adapter import ControllerPolicy
 from ...controllers.optimum import ReferenceTrajectory, known_reference
 from ...envs.catalog import class_name, make_problem
 from ...envs.problem import Problem, problem_parameters
+from ...envs.states import draw_states
 from ..evaluate import evaluate
 from .methods import METHODS, Task, Trained
 from .robustness import robustness
@@ -71,7 +72,7 @@ def run_job(job: Job) -> Outcome:
         if hasattr(trained.controller, "save"):
             saved = Path(cache) / "policy"
             trained.controller.save(saved, {"benchmark": about})
-            files = {path.name: path.read_bytes() for path in saved.iterdir()}
+            files = {path.name: path.read_bytes() for path in saved.iterdir() if path.name[0] != "."}
     return Outcome(record, files)
 
 
@@ -82,15 +83,15 @@ def measure(job: Job, problem: Problem, trained: Trained) -> Record:
     controller = trained.controller
     policy = controller if hasattr(controller, "predict") else ControllerPolicy(problem, controller)
     same = known is not None and known[0] is z0
-    result = evaluate(problem, policy, z0, known[1].cost if known and same else None)
-    beside = evaluate(problem, policy, known[0], known[1].cost) if known and not same else result
+    result = evaluate(problem, policy, z0, known[1].optimum if known and same else None)
+    beside = evaluate(problem, policy, known[0], known[1].optimum) if known and not same else result
     gaps = {k: v for k, v in beside.summary().items() if k.startswith(("gap_", "reference_"))}
     path = result.trajectory
     record: Record = {
         "seconds": trained.seconds, "env_steps": trained.env_steps, "settings": trained.settings,
         "curve": trained.curve, "summary": result.summary() | gaps,
         "cost": result.cost.tolist(), "terminal_error": result.terminal_error.tolist(),
-        "gap": None if beside.gap is None else beside.gap.tolist(),
+        "gap": None if beside.gap is None else beside.gap[beside.gap.isfinite()].tolist(),
         "path": {"z": _rounded(path.z[:, 0]), "u": _rounded(path.u[:, 0])},
     }  # fmt: skip
     if job.robust_states:
@@ -103,7 +104,7 @@ def evaluation_states(problem: Problem, count: int) -> Tensor:
 
     A draw of 16 is not the beginning of a draw of 128, so 128 are drawn; more if more are asked for.
     """
-    return problem.sample_initial_state(max(128, count), torch.Generator().manual_seed(SEED))[:count]
+    return draw_states(problem, max(128, count), SEED)[:count]
 
 
 def known_optima(problem: Problem, z0: Tensor) -> tuple[Tensor, ReferenceTrajectory] | None:

@@ -11,6 +11,7 @@ from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from ...envs.catalog import make_problem
+from ...envs.files import replace_file
 from ..benchmark import (
     HEADINGS,
     BenchmarkConfig,
@@ -66,10 +67,10 @@ def write_results(name: str, records: list[Record], folder: Path, film: bool) ->
     problem = make_problem(name)
     z0 = evaluation_states(problem, max(record["states"] for record in done))
     known = known_optima(problem, z0)
-    optimum = None if known is None else float(known[1].cost.mean())
+    optimum = None if known is None else float(known[1].optimum.nanmean())
     ghost = (known[1].z[:, 0].numpy(), known[1].u[:, 0].numpy()) if known and known[0] is z0 else None
     paths = [folder / "table.md"]
-    paths[0].write_text(markdown(records), encoding="utf-8")
+    replace_file(paths[0], markdown(records).encode())
     paths += benchmark_figures(problem, name, done, optimum, ghost, folder)
     if film:
         paths.append(benchmark_film(problem, done, ghost, folder / "film.gif"))

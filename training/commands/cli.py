@@ -7,6 +7,7 @@ import dataclasses
 import functools
 import io
 import itertools
+import shlex
 import sys
 import traceback
 from collections.abc import Callable
@@ -35,6 +36,8 @@ from .play import play_command
 from .reference import reference_command
 from .simulate import simulate_command
 
+RESUMABLE = "it can be resumed"
+
 
 def train_command(problem: ProblemName, config: tyro.conf.OmitArgPrefixes[TrainConfig]) -> None:
     """Train a feedback controller: Adam on E[J] through the implicit argmax, with the JFB gradient.
@@ -44,17 +47,23 @@ def train_command(problem: ProblemName, config: tyro.conf.OmitArgPrefixes[TrainC
         pontryagin train quadrotor --time-budget 15m --out-dir runs/quadrotor
         pontryagin train my_module:Rocket --iterations 3000 --compile --out-dir runs/rocket
         pontryagin train quadrotor --out-dir runs/quadrotor --resume
+
+    A folder that holds a run is left alone: --resume goes on with it, --fresh throws it away. Ctrl-C keeps the run.
     """
     made = make_problem(problem)
     if config.out is None:
         config = dataclasses.replace(config, out=Path("runs") / problem.replace(":", "."))
-    policy, history = train(made, config)
+    assert config.out is not None
+    try:
+        policy, history = train(made, config)
+    except KeyboardInterrupt:
+        kept = (config.out / "checkpoint.json").exists()
+        raise KeyboardInterrupt(RESUMABLE if kept else "nothing was kept yet") from None
     best = history.best
     PlainConsole().print(
         f"best validation cost {best['validation_cost']:.4f} at iteration {best['iteration']:.0f}, "
         f"{best['seconds']:.0f} s; policy in {config.out}"
     )
-    assert config.out is not None
     _plots(policy, history, 16, config.out)
 
 
@@ -202,8 +211,20 @@ def main(arguments: list[str] | None = None) -> None:
     arguments = (sys.argv[1:] if arguments is None else arguments) or ["--help"]
     with one_sentence():
         if arguments != ["--version"]:
-            _parsed(arguments)()
+            try:
+                _parsed(arguments)()
+            except KeyboardInterrupt as stop:
+                print(_interrupted(arguments, str(stop)), file=sys.stderr)
+                raise SystemExit(130) from None
             return
         import pontryagin
 
         print(f"pontryagin {pontryagin.__version__}")
+
+
+def _interrupted(arguments: list[str], why: str) -> str:
+    """The one line that Ctrl-C leaves."""
+    if why == RESUMABLE:
+        words = [word for word in arguments if word not in ("--fresh", "--resume")]
+        return f"interrupted; go on with: pontryagin {shlex.join(words)} --resume"
+    return f"interrupted; {why or 'what was finished is kept'}"

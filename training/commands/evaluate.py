@@ -13,6 +13,7 @@ from ...controllers.policy import ImplicitPolicy
 from ...envs.catalog import make_problem
 from ...envs.integrate import Controller, rollout
 from ...envs.problem import Problem
+from ...envs.states import draw_states
 from ..checkpoint import load_policy
 from ..console import PlainConsole
 from ..evaluate import Evaluation, evaluate
@@ -51,7 +52,7 @@ def evaluate_command(
     figures = measure(flown, controller, states, seed).summary()
     if certificate and isinstance(controller, ImplicitPolicy):
         policy = controller.double()
-        z0 = flown.sample_initial_state(states, torch.Generator().manual_seed(seed)).double()
+        z0 = draw_states(flown, states, seed).double()
         with torch.no_grad():
             path = rollout(flown, policy, z0)
         figures |= certify(flown, path, policy.value.gradient).summary()
@@ -85,6 +86,6 @@ def _chosen(checkpoint: str, problem: str | None, on: str | None, certificate: b
 
 def measure(problem: Problem, controller: Controller, states: int, seed: int) -> Evaluation:
     """``evaluate`` on seeded initial states, against the stored optima if there are any."""
-    z0 = problem.sample_initial_state(states, torch.Generator().manual_seed(seed))
+    z0 = draw_states(problem, states, seed)
     stored = known_reference(problem, z0)
-    return evaluate(problem, controller, z0, None if stored is None else stored.cost)
+    return evaluate(problem, controller, z0, None if stored is None else stored.optimum)

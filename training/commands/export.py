@@ -17,6 +17,7 @@ from rich.table import Table
 
 from ...controllers.export import Target, export_policy, load_runtime, read_contract, weights_checksum
 from ...controllers.policy import ImplicitPolicy
+from ...envs.fields import whole
 from ...envs.integrate import rollout
 from ..checkpoint import load_policy
 from ..console import PlainConsole
@@ -110,6 +111,7 @@ def parity_command(
 @torch.no_grad()
 def scattered(policy: ImplicitPolicy, states: int, seed: int) -> NDArray[np.float32]:
     """``(states, n + 1)`` observations along flights of ``policy``, as far again from them as the flights are apart."""
+    states, seed = whole(states, "states"), whole(seed, "seed", 0)
     problem, generator = policy.problem, torch.Generator().manual_seed(seed)
     flights = max(2, min(100, states))
     path = rollout(problem, policy, problem.sample_initial_state(flights, generator))

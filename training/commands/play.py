@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import torch
-
 from ...envs.environment import OptimalControlEnv, frames_per_second
+from ...envs.states import draw_states
 from ...envs.window import check_display
 from ..checkpoint import load_policy
 from ..pictures import film, write_film
@@ -35,7 +34,7 @@ def play_command(
         check_display()
     policy = load_policy(checkpoint, problem)
     flown = policy.problem
-    states = flown.sample_initial_state(episodes, torch.Generator().manual_seed(seed)).numpy()
+    states = draw_states(flown, episodes, seed).numpy()
     if video is not None:
         every = max(1, frames_per_second(flown) // 15)
         print(write_film(film(flown, policy, states, every), video, frames_per_second(flown) // every, width))

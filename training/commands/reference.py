@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import torch
-
 from ...controllers.optimum import FOLDER, Hessian, cheaper, find_reference, save_reference, solve_reference
 from ...controllers.policy import ImplicitPolicy
 from ...envs.catalog import make_problem
+from ...envs.files import check_folder
+from ...envs.states import draw_states
 from ..console import PlainConsole
 from .arguments import ProblemName
 
@@ -40,7 +40,8 @@ def reference_command(
         out_dir: folder for the .npz and the .json beside it.
     """
     made = make_problem(problem)
-    z0 = made.sample_initial_state(states, torch.Generator().manual_seed(seed))
+    z0 = draw_states(made, states, seed)
+    check_folder(out_dir, "--out-dir")
     pilot = None if guess is None else ImplicitPolicy.load(guess, device="cpu")
     found = solve_reference(
         made, z0, guess=pilot, processes=processes, starts=starts, hessian=hessian, max_iterations=max_iterations

@@ -1,0 +1,53 @@
+"""What a number may be: of Python or of NumPy, and one that the mathematics can use."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from numbers import Integral, Real
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .problem import Problem
+
+
+def whole(value: object, name: str, least: int = 1) -> int:
+    """A whole number of Python or NumPy as an int.
+
+    Raises:
+        ValueError: if it is something else, or below ``least``.
+    """
+    if not isinstance(value, Integral) or isinstance(value, bool) or value < least:
+        expected = "a positive integer" if least == 1 else f"an integer, {least} or above"
+        raise ValueError(f"{name} is {value!r}; expected {expected}")
+    return int(value)
+
+
+def seeded(seed: object, name: str = "seed") -> int | None:
+    """A seed as Gymnasium and torch take it, or None."""
+    return None if seed is None else whole(seed, name, 0)
+
+
+def number(value: object, name: str) -> float:
+    """A finite number of Python or NumPy as a float.
+
+    Raises:
+        ValueError: if it is something else.
+    """
+    if not isinstance(value, Real) or isinstance(value, bool) or not math.isfinite(value):
+        raise ValueError(f"{name} is {value!r}; expected a finite number")
+    return float(value)
+
+
+def plain_fields(problem: Problem) -> None:
+    """The fields of a shipped problem that are one number, as Python's numbers, whatever they were given as.
+
+    Raises:
+        ValueError: if one of them is no finite number, or no whole one where it has to be.
+    """
+    for field in dataclasses.fields(problem):  # type: ignore[arg-type]
+        value, name = getattr(problem, field.name), f"{type(problem).__name__}.{field.name}"
+        if field.type in ("int", int):
+            object.__setattr__(problem, field.name, whole(value, name))  # frozen for everybody else
+        elif field.type in ("float", float):
+            object.__setattr__(problem, field.name, number(value, name))
