@@ -11,7 +11,7 @@ from pontryagin.controllers.baselines import (
 )
 from pontryagin.controllers.export import export_policy
 from pontryagin.controllers.hamiltonian import hamiltonian
-from pontryagin.controllers.held import HeldHamiltonian, solve_held_argmax
+from pontryagin.controllers.held import HeldHamiltonian, bellman_residual, solve_held_argmax
 from pontryagin.controllers.implicit import ImplicitGradient
 from pontryagin.controllers.operators import GradientAscent, ProjectedNewton
 from pontryagin.controllers.optimum import Certificate, certify, solve_reference
@@ -81,6 +81,7 @@ __all__ = [
     "ValueFunction",
     "as_parallel",
     "as_sb3",
+    "bellman_residual",
     "certify",
     "evaluate",
     "export_policy",

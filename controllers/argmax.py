@@ -12,7 +12,7 @@ from ..envs.problem import ControlHamiltonian, Problem
 from .anderson import Past, accelerated
 from .hamiltonian import control_hamiltonian
 from .implicit import ImplicitGradient
-from .operators import Box, GradientAscent, Operator, ProjectedNewton, held, host_may_look
+from .operators import Box, GradientAscent, Operator, ProjectedNewton, held, host_may_look, look, slope_scale
 from .starts import pick_blocks, region_starts
 
 Gradient: TypeAlias = Literal["jfb", "implicit", "unroll"]
@@ -137,18 +137,18 @@ def maximise(
     ``None`` where none is wanted.
     """
     if tracked is not None and search.gradient == "unroll" and search.starts == "single":
-        return _unrolled(tracked, u0, box, search)
+        return _unrolled(tracked, u0, box, size, search)
     with torch.no_grad():
         if search.starts == "global":
             begin, solution = _climb_all(fixed, box, search, u0, size)
         else:
             begin = fixed.start() if u0 is None else u0.detach()
-            solution = iterate(fixed, box, search, begin)
+            solution = iterate(fixed, box, size, search, begin)
     if tracked is None:
         return solution
     u = solution.control.detach()
     if search.gradient == "unroll":
-        u = iterate(tracked, box, search, begin, least=1).control
+        u = iterate(tracked, box, size, search, begin, least=1).control
     else:
         u = differentiable(fixed, tracked, u, box, size, search)
     # The forward value stays u* to the last bit, whichever derivative was asked for.
@@ -167,14 +167,14 @@ def differentiable(
     return u
 
 
-def _unrolled(h: ControlHamiltonian, u0: Tensor | None, box: Box, search: Search) -> Solution:
+def _unrolled(h: ControlHamiltonian, u0: Tensor | None, box: Box, size: int, search: Search) -> Solution:
     """One search, every iteration differentiated: at least one, also where the start needs none, but not its value."""
     tolerance = search.tolerance
     with torch.no_grad():
         begin = (h.start() if u0 is None else u0).clamp(*box)
         still = projected_residual(begin, h.gradient(begin), box, slope_scale(h, begin)) <= tolerance
         still = still & (tolerance > 0)
-    found = iterate(h, box, search, begin, least=1)
+    found = iterate(h, box, size, search, begin, least=1)
     value = torch.where(still.unsqueeze(-1), begin, found.control.detach())
     control = value + (found.control - found.control.detach())
     residual = found.residual.detach()
@@ -186,7 +186,7 @@ def _climb_all(
 ) -> tuple[Tensor, Solution]:
     """Climb from every start and keep, by block, where H ended highest; returns the starts that won, too."""
     begin = region_starts(h, box, u0, size)
-    found = iterate(h, box, search, begin)
+    found = iterate(h, box, size, search, begin)
     value = torch.nan_to_num(h.value(found.control), nan=-torch.inf)
     best = value.argmax(0)
     u, start = (pick_blocks(x, best) for x in (found.control, begin))
@@ -196,12 +196,11 @@ def _climb_all(
     return start, Solution(u, residual, spent, residual <= search.tolerance, best)
 
 
-def iterate(h: ControlHamiltonian, box: Box, search: Search, u0: Tensor, least: int = 0) -> Solution:
+def iterate(h: ControlHamiltonian, box: Box, size: int, search: Search, u0: Tensor, least: int = 0) -> Solution:
     """u <- T(u) from ``u0 (.., B, m)``, ``least`` times and then each sample until it has converged, frozen by mask."""
     u = u0.clamp(*box)
     operator, tolerance = search.operator, search.tolerance
-    scale = slope_scale(h, u)
-    slope = h.gradient(u)
+    slope, scale, bend = look(h, u)
     residual = projected_residual(u, slope, box, scale)
     iterations = torch.zeros_like(residual, dtype=torch.int32)
     past: tuple[Past, ...] = ()
@@ -210,20 +209,15 @@ def iterate(h: ControlHamiltonian, box: Box, search: Search, u0: Tensor, least: 
         moving = torch.ones_like(residual, dtype=torch.bool) if always else residual > tolerance
         if host_may_look(moving) and not moving.numpy().any():
             break
-        after = operator.iterate(h, u, slope, box)
+        after = operator.iterate(h, u, slope, box, bend)
         if operator.memory:
             after, past = accelerated(h, u, after, past, box, operator.memory)
         u = torch.where(moving.unsqueeze(-1), after, u)
-        slope = h.gradient(u)
+        slope, _, bend = look(h, u, scale)
         residual = projected_residual(u, slope, box, scale)
         iterations = iterations + moving
-    own = torch.zeros_like(h.value(u), dtype=torch.int64)
+    own = iterations.new_zeros((*u.shape[:-1], u.shape[-1] // size), dtype=torch.int64)
     return Solution(u, residual, iterations, residual <= tolerance, own)
-
-
-def slope_scale(h: ControlHamiltonian, u: Tensor) -> Tensor:
-    """1 + |∂H/∂u_j at u = 0|, ``(.., B, m)``: what residuals are relative to, each control by itself."""
-    return 1 + h.gradient(torch.zeros_like(u)).abs()
 
 
 def projected_residual(u: Tensor, slope: Tensor, box: Box, scale: Tensor) -> Tensor:

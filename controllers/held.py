@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
+from typing import TypeAlias
 
 import torch
 from torch import Tensor
 
-from ..envs.integrate import advance
+from ..envs.integrate import Trajectory, advance
 from ..envs.problem import Problem
 from .argmax import Gradient, Search, Solution, check_point, maximise
 from .hamiltonian import control_hamiltonian
 from .implicit import ImplicitGradient
-from .operators import Operator, ProjectedNewton
+from .operators import Operator, ProjectedNewton, host_may_look
 from .value import Value
+
+Pair: TypeAlias = tuple[Tensor, Tensor]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,7 +69,7 @@ class HeldHamiltonian:
     def gradient(self, u: Tensor) -> Tensor:
         """∇_u H_dt, ``(..., B, m)``."""
         t, z, flat = self._flat(u)
-        (after, cost), pull = torch.func.vjp(lambda v: advance(self.problem, t, z, v, self.dt), flat)[:2]
+        (after, cost), pull = _pulled(lambda v: advance(self.problem, t, z, v, self.dt), flat)
         _, p = self.phi.gradient(t + self.dt, after)
         (slope,) = pull((p, torch.ones_like(cost)))
         return (-slope / self.dt).reshape(u.shape)
@@ -122,6 +126,17 @@ class HeldHamiltonian:
         return t, z, u.reshape(-1, u.shape[-1])
 
 
+def _pulled(step: Callable[[Tensor], Pair], u: Tensor) -> tuple[Pair, Callable[[Pair], tuple[Tensor, ...]]]:
+    """step(u), and what pulls a covector back through it: ``torch.func``, or the tape, which is quicker, where no more
+    derivatives are wanted."""
+    if torch.is_grad_enabled() or not host_may_look(u):
+        return torch.func.vjp(step, u)[:2]
+    with torch.enable_grad():
+        u = u.detach().requires_grad_()
+        after, cost = step(u)
+    return (after.detach(), cost.detach()), lambda p: torch.autograd.grad((after, cost), u, p)
+
+
 def solve_held_argmax(
     problem: Problem,
     phi: Value,
@@ -160,3 +175,17 @@ def solve_held_argmax(
     coupled = gradient == "implicit" or isinstance(gradient, ImplicitGradient)
     fixed = HeldHamiltonian(problem, phi, t, z.detach(), dt, coupled)
     return maximise(fixed, tracked, problem.control_bounds(z), fixed.block, search, u0)
+
+
+@torch.no_grad()
+def bellman_residual(problem: Problem, path: Trajectory, phi: Value) -> Tensor:
+    """Mean over time of |phi(t_k, z_k) - min_u (c(t_k, z_k, u) + phi(t_k + dt, F(t_k, z_k, u)))| / dt, ``(B,)``.
+
+    Bellman's equation for the held control, at the states of ``path``: |phi / dt + max_u H_dt|, in the unit of L, as
+    the HJB residual, its limit as dt -> 0, is.
+    """
+    dt, count = problem.horizon / len(path.u), path.z.shape[1]
+    t, z = path.t[:-1].repeat_interleave(count), path.z[:-1].flatten(0, 1)
+    u = solve_held_argmax(problem, phi, t, z, dt=dt).control
+    best = HeldHamiltonian(problem, phi, t, z, dt).value(u).squeeze(-1)
+    return (phi(t, z) / dt + best).abs().unflatten(0, (-1, count)).mean(0)

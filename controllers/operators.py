@@ -7,6 +7,7 @@ from typing import TypeAlias
 
 import torch
 from torch import Tensor
+from torch._C._functorch import is_functorch_wrapped_tensor
 from torch.utils._python_dispatch import _get_current_dispatch_mode
 
 from ..envs.problem import ControlHamiltonian
@@ -34,8 +35,8 @@ class GradientAscent:
         if not isinstance(self.memory, int) or isinstance(self.memory, bool) or self.memory < 0:
             raise ValueError(f"GradientAscent.memory is {self.memory!r}; expected an integer >= 0")
 
-    def iterate(self, h: ControlHamiltonian, u: Tensor, slope: Tensor, box: Box) -> Tensor:
-        """T(u), ``(B, m)``; ``slope`` is ∇_u H at u."""
+    def iterate(self, h: ControlHamiltonian, u: Tensor, slope: Tensor, box: Box, bend: Tensor | None = None) -> Tensor:
+        """T(u), ``(B, m)``; ``slope`` is ∇_u H at u, ``bend`` H_uu there, if known (not needed here)."""
         return (u + self.step_size * slope).clamp(*box)
 
     def linearised(self, h: ControlHamiltonian, u: Tensor, slope: Tensor, box: Box) -> Tensor:
@@ -60,10 +61,13 @@ class ProjectedNewton:
         if not isinstance(self.backtracks, int) or not 1 <= self.backtracks <= len(STEP_LENGTHS):
             raise ValueError(f"ProjectedNewton.backtracks is {self.backtracks!r}; expected 1 to {len(STEP_LENGTHS)}")
 
-    def iterate(self, h: ControlHamiltonian, u: Tensor, slope: Tensor, box: Box) -> Tensor:
-        """T(u): of the first ``backtracks`` of STEP_LENGTHS the longest that raises H enough (Armijo), by block."""
+    def iterate(self, h: ControlHamiltonian, u: Tensor, slope: Tensor, box: Box, bend: Tensor | None = None) -> Tensor:
+        """T(u): of the first ``backtracks`` of STEP_LENGTHS the longest that raises H enough (Armijo), by block.
+
+        ``bend`` is H_uu at u where it is known.
+        """
         low, high = box
-        direction = newton_direction(h, u, slope, box)
+        direction = newton_direction(h, u, slope, box, bend)
         # A step longer than the box says only that the curvature is small; H may overflow that far out.
         reach = ((high - low) / direction.abs().clamp_min(1e-30)).amin(-1, keepdim=True).clamp_max(1.0)
         direction = reach * direction
@@ -71,7 +75,7 @@ class ProjectedNewton:
             -1, *[1] * u.ndim
         )
         candidates = (u + lengths * direction).clamp(low, high)
-        before, after = h.value(u), h.value(candidates)
+        before, after = h.value(torch.cat([u.unsqueeze(0), candidates])).split([1, len(lengths)])
         blocks = before.shape[-1]
         gain = in_blocks((candidates - u) * slope, blocks).sum(-1)
         rounding = 8 * torch.finfo(u.dtype).eps * (1 + before.abs())
@@ -91,16 +95,33 @@ class ProjectedNewton:
 Operator: TypeAlias = GradientAscent | ProjectedNewton
 
 
-def newton_direction(h: ControlHamiltonian, u: Tensor, slope: Tensor, box: Box) -> Tensor:
-    """-H_uu^-1 slope on the free controls, 0 on those held by an active bound; differentiable in ``slope`` alone."""
+def newton_direction(h: ControlHamiltonian, u: Tensor, slope: Tensor, box: Box, bend: Tensor | None = None) -> Tensor:
+    """-H_uu^-1 slope on the free controls, 0 on those held by an active bound; differentiable in ``slope`` alone.
+
+    ``bend`` is H_uu at u where it is known.
+    """
     with torch.no_grad():
-        curvature = -h.hessian(u.detach())
+        curvature = -(h.hessian(u.detach()) if bend is None else bend)
         blocks, size = curvature.shape[-3], curvature.shape[-1]
         free = in_blocks(torch.where(held(u, slope, box), 0.0, torch.ones_like(u)), blocks)
         both = free.unsqueeze(-1) * free.unsqueeze(-2)
         identity = torch.eye(size, dtype=u.dtype, device=u.device)
         curvature = curvature * both + identity * (1 - both)
     return solve_blocks(curvature, free * in_blocks(slope, blocks)).flatten(-2)
+
+
+def look(h: ControlHamiltonian, u: Tensor, scale: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor | None]:
+    """∇_u H at u, what residuals are relative to (``scale`` if known), and H_uu where one sweep gives it, too."""
+    at_once = getattr(h, "look", None)
+    if at_once is None or torch.is_grad_enabled():
+        return h.gradient(u), slope_scale(h, u) if scale is None else scale, None
+    slope, rest, bend = at_once(u)
+    return slope, 1 + rest.abs(), bend
+
+
+def slope_scale(h: ControlHamiltonian, u: Tensor) -> Tensor:
+    """1 + |∂H/∂u_j at u = 0|, ``(.., B, m)``: what residuals are relative to, each control by itself."""
+    return 1 + h.gradient(torch.zeros_like(u)).abs()
 
 
 def solve_blocks(matrix: Tensor, right: Tensor, floor: float = 1e-8) -> Tensor:
@@ -152,4 +173,4 @@ def held(u: Tensor, slope: Tensor, box: Box) -> Tensor:
 def host_may_look(x: Tensor) -> bool:
     """Whether a value can be read at no cost: eager, on the CPU. Elsewhere masks do the same work without a look."""
     plain = x.device.type == "cpu" and type(x) is Tensor and not torch.compiler.is_compiling()
-    return plain and _get_current_dispatch_mode() is None
+    return plain and _get_current_dispatch_mode() is None and not is_functorch_wrapped_tensor(x)

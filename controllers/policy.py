@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import math
 from pathlib import Path
 from typing import Any, Literal, TypeAlias, get_args
 
@@ -36,7 +38,8 @@ class ImplicitPolicy(nn.Module, Predictor):
         value: phi_theta.
         operator, max_iterations, tolerance, starts: of ``solve_argmax``; the derivative is ``gradient="jfb"``.
         hamiltonian: ``"continuous"`` maximises H(t, z, ∇phi(t, z), u) (slides); ``"held"`` H_dt(t, z, phi, u), which is
-            what a control does while it is held over ``problem.time_step``; see ``HeldHamiltonian``.
+            what a control does while it is held over ``problem.time_step``, or as ``held_over`` says; see
+            ``HeldHamiltonian``.
 
     Raises:
         ValueError: if the Hamiltonian is another, ``starts="global"`` is asked of the held one, or a setting of the
@@ -72,6 +75,19 @@ class ImplicitPolicy(nn.Module, Predictor):
         self.tolerance = float(tolerance)
         self.starts: Starts = starts
         self.hamiltonian: Hamiltonian = hamiltonian
+        self.dt = problem.time_step
+
+    def held_over(self, dt: float) -> ImplicitPolicy:
+        """The same weights where each answer is held for ``dt``: argmax H_dt of that dt. The continuous H knows no dt.
+
+        Raises:
+            ValueError: if dt is not a positive, finite time.
+        """
+        if not 0 < dt < math.inf:
+            raise ValueError(f"dt is {dt!r}; expected a positive, finite time for which a control is held")
+        policy = copy.copy(self)
+        policy.dt = dt
+        return policy
 
     def solve(self, t: Tensor | float, z: Tensor, u0: Tensor | None = None, begins: Tensor | None = None) -> Solution:
         """The argmax with its residual and status, by sample; from ``u0`` but where ``begins``, ``(B,)``, is true."""
@@ -82,7 +98,7 @@ class ImplicitPolicy(nn.Module, Predictor):
         u0 = None if u0 is None else u0.to(fine)
         if self.hamiltonian == "held":
             found = solve_held_argmax(
-                self.problem, self.value, t, w, operator=self.operator, u0=u0,
+                self.problem, self.value, t, w, dt=self.dt, operator=self.operator, u0=u0,
                 max_iterations=self.max_iterations, tolerance=self.tolerance,
             )  # fmt: skip
         else:
@@ -95,7 +111,7 @@ class ImplicitPolicy(nn.Module, Predictor):
     def hamiltonian_at(self, t: Tensor, z: Tensor, p: Tensor | None = None) -> ControlHamiltonian:
         """What is maximised at (t, z), as a function of u; ``p`` is ∇phi there, where it is known."""
         if self.hamiltonian == "held":
-            return HeldHamiltonian(self.problem, self.value, t, z, self.problem.time_step)
+            return HeldHamiltonian(self.problem, self.value, t, z, self.dt)
         return control_hamiltonian(self.problem, t, z, self.value.gradient(t, z)[1] if p is None else p)
 
     def forward(self, t: Tensor | float, z: Tensor) -> Tensor:
@@ -107,7 +123,7 @@ class ImplicitPolicy(nn.Module, Predictor):
         t, batch = asked(self.problem, t, z)
         return answered(self.solve(t, batch).control, z)
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def respond(self, seen: Tensor, state: Memory, episode_start: np.ndarray | None) -> tuple[Tensor, Memory]:
         """u*(t, z), and the controls it found, from which the next search goes on."""
         like = self.value.scale

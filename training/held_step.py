@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
-from typing import TypeVar
 
 import torch
 from torch import Tensor
 
 from ..controllers.argmax import Search, differentiable, projected_residual
-from ..controllers.held import HeldHamiltonian
+from ..controllers.held import HeldHamiltonian, solve_held_argmax
 from ..controllers.value import Value
 from ..envs.compiling import compiled
 from ..envs.integrate import advance
 from ..envs.problem import Problem
 from .config import TrainConfig
 from .step import Step, StepFunction
-
-F = TypeVar("F", bound=Callable[..., object])
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,12 +37,29 @@ class _Seen:
         return self.bend
 
 
+def _eager(problem: Problem, value: Value, config: TrainConfig) -> StepFunction:
+    """The same by ``solve_held_argmax``: any gradient, any operator; a sample that has converged moves no more."""
+    operator = config.make_operator()
+
+    def step(t: Tensor, z: Tensor, dt: Tensor) -> Step:
+        found = solve_held_argmax(
+            problem, value, t, z, dt=dt, operator=operator, gradient=config.gradient, jfb_steps=config.jfb_steps,
+            max_iterations=config.argmax_iterations, tolerance=config.argmax_tolerance,
+        )  # fmt: skip
+        after, cost = advance(problem, t, z, found.control, dt)
+        return Step(after, cost, found.residual.detach(), torch.zeros_like(cost))
+
+    return step
+
+
 def make_held_step(problem: Problem, value: Value, config: TrainConfig) -> StepFunction:
     """argmax H_dt, RK4 and cost: look (slopes and curvature), move (T once), in turns, then apply what was found.
 
     A search unrolled into one graph takes minutes to compile; ``look`` holds the only sweep back through the step, and
-    is compiled once however many applications of T there are.
+    is compiled once however many applications of T there are. What cannot be split so, or is not compiled, is eager.
     """
+    if not config.compile or config.gradient == "unroll" or config.memory:
+        return _eager(problem, value, config)
     operator, coupled = config.make_operator(), config.gradient == "implicit"
     search = Search(
         operator, config.gradient, config.argmax_iterations, config.argmax_tolerance, "single", config.jfb_steps
@@ -67,8 +80,8 @@ def make_held_step(problem: Problem, value: Value, config: TrainConfig) -> StepF
         again = differentiable(fixed, tracked, u, problem.control_bounds(z), bend.shape[-1], search)
         return advance(problem, t, z, u + (again - again.detach()), dt)
 
-    wrap: Callable[[F], F] = (lambda f: compiled(f, value.scale.device)) if config.compile else (lambda f: f)
-    look_, move_, apply_ = wrap(look), wrap(move), wrap(apply)
+    device = value.scale.device
+    look_, move_, apply_ = compiled(look, device), compiled(move, device), compiled(apply, device)
 
     def step(t: Tensor, z: Tensor, dt: Tensor) -> Step:
         still = z.detach()

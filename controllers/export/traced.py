@@ -10,7 +10,8 @@ from torch._higher_order_ops.while_loop import while_loop
 from torch.fx import GraphModule
 from torch.fx.experimental.proxy_tensor import make_fx
 
-from ..argmax import projected_residual, slope_scale
+from ..argmax import projected_residual
+from ..operators import look
 from ..policy import ImplicitPolicy
 
 
@@ -44,22 +45,22 @@ class TracedLaw(nn.Module):
         head, body, tail = _parts(policy)
         with torch.no_grad():
             self.head = _trace(head, observation)
-            p, u, scale, slope, residual = self.head(observation)
-            self.body = _trace(body, u, slope, residual, observation, p, scale)
-            self.tail = _trace(tail, u)
+            p, scale, *found = self.head(observation)
+            self.body = _trace(body, observation, p, scale, *found)
+            self.tail = _trace(tail, found[0])
 
     def forward(self, observation: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """action ``(B, m)`` in [-1, 1], control ``(B, m)``, residual ``(B,)``, iterations ``(1,)`` int64."""
-        p, u, scale, slope, residual = self.head(observation)
+        p, scale, *found = self.head(observation)
 
-        def condition(k: Tensor, u: Tensor, slope: Tensor, residual: Tensor) -> Tensor:
+        def condition(k: Tensor, u: Tensor, residual: Tensor, *known: Tensor) -> Tensor:
             return (k < self.most) & (residual > self.tolerance).any()
 
-        def body(k: Tensor, u: Tensor, slope: Tensor, residual: Tensor) -> tuple[Tensor, ...]:
-            return (k + 1, *self.body(u, slope, residual, observation, p, scale))
+        def body(k: Tensor, *found: Tensor) -> tuple[Tensor, ...]:
+            return (k + 1, *self.body(observation, p, scale, *found))
 
         begin = torch.zeros((), dtype=torch.int64)
-        count, u, _, residual = while_loop(condition, body, (begin, u, slope, residual))
+        count, u, residual, *_ = while_loop(condition, body, (begin, *found))
         return self.tail(u), u, residual, count.reshape(1)
 
 
@@ -71,6 +72,10 @@ def _trace(function: Callable[..., object], *arguments: Tensor) -> GraphModule:
             module.graph.erase_node(node)
     module.recompile()
     return module
+
+
+def _plain(*parts: Tensor | None) -> tuple[Tensor, ...]:
+    return tuple(x.contiguous() for x in parts if x is not None)
 
 
 Part = Callable[..., tuple[Tensor, ...]]
@@ -86,20 +91,19 @@ def _parts(policy: ImplicitPolicy) -> tuple[Part, Part, Callable[[Tensor], Tenso
         box = problem.control_bounds(z)
         h = policy.hamiltonian_at(t, z, p)
         u = h.start().clamp(*box)
-        scale, slope = slope_scale(h, u), h.gradient(u)
-        parts = (p, u, scale, slope, projected_residual(u, slope, box, scale))
-        return tuple(x.contiguous() for x in parts)
+        slope, scale, bend = look(h, u)
+        return _plain(p, scale, u, projected_residual(u, slope, box, scale), slope, bend)
 
     def body(
-        u: Tensor, slope: Tensor, residual: Tensor, observation: Tensor, p: Tensor, scale: Tensor
+        observation: Tensor, p: Tensor, scale: Tensor, u: Tensor, residual: Tensor, slope: Tensor, *bend: Tensor
     ) -> tuple[Tensor, ...]:
         t, z = observation.select(-1, n), observation.narrow(-1, 0, n)
         box = problem.control_bounds(z)
         h = policy.hamiltonian_at(t, z, p)
         moving = (residual > policy.tolerance).unsqueeze(-1)
-        u = torch.where(moving, policy.operator.iterate(h, u, slope, box), u)
-        slope = h.gradient(u)
-        return u.contiguous(), slope.contiguous(), projected_residual(u, slope, box, scale).contiguous()
+        u = torch.where(moving, policy.operator.iterate(h, u, slope, box, *bend), u)
+        slope, _, again = look(h, u, scale)
+        return _plain(u, projected_residual(u, slope, box, scale), slope, again)
 
     def tail(u: Tensor) -> Tensor:
         low, high = problem.control_bounds(u)

@@ -33,6 +33,8 @@ class Certificate:
         dynamics: of z_{k+1} - F_k(z_k, u_k), relative to 1 + |z_{k+1}|.
         active: share of the controls, over time, that a bound holds.
         hjb: mean over time of |∂_t phi - max_u H(t_k, z_k, ∇phi, u)|, where a value function was given.
+        bellman: that of the held control in its place, where its Hamiltonian is what is maximised: of
+            ``controllers.held.bellman_residual``, ``None`` from ``certify``.
     """
 
     stationarity: Tensor
@@ -42,16 +44,17 @@ class Certificate:
     dynamics: Tensor
     active: Tensor
     hjb: Tensor | None = None
+    bellman: Tensor | None = None
 
     @property
     def worst(self) -> Tensor:
-        """The largest residual but for ``hjb``, ``(B,)``."""
+        """The largest residual but for ``hjb`` and ``bellman``, ``(B,)``."""
         return torch.stack([self.stationarity, self.transversality, self.adjoint, self.dynamics]).amax(0)
 
     def summary(self) -> dict[str, float]:
         """The residuals over the states as plain numbers: median and worst."""
         figures: dict[str, float] = {}
-        for name in ("stationarity", "transversality", "adjoint", "dynamics", "active", "hjb"):
+        for name in ("stationarity", "transversality", "adjoint", "dynamics", "active", "hjb", "bellman"):
             residual = getattr(self, name)
             if residual is not None:
                 figures[f"{name}_median"], figures[f"{name}_worst"] = float(residual.median()), float(residual.max())

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from ...envs.integrate import Controller, Trajectory
 from ...envs.problem import Problem, check_state
+from ..policy import ImplicitPolicy
 
 
 class Plant(Protocol):
@@ -49,11 +50,13 @@ class Timetable:
         times: ``(K + 1,)`` moments, 0 first and the horizon last.
         asks: ``(K,)`` whether the controller is asked at the moment.
         applies: ``(K,)`` which answer takes effect, -1 for none.
+        period: from one question to the next.
     """
 
     times: tuple[float, ...]
     asks: tuple[bool, ...]
     applies: tuple[int, ...]
+    period: float
 
 
 def timetable(horizon: float, rate: float, latency: float) -> Timetable:
@@ -63,7 +66,7 @@ def timetable(horizon: float, rate: float, latency: float) -> Timetable:
     arrived = {round(k / rate + latency, 12): k for k in range(count) if k / rate + latency < horizon - 1e-9}
     times = sorted(asked.keys() | arrived.keys())
     asks, applies = tuple(t in asked for t in times), tuple(arrived.get(t, -1) for t in times)
-    return Timetable((*times, horizon), asks, applies)
+    return Timetable((*times, horizon), asks, applies, 1 / rate)
 
 
 @torch.no_grad()
@@ -86,7 +89,8 @@ def simulate(
     Args:
         problem: whose coordinates and costs are used.
         plant: what is flown.
-        controller: any callable (t, z) -> u; asked with z ``(1, n)``, dtype and device of ``z0``.
+        controller: any callable (t, z) -> u; asked with z ``(1, n)``, dtype and device of ``z0``. A policy of the held
+            Hamiltonian is told how long its answer will be held: 1 / rate, or what is left of the horizon.
         z0: initial states, ``(B, n)``.
         rate: questions per unit of time; that of the problem, steps / horizon, unless given.
         latency: time between a question and the effect of its answer; it may be longer than 1 / rate.
@@ -127,7 +131,7 @@ def _one_flight(
         if watch is not None:
             watch(plan.times[k], plant)
         if asks:
-            answers.append(_ask(problem, controller, plan.times[k], states[-1]))
+            answers.append(_ask(problem, controller, plan.times[k], states[-1], plan.period))
         if applied >= 0:
             held = answers[applied]
             plant.write_control(held.double().cpu().numpy())
@@ -142,7 +146,9 @@ def _one_flight(
     return torch.stack(states), torch.stack(middles), torch.stack(controls)
 
 
-def _ask(problem: Problem, controller: Controller, t: float, z: Tensor) -> Tensor:
+def _ask(problem: Problem, controller: Controller, t: float, z: Tensor, period: float) -> Tensor:
+    if isinstance(controller, ImplicitPolicy):
+        controller = controller.held_over(min(period, problem.horizon - t))
     u = controller(torch.tensor(t, dtype=z.dtype, device=z.device), z.unsqueeze(0))
     if u.shape != (1, problem.control_dim):
         raise ValueError(f"the controller returned shape {tuple(u.shape)}; expected {(1, problem.control_dim)}")

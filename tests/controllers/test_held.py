@@ -14,12 +14,12 @@ from pontryagin import (
     rollout,
     solve_argmax,
 )
+from pontryagin.controllers import held
 from pontryagin.controllers.export import export_policy
-from pontryagin.controllers.held import HeldHamiltonian, solve_held_argmax
-from pontryagin.controllers.optimum import expand_agents, solve_reference
+from pontryagin.controllers.held import HeldHamiltonian, bellman_residual, solve_held_argmax
+from pontryagin.controllers.optimum import certify, expand_agents, solve_reference
 from pontryagin.controllers.value import ExpandedValue
 from pontryagin.envs.integrate import advance
-from pontryagin.training.theory.diagnose import diagnose
 
 PROBLEMS = {"quadrotor": Quadrotor(steps=20), "bicycles": MultiBicycle(2, steps=20, wheelbase=0.5)}
 
@@ -95,6 +95,30 @@ def test_the_linear_quadratic_feedback_of_the_held_control_is_exact():
         )
 
 
+def test_the_bellman_residual_is_none_for_the_exact_value_and_what_was_added_to_it(monkeypatch):
+    """phi + c t solves it up to c: for the Riccati value of the discrete problem the residual is |c|."""
+    problem = Offset()
+    best = solve_reference(problem, torch.tensor([[2.0, -1.0]]))
+    value = ExpandedValue(problem, expand_agents(problem, best)).double()
+    path = rollout(problem, lambda t, z: z.new_zeros(len(z), 1), torch.randn(3, 2).double())
+    assert bellman_residual(problem, path, value).max() < 1e-4
+    exact = value.forward
+    monkeypatch.setattr(value, "forward", lambda t, z: exact(t, z) + 0.5 * t)
+    torch.testing.assert_close(
+        bellman_residual(problem, path, value), torch.full((3,), 0.5).double(), atol=1e-6, rtol=0
+    )
+
+
+def test_the_bellman_residual_tends_to_that_of_hjb(pendulum):
+    value, _, z, _ = drawn(pendulum)
+    apart = []
+    for steps in (100, 1000):
+        path = rollout(pendulum, lambda t, z: z.new_zeros(len(z), 2), z, steps)
+        hjb = certify(pendulum, path, value.gradient).hjb
+        apart.append(float((bellman_residual(pendulum, path, value) - hjb).abs().max()))
+    assert 5 < apart[0] / apart[1] < 20
+
+
 @pytest.mark.parametrize("gradient", ["jfb", "implicit", "unroll"])
 @pytest.mark.parametrize("name", ["quadrotor", "pendulum"])
 def test_derivatives_of_the_argmax_are_those_of_finite_differences(name, gradient, pendulum):
@@ -120,6 +144,36 @@ def test_it_is_differentiable_in_the_weights(pendulum):
     assert value.opening.grad.abs().max() > 0 and value.opening.grad.isfinite().all()
 
 
+def test_an_iteration_takes_one_look_and_one_search_along_the_step(monkeypatch):
+    """Slopes at u and at 0 and H_uu come from one sweep through the step; the same answer as from three."""
+    problem = PROBLEMS["bicycles"]
+    value, t, z, _ = drawn(problem, 1)
+    sweeps = []
+    monkeypatch.setattr(held, "advance", lambda *given: (sweeps.append(1), advance(*given))[1])
+    joint = solve_held_argmax(problem, value.requires_grad_(False), t, z, max_iterations=20)
+    assert joint.converged.all() and len(sweeps) == 1 + 2 * int(joint.iterations)
+    sweeps.clear()
+    monkeypatch.delattr(HeldHamiltonian, "look")
+    apart = solve_held_argmax(problem, value, t, z, max_iterations=20)
+    assert len(sweeps) > 1 + 3 * int(apart.iterations)
+    torch.testing.assert_close(joint.control, apart.control, rtol=0, atol=1e-12)
+    assert joint.start.shape == (1, problem.control_dim // problem.control_block)
+
+
+@pytest.mark.parametrize("watched", [True, False])
+def test_the_tape_and_torch_func_give_one_slope(watched):
+    problem = PROBLEMS["quadrotor"]
+    value, t, z, u = drawn(problem)
+    with torch.set_grad_enabled(watched):
+        slope = HeldHamiltonian(problem, value, t, z, problem.time_step).gradient(u)
+    assert slope.requires_grad == watched
+    torch.testing.assert_close(slope, _slope(problem, value, t, z, u), rtol=1e-12, atol=1e-12)
+
+
+def _slope(problem, value, t, z, u):
+    return torch.func.grad(lambda v: HeldHamiltonian(problem, value, t, z, problem.time_step).value(v).sum())(u)
+
+
 def test_ascent_finds_the_same(pendulum):
     value, t, z, _ = drawn(pendulum)
     newton = solve_held_argmax(pendulum, value, t, z, max_iterations=40, tolerance=1e-10)
@@ -141,9 +195,6 @@ def test_refusals():
 
 def test_what_is_of_the_continuous_hamiltonian_alone_refuses_a_held_policy(short_quadrotor, tmp_path):
     policy = ImplicitPolicy(short_quadrotor, ValueFunction(short_quadrotor, 4, seed=0), hamiltonian="held")
-    z0 = short_quadrotor.sample_initial_state(2)
-    with pytest.raises(ValueError, match="maximises the held one"):
-        diagnose(policy, z0)
     with pytest.raises(ValueError, match="export this policy to onnx or aoti"):
         export_policy(policy, tmp_path, "numpy")
 

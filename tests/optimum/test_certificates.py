@@ -91,3 +91,10 @@ def test_the_command_prints_the_certificate(capsys):
     figures = json.loads(capsys.readouterr().out)
     assert figures["transversality_worst"] < 1e-12 and figures["adjoint_worst"] < 1e-12  # by construction
     assert 0 < figures["stationarity_median"] <= figures["stationarity_worst"] and figures["hjb_median"] > 0
+    assert "bellman_median" not in figures
+
+
+def test_the_command_prints_the_bellman_residual_of_a_held_policy(capsys):
+    main(["evaluate", "bicycle5", "--states", "2", "--certificate", "--json"])
+    figures = json.loads(capsys.readouterr().out)
+    assert 0 < figures["bellman_median"] <= figures["bellman_worst"] < figures["hjb_median"]

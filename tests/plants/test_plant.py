@@ -16,11 +16,15 @@ from pontryagin import (
     MujocoQuadrotor,
     MultiBicycle,
     Quadrotor,
+    ValueFunction,
     evaluate,
     rollout,
+    solve_reference,
 )
 from pontryagin.controllers.export.export import onnx_bytes
+from pontryagin.controllers.optimum import expand_agents
 from pontryagin.controllers.plants.plant import simulate, timetable
+from pontryagin.controllers.value import ExpandedValue
 from pontryagin.envs.extras import optional
 from pontryagin.envs.integrate import advance
 from pontryagin.training.pictures.plots import trajectory_figure
@@ -112,6 +116,43 @@ def test_a_policy_reports_its_residual_along_a_path_flown_elsewhere(policy, shor
     path = simulate(short_quadrotor, Model(short_quadrotor, 0.1), policy, z0)
     here, there = (evaluate(short_quadrotor, policy, z0, flown=p) for p in (None, path))
     assert there.residual.shape == here.residual.shape and there.residual.max() < 1e-5
+
+
+@dataclasses.dataclass
+class Deaf:
+    """A policy that is not told how long its answers are held."""
+
+    policy: ImplicitPolicy
+
+    def __call__(self, t, z):
+        return self.policy(t, z)
+
+
+def test_a_held_policy_is_told_for_how_long():
+    """phi is exact at twice the rate: the answers are argmin c + phi there, and cheaper than those for the own rate."""
+    problem, twice = DoubleIntegrator(steps=10), DoubleIntegrator(steps=20)
+    z0 = torch.tensor([[2.0, -1.0], [1.0, 1.0]]).double()
+    value = ExpandedValue(twice, expand_agents(twice, solve_reference(twice, z0[:1]))).double()
+    policy = ImplicitPolicy(problem, value, hamiltonian="held", tolerance=1e-12)
+    told, deaf = (simulate(problem, Model(problem), p, z0, rate=10.0) for p in (policy, Deaf(policy)))
+    torch.testing.assert_close(told.cost, solve_reference(twice, z0).cost, rtol=1e-5, atol=0)
+    assert (told.cost < deaf.cost - 1e-3).all()
+    for k in (0, 13, 19):
+        grid = torch.linspace(-20, 20, 40_001, dtype=torch.float64).unsqueeze(-1)
+        after, cost = advance(problem, told.t[k], told.z[k, :1].expand(len(grid), -1), grid, 0.1)
+        brute = grid[(cost + value(told.t[k] + 0.1, after)).argmin()]
+        assert (told.u[k, 0] - brute).abs() <= 1e-3
+
+
+def test_a_last_answer_is_held_to_the_end(monkeypatch):
+    problem, spans = DoubleIntegrator(), []
+    policy = ImplicitPolicy(problem, ValueFunction(problem, 4, seed=0), hamiltonian="held")
+    over = ImplicitPolicy.held_over
+    monkeypatch.setattr(ImplicitPolicy, "held_over", lambda self, dt: (spans.append(dt), over(self, dt))[1])
+    simulate(problem, Model(problem), policy, torch.zeros(1, 2), rate=1.25)
+    assert spans == pytest.approx([0.8, 0.8, 0.4]) and policy.dt == problem.time_step
+    with pytest.raises(ValueError, match="positive, finite time"):
+        policy.held_over(0.0)
 
 
 def test_watch_sees_every_moment():

@@ -18,6 +18,7 @@ from pontryagin.training.theory.assumptions import operator_rows
 from pontryagin.training.theory.contraction import Points, box_gamma, curvature_at
 from pontryagin.training.theory.diagnose import diagnose
 from pontryagin.training.theory.flight import adjoint, fly, pull_back, slope_jacobian
+from pontryagin.training.theory.law import Law
 from pontryagin.training.theory.plain_words import sentences
 
 
@@ -172,13 +173,19 @@ def test_the_bounds_below_equation_8_are_those_of_the_definition(weighed):
         assert ascent.ratio_w[1, b].isnan()
 
 
+class Steep(torch.nn.Module):
+    """∇phi = 50."""
+
+    def gradient(self, t, z):
+        return torch.zeros_like(z[:, 0]), torch.full_like(z, 50.0)
+
+
 def test_differences_see_the_projection(pendulum):
     """Where the step is cut off at the bounds, ∂T/∂u is 0 there."""
     n = 4
-    points = Points(
-        pendulum, torch.zeros(n).double(), torch.zeros(n, 2).double(), torch.full((n, 2), 50.0).double(),
-        torch.zeros(n, 2).double(), torch.ones(n, 2, dtype=torch.bool),
-    )  # fmt: skip
+    law = Law(pendulum, Steep())
+    z = torch.zeros(n, 2).double()
+    points = Points(law, torch.zeros(n).double(), z, z, torch.ones(n, 2, dtype=torch.bool))
     draws = torch.zeros(1, 2).double()
     assert box_gamma(points, GradientAscent(1.0), draws).max() == 0.0
     # L = cosh u: -H_uu = cosh 0 = 1.

@@ -20,6 +20,7 @@ def compare_command(problem: str, config: CompareConfig) -> None:
 
         pontryagin compare-gradients quadrotor              # about a quarter of an hour on two cores
         pontryagin compare-gradients my_module:Rocket --quick
+        pontryagin compare-gradients double_integrator --hamiltonian held --quick
 
     Writes compare.json and figures to a folder named by the problem, and prints what they say.
     """
@@ -41,7 +42,7 @@ def compare_command(problem: str, config: CompareConfig) -> None:
             print(f"{100 * share:3.0f} %  {line}", flush=True)
 
     with bar:
-        result = compare_gradients(made, recipe(problem, "continuous"), config, name, tell)
+        result = compare_gradients(made, recipe(problem, config.hamiltonian), config, name, tell)
     for table in tables(result):
         console.print(table)
     for sentence in findings(result):

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json as json_
 
 import torch
 from rich.table import Table
 
 from ...controllers.baselines import CLASSICAL
+from ...controllers.held import bellman_residual
 from ...controllers.optimum import certify, known_reference
 from ...controllers.policy import ImplicitPolicy
 from ...envs.catalog import make_problem
@@ -45,7 +47,8 @@ def evaluate_command(
         seed: of the draw.
         problem: what a classical controller flies; module:ClassName of a policy for a problem of your own.
         on: another problem to draw the states from and to fly it in, with as many states and controls.
-        certificate: print the residuals of Pontryagin's conditions along the flights, too, in float64.
+        certificate: print the residuals of Pontryagin's conditions along the flights, too, in float64; of a held policy
+            the residual of Bellman's equation beside that of HJB, both in the unit of L.
         json: print JSON instead of a table.
     """
     flown, controller = _chosen(checkpoint, problem, on, certificate)
@@ -55,7 +58,10 @@ def evaluate_command(
         z0 = draw_states(flown, states, seed).double()
         with torch.no_grad():
             path = rollout(flown, policy, z0)
-        figures |= certify(flown, path, policy.value.gradient).summary()
+        found = certify(flown, path, policy.value.gradient)
+        if policy.hamiltonian == "held":
+            found = dataclasses.replace(found, bellman=bellman_residual(flown, path, policy.value))
+        figures |= found.summary()
     if json:
         print(json_.dumps(figures, indent=2))
         return

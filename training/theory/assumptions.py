@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from ...controllers.operators import GradientAscent, Operator
+from ...controllers.policy import Hamiltonian
 from .diagnosis import Diagnosis, OperatorDiagnosis
 
 Verdict: TypeAlias = Literal["holds", "fails", "not applicable", "measured"]
@@ -89,6 +90,12 @@ def operator_rows(found: Diagnosis) -> list[Row]:
     ]
 
 
+_EQUATION: dict[Hamiltonian, tuple[str, str, str]] = {
+    "continuous": ("phi solves HJB", "|∂_t phi - max_u H|, relative", "HJB"),
+    "held": ("phi solves Bellman's equation", "|phi - min_u (c + phi⁺)|, relative", ""),
+}
+
+
 def common_rows(found: Diagnosis) -> list[Row]:
     """What does not depend on T: one cell each."""
     # The sum of the two terms of HJB: 0 where phi solves it, 1 where they have nothing to do with each other.
@@ -104,7 +111,7 @@ def common_rows(found: Diagnosis) -> list[Row]:
         ("argmax_residual", "u* = T(u*)", "residual", "(4)", _cell(residual, residual <= CONVERGED)),
         ("variance_gradient", "dJ/dθ varies little between states", "smallest μ_2", "(9)",
          Cell(found.variance, found.variance, "not applicable")),
-        ("hjb", "phi solves HJB", "|∂_t phi - max_u H|, relative", "HJB", _measured(hjb)),
+        ("hjb", *_EQUATION[found.kind], _measured(hjb)),
         ("terminal", "phi(T, z) = G(z)", "|phi - G| / mean of J", "HJB", _measured(terminal)),
         ("held", "controls held by a bound", "share of all", "", _measured(torch.tensor(found.held))),
     )  # fmt: skip

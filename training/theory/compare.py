@@ -71,7 +71,7 @@ class Comparison:
     def samples(self) -> Samples:
         """Times, states and costates along the flights of the trained policy."""
         z0 = self.problem.sample_initial_state(self.config.states, torch.Generator().manual_seed(self.config.seed + 1))
-        return samples_along_flights(self.problem, self.trained(), z0)
+        return samples_along_flights(self.problem, self.trained(), z0, hamiltonian=self.base.hamiltonian)
 
 
 def compare_gradients(
@@ -81,7 +81,7 @@ def compare_gradients(
 
     Args:
         problem: on which.
-        base: recipe of the training; operator and gradient are replaced by those compared.
+        base: recipe of the training, whose Hamiltonian is compared on; operator and gradient are replaced.
         config: how thoroughly.
         name: of the folder.
         tell: called with the share of the present part and a line about it.
@@ -95,7 +95,8 @@ def compare_gradients(
     base = dataclasses.replace(base, seed=config.seed, out=None, resume=False, time_budget=None)
     if config.quick:
         config = config.hurried()
-        base = dataclasses.replace(base, steps=min(problem.steps, 20), compile=False, fine_share=0.0, batch=16)
+        steps = None if base.has_tables else min(problem.steps, 20)
+        base = dataclasses.replace(base, steps=steps, compile=False, fine_share=0.0, batch=16)
     comparison = Comparison(problem, base, config, config.out / name, tell)
     comparison.folder.mkdir(parents=True, exist_ok=True)
     file = comparison.folder / "compare.json"
@@ -134,7 +135,7 @@ def _pilot(c: Comparison) -> Result:
     race([pilot], c.config.budget_seconds, c.config.slices, states, lambda share, line: c.tell(share, f"pilot: {line}"))
     pilot.progress.value.load_state_dict(pilot.progress.best)
     z0 = c.problem.sample_initial_state(c.config.states, torch.Generator().manual_seed(c.config.seed))
-    samples = samples_along_flights(c.problem, pilot.progress.value, z0)
+    samples = samples_along_flights(c.problem, pilot.progress.value, z0, hamiltonian=c.base.hamiltonian)
     curvature = samples.curvature(c.problem)
     low, high = (float(torch.quantile(curvature.double(), q)) for q in (0.001, 0.999))
     return {"step_size": steady_step(c.problem, samples), "curvature_low": low, "curvature_high": high, "given": False}
@@ -148,7 +149,8 @@ def _race(c: Comparison) -> Result:
     race(runners, c.config.budget_seconds, c.config.slices, c.validation(), c.tell)
     value = runners[0].progress.value
     value.load_state_dict(runners[0].progress.best)
-    ImplicitPolicy(c.problem, value).save(c.folder, {"race": runners[0].variant.record()})
+    policy = ImplicitPolicy(c.problem, value, hamiltonian=c.base.hamiltonian)
+    policy.save(c.folder, {"race": runners[0].variant.record()})
     return {"budget_seconds": c.config.budget_seconds, "runs": [r.result() for r in runners]}
 
 
@@ -179,7 +181,7 @@ def _peak(c: Comparison) -> Result:
 
 def _seconds(c: Comparison) -> Result:
     value = c.trained()
-    z0 = c.problem.sample_initial_state(c.base.batch, torch.Generator().manual_seed(c.config.seed))
+    z0 = c.problem.sample_initial_state(c.base.batch, torch.Generator().manual_seed(c.config.seed)).to(value.scale)
     short = dataclasses.replace(c.problem, steps=min(c.problem.steps, 20))  # type: ignore[type-var]
     cases = [Variant(k, g, n) for k in KINDS[:2] for g in GRADIENTS for n in c.config.counts]
     c.tell(0.0, f"time of a training iteration, {len(cases)} ways in turns")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from pathlib import Path
 
+from ...controllers.policy import Hamiltonian
 from ..duration import seconds
 from ..rules import Checked, Count, Duration, OutFolder, Positive, Seed
 
@@ -13,6 +14,8 @@ from ..rules import Checked, Count, Duration, OutFolder, Positive, Seed
 class CompareConfig(Checked):
     """How thoroughly the gradients are compared."""
 
+    hamiltonian: Hamiltonian = "continuous"
+    """Which Hamiltonian's argmax is differentiated: the slides', or that of the control as it is held over a step."""
     time_budget: Duration = "45s"
     """Training for each way in the race; compiling and validating are not counted."""
     slices: Count = 12

@@ -8,10 +8,9 @@ import itertools
 import torch
 from torch import Tensor
 
-from ...controllers.argmax import solve_argmax
-from ...controllers.hamiltonian import control_hamiltonian
 from ...controllers.operators import Operator, in_blocks
-from ...envs.problem import Problem
+from ...envs.problem import ControlHamiltonian, Problem
+from .law import Law
 
 DRAWS = 64
 """Controls drawn from the box at each (t, z), Sobol's sequence; as many corners as ``CORNERS`` besides."""
@@ -25,18 +24,26 @@ DIFFERENCE = 1e-6
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Points:
-    """N points (t, z) with their costate and u*: t ``(N,)``, z and p ``(N, n)``, u and free ``(N, m)``."""
+    """N points (t, z) with their u*: t ``(N,)``, z ``(N, n)``, u and free ``(N, m)``."""
 
-    problem: Problem
+    law: Law
     t: Tensor
     z: Tensor
-    p: Tensor
     u: Tensor
     free: Tensor
 
     @property
+    def problem(self) -> Problem:
+        return self.law.problem
+
+    @property
     def blocks(self) -> int:
-        return self.problem.control_dim // self.problem.control_block
+        return self.problem.control_dim // self.law.block
+
+    @torch.no_grad()
+    def h(self, whole: bool = False) -> ControlHamiltonian:
+        """u -> H at the points, phi's weights held; see ``Law.at``."""
+        return self.law.at(self.t, self.z, whole)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,10 +56,10 @@ class Example:
     curvature: float
 
 
+@torch.no_grad()
 def curvature_at(points: Points) -> Tensor:
     """Eigenvalues of -H_uu at u* on the free controls, ``(N, m)``, NaN in place of those held."""
-    h = control_hamiltonian(points.problem, points.t, points.z, points.p)
-    return free_curvature(-h.hessian(points.u), points.free)
+    return free_curvature(-points.h(whole=True).hessian(points.u), points.free)
 
 
 def free_curvature(curvature: Tensor, free: Tensor) -> Tensor:
@@ -68,16 +75,17 @@ def free_curvature(curvature: Tensor, free: Tensor) -> Tensor:
     return torch.where(index < free.sum(-1, keepdim=True), values, torch.nan).flatten(-2)
 
 
-def linearise(points: Points, operator: Operator) -> tuple[Tensor, Tensor]:
+def linearise(points: Points, operator: Operator, whole: bool = False) -> tuple[Tensor, Tensor]:
     """∂T/∂u at u*, and ∂T/∂(∇_u H), on the free controls; blocks ``(N, m / b, b, b)``, 0 where one is held.
 
-    This is the T that the backward pass differentiates: Newton's with its inverse held constant.
+    This is the T that the backward pass differentiates: Newton's with its inverse held constant; ``whole`` with the
+    true H_uu, where T makes do with blocks of it.
     """
-    h = control_hamiltonian(points.problem, points.t, points.z, points.p)
+    h = points.h(whole)
     u = points.u.detach().requires_grad_()
     shift = torch.zeros_like(u).requires_grad_()
     after = operator.linearised(h, u, h.gradient(u) + shift, points.problem.control_bounds(u))
-    size, rows = points.problem.control_block, []
+    size, rows = points.law.block, []
     for i in range(size):
         seed = (torch.arange(u.shape[-1], device=u.device) % size == i).to(u).expand_as(u)
         found = torch.autograd.grad(after, (u, shift), seed, retain_graph=True)
@@ -103,10 +111,11 @@ def draw_box(problem: Problem, like: Tensor, seed: int) -> Tensor:
     return low + share * (high - low)
 
 
+@torch.no_grad()
 def box_curvature(points: Points, draws: Tensor) -> Tensor:
     """Eigenvalues of -H_uu at every draw, ``(S, N, m / b, b)``; NaN where H_uu is not finite."""
-    h = control_hamiltonian(points.problem, points.t, points.z, points.p)
-    curvature = -h.hessian(_everywhere(draws, points))
+    h = points.h(whole=True)
+    curvature = torch.stack([-h.hessian(u) for u in _everywhere(draws, points)])
     finite = curvature.isfinite().all(-1).all(-1)
     values = torch.linalg.eigvalsh(torch.where(finite[..., None, None], curvature, 0.0))
     return torch.where(finite.unsqueeze(-1), values, torch.nan)
@@ -129,8 +138,7 @@ def box_gamma(points: Points, operator: Operator, draws: Tensor) -> Tensor:
     The largest over a convex box is the Lipschitz constant of T on it. Newton's inverse is not held constant here: this
     is the step that is iterated, but for its backtracking.
     """
-    h = control_hamiltonian(points.problem, points.t, points.z, points.p)
-    box, size = points.problem.control_bounds(draws), points.problem.control_block
+    h, box, size = points.h(), points.problem.control_bounds(draws), points.law.block
     u = _everywhere(draws, points)
     columns = []
     with torch.no_grad():
@@ -146,22 +154,21 @@ def box_gamma(points: Points, operator: Operator, draws: Tensor) -> Tensor:
     return torch.where(finite, norm, torch.inf).amax(-1)
 
 
+@torch.no_grad()
 def share_reached(points: Points, operator: Operator, draws: Tensor) -> float:
     """Share of blocks of controls that ``ITERATIONS`` applications of T bring to u* from draws of the box."""
     count, reached = len(points.z), []
     for u0 in draws[:STARTS]:
-        found = solve_argmax(
-            points.problem, points.t, points.z, points.p, operator=operator, u0=u0.repeat(count, 1),
-            max_iterations=ITERATIONS, tolerance=1e-10,
-        )  # fmt: skip
+        found = points.law.solve(points.t, points.z, operator, ITERATIONS, 1e-10, u0=u0.repeat(count, 1))
         apart = in_blocks(found.control - points.u, points.blocks).norm(dim=-1)
         reached.append(apart <= 1e-4 * (1 + in_blocks(points.u, points.blocks).norm(dim=-1)))
     return float(torch.stack(reached).double().mean())
 
 
+@torch.no_grad()
 def share_beaten(points: Points, draws: Tensor) -> float:
     """Share of blocks of controls for which some draw has a higher H than u*: u* is not the global maximum there."""
-    h = control_hamiltonian(points.problem, points.t, points.z, points.p)
+    h = points.h()
     top = h.value(points.u)
     others = torch.nan_to_num(h.value(_everywhere(draws, points)), nan=-torch.inf)
     return float((others.amax(0) > top + 1e-9 * (1 + top.abs())).double().mean())

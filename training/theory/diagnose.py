@@ -37,10 +37,12 @@ def diagnose(
 ) -> Diagnosis:
     """Measure the assumptions of the descent theorem for JFB along the paths of ``policy`` from ``z0 (B, n)``.
 
-    Everything is done in float64 on a copy of the value function, with u* by projected Newton to 1e-12.
+    Everything is done in float64 on a copy of the value function, with u* by projected Newton to 1e-12. The theorem is
+    of the continuous H; of a policy of the held control the same quantities are those of H_dt, and phi's equation is
+    Bellman's.
 
     Args:
-        policy: its problem, value function and ``starts`` are used.
+        policy: its problem, value function, Hamiltonian and ``starts`` are used.
         z0: initial states.
         operator: T, or several; ``"ascent"`` is ``GradientAscent`` with the best fixed step, ``best_step``. ``None``
             is that and ``ProjectedNewton()``.
@@ -48,11 +50,8 @@ def diagnose(
         seed: of the admissible controls that are drawn.
 
     Raises:
-        ValueError: on a policy of the held Hamiltonian, on bad states, on fewer than one time or more than there are
-            steps, or a cost that is not finite.
+        ValueError: on bad states, on fewer than one time or more than there are steps, or a cost that is not finite.
     """
-    if policy.hamiltonian != "continuous":
-        raise ValueError("the theorem is of the continuous Hamiltonian; this policy maximises the held one")
     steps = policy.problem.steps
     if not isinstance(times, int) or not 1 <= times <= steps:
         raise ValueError(f"times is {times!r}; expected 1 to {steps}, the steps of {type(policy.problem).__name__}")
@@ -70,11 +69,12 @@ def diagnose(
         chosen = GradientAscent(best_step(curvature)) if isinstance(choice, str) else choice
         parts.append(_diagnose_operator(flight, points, sampled, draws, chosen, exact))
     return Diagnosis(
-        problem=type(flight.problem).__name__, blocks=points.blocks, weights=exact.gradient.shape[1], draws=len(draws),
+        problem=type(flight.problem).__name__, kind=flight.law.kind, blocks=points.blocks,
+        weights=exact.gradient.shape[1], draws=len(draws),
         times=flight.t[sampled], path_times=flight.t, cost=flight.cost, free=flight.free[sampled],
         held=float((~flight.free).double().mean()), curvature=curvature.unflatten(0, (times, -1)),
         box_range=(_least(box), -_least(-box)), concave=float((box > 0).all(-1).double().mean()),
-        convex=worst_example(box, draws, flight.problem.control_block), beaten=share_beaten(points, draws),
+        convex=worst_example(box, draws, flight.law.block), beaten=share_beaten(points, draws),
         hjb=flight.hjb, hamiltonian=flight.hamiltonian, residual=flight.residual,
         terminal=(flight.value(flight.problem.horizon, flight.end) - flight.problem.terminal_cost(flight.end)).detach(),
         gradient=exact.gradient, variance=_variance(exact.gradient, exact.gradient), operators=tuple(parts),
@@ -133,7 +133,7 @@ def _exact(flight: Flight) -> _Exact:
     """v_k = (du*/dθ)ᵀ g_k = (∂∇_u H/∂θ)ᵀ (-H_uu)^-1 g_k: the same for every T (eq. 6)."""
     g = adjoint(flight, ProjectedNewton(), "implicit")
     points = _points(flight, torch.arange(len(flight.t)))
-    linear = linearise(points, ProjectedNewton())[1]  # Newton's ∂T/∂(∇_u H) = (-H_uu)^-1
+    linear = linearise(points, ProjectedNewton(), whole=True)[1]  # Newton's ∂T/∂(∇_u H) = (-H_uu)^-1
     c = _through(linear, g)
     return _Exact(g, c, pull_back(flight, c))
 
@@ -205,8 +205,8 @@ def _at_point(
 def _points(flight: Flight, sampled: Tensor) -> Points:
     """The sampled steps of every path in one batch, times first."""
     states = flight.z.shape[1]
-    rows = (x[sampled].flatten(0, 1) for x in (flight.z, flight.p, flight.u, flight.free))
-    return Points(flight.problem, flight.t[sampled].repeat_interleave(states), *rows)
+    rows = (x[sampled].flatten(0, 1) for x in (flight.z, flight.u, flight.free))
+    return Points(flight.law, flight.t[sampled].repeat_interleave(states), *rows)
 
 
 def _through(matrix: Tensor, g: Tensor) -> Tensor:

@@ -127,11 +127,13 @@ def _angles(axis: matplotlib.axes.Axes, found: Diagnosis) -> None:
 def _hjb(axis: matplotlib.axes.Axes, found: Diagnosis) -> None:
     t = found.path_times.numpy()
     floor = 1e-9
-    _band(axis, t, found.hjb.abs().clamp_min(floor), ACCENT, "|∂$_t$φ - max H|")
-    axis.plot(
-        t, _median(found.hamiltonian.abs().clamp_min(floor)), color=SOFT, lw=1.5, label="|max H|, to compare with"
-    )
-    axis.set(xlabel="time", yscale="log", title="residual of the Hamilton-Jacobi-Bellman equation")
+    labels = "|∂$_t$φ - max H|", "|max H|", "residual of the Hamilton-Jacobi-Bellman equation"
+    if found.kind == "held":
+        labels = "|φ$^+$ - φ + c| / dt", "c / dt", "residual of Bellman's equation"
+    _band(axis, t, found.hjb.abs().clamp_min(floor), ACCENT, labels[0])
+    other = _median(found.hamiltonian.abs().clamp_min(floor))
+    axis.plot(t, other, color=SOFT, lw=1.5, label=f"{labels[1]}, to compare with")
+    axis.set(xlabel="time", yscale="log", title=labels[2])
     axis.legend(frameon=False)
 
 

@@ -47,6 +47,7 @@ def diagnosis_record(found: Diagnosis, command: str) -> dict[str, Any]:
     return {
         "command": command,
         "problem": found.problem,
+        "hamiltonian": found.kind,
         "states": len(found.cost),
         "times": found.times.tolist(),
         "draws": found.draws,

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from ...controllers.operators import Operator
+from ...controllers.policy import Hamiltonian
 from .contraction import Example
 
 
@@ -69,6 +70,7 @@ class Diagnosis:
 
     Attributes:
         problem: the name of its class.
+        kind: which Hamiltonian is maximised; H is H_dt everywhere here where it is the held one.
         blocks: of controls, over which H separates.
         weights: P, those on which ∇_u H depends.
         draws: admissible controls drawn at each point.
@@ -82,8 +84,8 @@ class Diagnosis:
         concave: share of draws, points and blocks at which -H_uu is positive definite.
         convex: where H is most convex in u, if it is anywhere.
         beaten: share of blocks for which some draw has a higher H than u*.
-        hjb: ``(K, B)`` ∂_t phi - max_u H.
-        hamiltonian: ``(K, B)`` max_u H, to compare with.
+        hjb: ``(K, B)`` ∂_t phi - max_u H; of the held control the residual of Bellman's equation, ``Law.balance``.
+        hamiltonian: ``(K, B)`` max_u H, to compare with; -cost / dt of the step.
         terminal: ``(B,)`` phi(T, z(T)) - G(z(T)).
         residual: ``(K, B)`` relative argmax residual.
         gradient: ``(B, P)`` dJ/dθ = ∫ v dt by sample.
@@ -92,6 +94,7 @@ class Diagnosis:
     """
 
     problem: str
+    kind: Hamiltonian
     blocks: int
     weights: int
     draws: int

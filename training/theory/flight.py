@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import copy
 import dataclasses
 import math
 
 import torch
 from torch import Tensor
 
-from ...controllers.argmax import Gradient, solve_argmax
-from ...controllers.hamiltonian import control_hamiltonian, hamiltonian
+from ...controllers.argmax import Gradient
 from ...controllers.operators import Operator, ProjectedNewton, held
 from ...controllers.policy import ImplicitPolicy
 from ...controllers.value import Value
 from ...envs.integrate import advance
 from ...envs.problem import Problem, check_finite, check_state
+from .law import Law
 
 ITERATIONS, TOLERANCE = 100, 1e-12
 """Of projected Newton, for u* in float64."""
@@ -25,31 +24,26 @@ ROWS = 64
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Flight:
-    """Paths from B states in K steps; everything float64.
+    """Paths from B states in K steps; everything float64. H is H_dt where the law is that of the held control.
 
     Attributes:
-        problem: what is controlled.
-        value: phi_theta, a float64 copy.
+        law: what is maximised, with phi_theta.
         weights: those on which ∇_u H depends: θ.
         t: ``(K,)`` times at which a control is chosen.
         z: ``(K, B, n)`` states then.
-        p: ``(K, B, n)`` costates ∇_z phi.
         u: ``(K, B, m)`` u*.
         slope: ``(K, B, m)`` ∇_u H at u*: 0 but for rounding on the free controls.
         free: ``(K, B, m)`` controls that no active bound holds.
         residual: ``(K, B)`` relative argmax residual.
-        hamiltonian: ``(K, B)`` max_u H.
-        hjb: ``(K, B)`` ∂_t phi - max_u H.
+        hamiltonian, hjb: ``(K, B)`` max_u H and ∂_t phi - max_u H, or what Bellman's equation has: ``Law.balance``.
         end: ``(B, n)`` z(T).
         cost: ``(B,)`` J.
     """
 
-    problem: Problem
-    value: Value
+    law: Law
     weights: list[Tensor]
     t: Tensor
     z: Tensor
-    p: Tensor
     u: Tensor
     slope: Tensor
     free: Tensor
@@ -58,6 +52,14 @@ class Flight:
     hjb: Tensor
     end: Tensor
     cost: Tensor
+
+    @property
+    def problem(self) -> Problem:
+        return self.law.problem
+
+    @property
+    def value(self) -> Value:
+        return self.law.value
 
 
 def fly(policy: ImplicitPolicy, z0: Tensor) -> Flight:
@@ -68,34 +70,29 @@ def fly(policy: ImplicitPolicy, z0: Tensor) -> Flight:
     """
     problem = policy.problem
     check_state(problem, z0, "z0")
-    value = copy.deepcopy(policy.value).double()
-    z = z0.to(value.scale.device, torch.float64)
+    law = Law.of(policy)
+    z = z0.to(law.value.scale.device, torch.float64)
     times = torch.arange(problem.steps, dtype=z.dtype, device=z.device) * problem.time_step
     box, cost = problem.control_bounds(z), z.new_zeros(len(z))
     rows = []
     with torch.no_grad():
         for t in times.unbind():
-            slope_t, p = value.gradient(t, z)
-            found = solve_argmax(
-                problem, t, z, p, operator=ProjectedNewton(), max_iterations=ITERATIONS, tolerance=TOLERANCE,
-                starts=policy.starts,
-            )  # fmt: skip
-            u, top = found.control, hamiltonian(problem, t, z, p, found.control)
-            slope = control_hamiltonian(problem, t, z, p).gradient(u)
-            rows.append((z, p, u, slope, ~held(u, slope, box), found.residual, top, slope_t - top))
-            z, spent = advance(problem, t, z, u, problem.time_step)
-            cost = cost + spent
+            found = law.solve(t, z, ProjectedNewton(), ITERATIONS, TOLERANCE)
+            u, slope = found.control, law.at(t, z).gradient(found.control)
+            after, spent = advance(problem, t, z, u, problem.time_step)
+            rows.append((z, u, slope, ~held(u, slope, box), found.residual, *law.balance(t, z, u, after, spent)))
+            z, cost = after, cost + spent
         cost = cost + problem.terminal_cost(z)
     check_finite("the cost", cost)
-    states, p, u, slope, free, residual, top, hjb = (torch.stack(column) for column in zip(*rows, strict=True))
-    weights = _weights(problem, value, times, states, u)
-    return Flight(problem, value, weights, times, states, p, u, slope, free, residual, top, hjb, z, cost)
+    states, u, slope, free, residual, top, hjb = (torch.stack(column) for column in zip(*rows, strict=True))
+    weights = _weights(law, times, states, u)
+    return Flight(law, weights, times, states, u, slope, free, residual, top, hjb, z, cost)
 
 
-def _weights(problem: Problem, value: Value, t: Tensor, z: Tensor, u: Tensor) -> list[Tensor]:
+def _weights(law: Law, t: Tensor, z: Tensor, u: Tensor) -> list[Tensor]:
     """The parameters that ∇_u H depends on; a constant in phi, say, is none of them."""
-    given = [weight.requires_grad_() for weight in value.parameters() if weight.numel()]
-    slope = control_hamiltonian(problem, t[:1], z[0, :1], value.gradient(t[:1], z[0, :1])[1]).gradient(u[0, :1])
+    given = [weight.requires_grad_() for weight in law.value.parameters() if weight.numel()]
+    slope = law.at(t[:1], z[0, :1]).gradient(u[0, :1])
     touched = torch.autograd.grad(slope.sum(), given, allow_unused=True) if given else ()
     used = [weight for weight, slope_of in zip(given, touched, strict=True) if slope_of is not None]
     if not used:
@@ -112,10 +109,8 @@ def adjoint(flight: Flight, operator: Operator, gradient: Gradient) -> Tensor:
     problem, z = flight.problem, flight.z[0].clone().requires_grad_()
     cost, controls = z.new_zeros(len(z)), []
     for t, found in zip(flight.t, flight.u, strict=True):
-        _, p = flight.value.gradient(t, z)
-        u = solve_argmax(
-            problem, t, z, p, operator=operator, gradient=gradient, u0=found, max_iterations=1, tolerance=math.inf
-        ).control  # the value is ``found``: at this tolerance nothing is iterated
+        # the value is ``found``: at this tolerance nothing is iterated
+        u = flight.law.solve(t, z, operator, 1, math.inf, gradient, found).control
         controls.append(u)
         z, spent = advance(problem, t, z, u, problem.time_step)
         cost = cost + spent
@@ -127,14 +122,14 @@ def pull_back(flight: Flight, c: Tensor) -> Tensor:
     """Σ_k (∂∇_u H_k / ∂θ)ᵀ c_k for ``c (K, B, m)``, by sample: ``(B, P)``."""
     rows = []
     for b in range(c.shape[1]):
-        slope = _tracked_slope(flight, flight.t, flight.z[:, b], flight.u[:, b])
+        slope = flight.law.at(flight.t, flight.z[:, b]).gradient(flight.u[:, b])
         rows.append(_flat(torch.autograd.grad((slope * c[:, b]).sum(), flight.weights), 0))
     return torch.stack(rows)
 
 
 def slope_jacobian(flight: Flight, k: int, b: int) -> Tensor:
     """∂∇_u H/∂θ at step k of sample b, rows of the free controls only: ``(free, P)``."""
-    slope = _tracked_slope(flight, flight.t[k : k + 1], flight.z[k, b : b + 1], flight.u[k, b : b + 1])[0]
+    slope = flight.law.at(flight.t[k : k + 1], flight.z[k, b : b + 1]).gradient(flight.u[k, b : b + 1])[0]
     rows = torch.diag(torch.ones_like(slope))[flight.free[k, b]]
     parts = [
         _flat(torch.autograd.grad(slope, flight.weights, some, retain_graph=True, is_grads_batched=True), 1)
@@ -142,11 +137,6 @@ def slope_jacobian(flight: Flight, k: int, b: int) -> Tensor:
         if len(some)
     ]
     return torch.cat(parts) if parts else rows.new_zeros(0, sum(w.numel() for w in flight.weights))
-
-
-def _tracked_slope(flight: Flight, t: Tensor, z: Tensor, u: Tensor) -> Tensor:
-    _, p = flight.value.gradient(t, z)
-    return control_hamiltonian(flight.problem, t, z, p).gradient(u)
 
 
 def _flat(parts: tuple[Tensor, ...], lead: int) -> Tensor:

@@ -38,6 +38,7 @@ def saved_bytes(problem: Problem, variant: Variant, samples: Samples, step_size:
     which forbids hooks, by a walk through the graph.
     """
     t, z, p = samples.t.clone(), samples.z.clone().requires_grad_(), samples.p.clone().requires_grad_()
+    at = samples._replace(t=t, z=z, p=p)
     packed: list[weakref.ref[_Saved]] = []
 
     def pack(x: Tensor) -> _Saved:
@@ -45,12 +46,12 @@ def saved_bytes(problem: Problem, variant: Variant, samples: Samples, step_size:
         packed.append(weakref.ref(saved))
         return saved
 
-    if isinstance(control_hamiltonian(problem, t, z, p), DerivedHamiltonian):
-        solution = variant.solve(problem, t, z, p, step_size)
+    if at.phi is not None or isinstance(control_hamiltonian(problem, t, z, p), DerivedHamiltonian):
+        solution = variant.solve(problem, at, step_size)
         held = saved_tensors(solution.control)
     else:
         with torch.autograd.graph.saved_tensors_hooks(pack, lambda saved: saved.tensor):
-            control = variant.solve(problem, t, z, p, step_size).control
+            control = variant.solve(problem, at, step_size).control
         held = [saved.tensor for ref in packed if (saved := ref()) is not None]
         del control  # until here, so that what it needs was alive
     storages = {x.untyped_storage().data_ptr(): x.untyped_storage().nbytes() for x in held}
@@ -185,7 +186,7 @@ def iterations_needed(
     for kind in KINDS:
         variant = Variant(kind, "jfb", most)
         with torch.no_grad():
-            solution = variant.solve(problem, samples.t, samples.z, samples.p, step_size, tolerance)
+            solution = variant.solve(problem, samples, step_size, tolerance)
         counts = solution.iterations.double()
         rows.append({
             "kind": kind, "step_size": None if kind == "newton" else step_size, "tolerance": tolerance, "most": most,

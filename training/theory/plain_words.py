@@ -11,10 +11,17 @@ from .assumptions import name, percent
 from .contraction import ITERATIONS
 from .diagnosis import Diagnosis, OperatorDiagnosis
 
+HELD = (
+    "This policy maximises H_dt, the Hamiltonian of the control as it is held over dt, and every H here is that one; "
+    "HJB is Bellman's equation. The theorem is stated for the continuous H: 'holds' says that its inequality holds for "
+    "H_dt, not that it applies. H_dt couples all controls, through phi and through what agents do to each other within "
+    "a step. Newton's T uses the blocks of H_uu alone, so its γ is as small as that coupling is, not 0."
+)
+
 
 def sentences(found: Diagnosis) -> list[str]:
     """One or two sentences for each assumption that fails or needs a remark."""
-    lines = _concavity(found)
+    lines = ([HELD] if found.kind == "held" else []) + _concavity(found)
     for part in found.operators:
         lines += [f"{_capital(name(part.operator))}: {line}" for line in (*_contraction(found, part), *_descent(part))]
     return lines + _rest(found)

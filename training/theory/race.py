@@ -80,7 +80,8 @@ class Runner:
     @torch.no_grad()
     def validate(self, states: Tensor) -> float:
         """The cost with the argmax solved by Newton, whatever training could afford."""
-        policy = ImplicitPolicy(self.problem, self.progress.value, starts=self.config.starts)
+        value, kind = self.progress.value, self.config.hamiltonian
+        policy = ImplicitPolicy(self.problem, value, starts=self.config.starts, hamiltonian=kind)
         cost = float(rollout(self.problem, policy, states).cost.mean())
         if cost < self.progress.best_cost:
             self.progress.best_cost = cost

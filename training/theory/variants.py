@@ -9,6 +9,8 @@ import torch
 from torch import Tensor
 
 from ...controllers.argmax import Gradient, Solution, solve_argmax
+from ...controllers.held import solve_held_argmax
+from ...controllers.policy import Hamiltonian
 from ...controllers.value import Value
 from ...envs.problem import Problem
 from ..config import TrainConfig
@@ -41,13 +43,16 @@ class Variant(NamedTuple):
             jfb_steps=self.jfb_steps, argmax_tolerance=tolerance, compile=compile,
         )  # fmt: skip
 
-    def solve(
-        self, problem: Problem, t: Tensor, z: Tensor, p: Tensor, step_size: float, tolerance: float = 0.0
-    ) -> Solution:
+    def solve(self, problem: Problem, at: Samples, step_size: float, tolerance: float = 0.0) -> Solution:
         """The argmax this way, every iteration run unless a tolerance is given."""
-        config = self.config(TrainConfig(), step_size)
+        operator = self.config(TrainConfig(), step_size).make_operator()
+        if at.phi is not None:
+            return solve_held_argmax(
+                problem, at.phi, at.t, at.z, operator=operator, gradient=self.gradient,
+                max_iterations=self.iterations, tolerance=tolerance, jfb_steps=self.jfb_steps,
+            )  # fmt: skip
         return solve_argmax(
-            problem, t, z, p, operator=config.make_operator(), gradient=self.gradient,
+            problem, at.t, at.z, at.p, operator=operator, gradient=self.gradient,
             max_iterations=self.iterations, tolerance=tolerance, jfb_steps=self.jfb_steps,
         )  # fmt: skip
 
@@ -65,36 +70,47 @@ def exact_config(base: TrainConfig) -> TrainConfig:
 
 
 class Samples(NamedTuple):
-    """Where the argmax is looked at: times ``(B,)``, states and costates ``(B, n)``, converged controls ``(B, m)``."""
+    """Where the argmax is looked at: times ``(B,)``, states and costates ``(B, n)``, converged controls ``(B, m)``.
+
+    ``phi`` is the value function where the Hamiltonian is that of the held control.
+    """
 
     t: Tensor
     z: Tensor
     p: Tensor
     u: Tensor
+    phi: Value | None = None
 
+    @torch.no_grad()
     def curvature(self, problem: Problem) -> Tensor:
         """Eigenvalues of -H_uu on the free controls, block by block, flat: what the rate of an ascent depends on."""
         from ...controllers.hamiltonian import control_hamiltonian
+        from ...controllers.held import HeldHamiltonian
         from ...controllers.operators import held
         from .contraction import free_curvature
 
         h = control_hamiltonian(problem, self.t, self.z, self.p)
+        if self.phi is not None:
+            h = HeldHamiltonian(problem, self.phi, self.t, self.z, problem.time_step, whole=True)
         free = ~held(self.u, h.gradient(self.u), problem.control_bounds(self.z))
         values = free_curvature(-h.hessian(self.u), free)
         return values[values.isfinite()]
 
 
 @torch.no_grad()
-def samples_along_flights(problem: Problem, value: Value, z0: Tensor, every: int = 8) -> Samples:
+def samples_along_flights(
+    problem: Problem, value: Value, z0: Tensor, every: int = 8, hamiltonian: Hamiltonian = "continuous"
+) -> Samples:
     """Every ``every``-th (t, z, p, u*) of flights under the argmax by Newton, from ``z0``, flattened over the batch."""
     from ...controllers.policy import ImplicitPolicy
     from ...envs.integrate import rollout
 
-    path = rollout(problem, ImplicitPolicy(problem, value, max_iterations=20), z0)
+    z0 = z0.to(value.scale)
+    path = rollout(problem, ImplicitPolicy(problem, value, max_iterations=20, hamiltonian=hamiltonian), z0)
     rows = range(0, problem.steps, every)
     t = torch.cat([path.t[k].expand(len(z0)) for k in rows])
     z, u = torch.cat([path.z[k] for k in rows]), torch.cat([path.u[k] for k in rows])
-    return Samples(t, z, value.gradient(t, z)[1], u)
+    return Samples(t, z, value.gradient(t, z)[1], u, value if hamiltonian == "held" else None)
 
 
 def steady_step(problem: Problem, samples: Samples) -> float:
