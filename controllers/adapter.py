@@ -131,6 +131,9 @@ def check_memory(problem: Problem, count: int, state: Memory, episode_start: np.
     """
     if episode_start is not None and np.shape(episode_start) not in ((count,), ()):
         raise ValueError(f"episode_start has shape {np.shape(episode_start)}; expected ({count},)")
+    remembered = isinstance(state, tuple) and state and all(isinstance(part, np.ndarray) for part in state)
+    if state is not None and not remembered:
+        raise ValueError(f"state is a {type(state).__name__}; expected None, or what the last call returned")
     for part in () if state is None else state:
         if isinstance(part, np.ndarray) and part.ndim and len(part) != count:
             raise ValueError(f"state is of {len(part)} samples; expected {count}, as many as there are observations")

@@ -26,7 +26,7 @@ from .boundary import (
     sample_states,
     transition,
 )
-from .compiling import compiled
+from .compiling import compiled, device_named
 from .environment import frames_per_second
 from .fields import seeded, whole
 from .problem import Problem, check_finite
@@ -63,7 +63,7 @@ class OptimalControlVectorEnv(gymnasium.vector.VectorEnv[np.ndarray, np.ndarray,
         max_episode_steps = None if max_episode_steps is None else whole(max_episode_steps, "max_episode_steps")
         if render_mode not in (None, "rgb_array"):
             raise ValueError(f"render_mode is {render_mode!r}; expected None or 'rgb_array'")
-        self.problem, self.num_envs, self.device = problem, num_envs, torch.device(device)
+        self.problem, self.num_envs, self.device = problem, num_envs, device_named(device)
         self.render_mode, self.max_episode_steps = render_mode, max_episode_steps
         self.set_autoreset_mode(AutoresetMode(autoreset_mode))
         self.single_observation_space, self.single_action_space = observation_space(problem), action_space(problem)
