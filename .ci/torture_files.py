@@ -23,7 +23,7 @@ import torch
 import pontryagin
 from pontryagin.controllers.export import load_runtime
 from pontryagin.controllers.optimum import find_reference, save_reference
-from pontryagin.training.benchmark.benchmark import _write
+from pontryagin.controllers.storage import replace_file
 
 PROBLEM = pontryagin.DoubleIntegrator(steps=4)
 Case = tuple[str, Callable[[], object]]
@@ -161,8 +161,8 @@ def writers(work: Path) -> dict[str, tuple[Writer, Reader]]:
             lambda _: pontryagin.export_policy(exported, work, "numpy"),
             lambda: load_runtime(work, "numpy")(np.zeros(13, np.float32)),
         ),
-        "benchmark": (
-            lambda version: _write(record, json.dumps({"version": version}).encode()),
+        "replace_file": (
+            lambda version: replace_file(record, json.dumps({"version": version}).encode()),
             lambda: json.loads(record.read_text(encoding="utf-8")),
         ),
     }
