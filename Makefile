@@ -15,7 +15,7 @@ export PIP_BUILD_CONSTRAINT := constraints.txt
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-slow torture lint format clean
+.PHONY: help install demo test test-slow test-min torture lint format clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' Makefile
@@ -41,6 +41,11 @@ test: lint ## lint, fast tests, and the wheel in an environment of its own
 test-slow: $(INSTALLED) ## the tests that train
 	.ci/timed slow $(RUN) -m pytest -m slow || [ $$? -eq 5 ]  # 5: there are none
 
+test-min: ## the fast tests with the oldest dependencies that setup.cfg allows, in .venv-min
+	$(PYTHON) -m venv --clear .venv-min
+	PIP_CONSTRAINT=constraints-min.txt .venv-min/bin/python -m pip install --quiet --editable '.[test]'
+	.ci/timed oldest .venv-min/bin/python -m pytest -n $(WORKERS) --dist worksteal
+
 torture: $(INSTALLED) ## hostile input, damaged files and killed writers, about five minutes
 	PYTHONPATH=.venv/link $(RUN) .ci/torture.py
 
@@ -52,5 +57,5 @@ format: $(INSTALLED) ## let ruff rewrite the sources
 	$(RUN) -m ruff format .
 
 clean: ## remove environments, caches, builds and the output of the demo
-	rm -rf .venv .venv-wheel build dist *.egg-info .hypothesis .mypy_cache .pytest_cache .ruff_cache results/demo
+	rm -rf .venv .venv-wheel .venv-min build dist *.egg-info .hypothesis .mypy_cache .pytest_cache .ruff_cache results/demo
 	find . -name __pycache__ -prune -exec rm -rf {} +
