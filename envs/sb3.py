@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -44,12 +44,38 @@ def as_sb3(vector_env: VectorEnv[Any, Any, Any]) -> VecEnv:
     return _adapter()(vector_env)
 
 
+class Layers:
+    """What SB3 asks of the layers of an environment: the wrappers from the outside in, then the environment."""
+
+    env: VectorEnv[Any, Any, Any]
+    num_envs: int
+
+    _get_indices: Callable[[Any], Iterable[int]]
+
+    def get_attr(self, attr_name: str, indices: Any = None) -> list[Any]:
+        return [getattr(_owner(self.env, attr_name), attr_name)] * len(list(self._get_indices(indices)))
+
+    def set_attr(self, attr_name: str, value: Any, indices: Any = None) -> None:
+        if len(list(self._get_indices(indices))) != self.num_envs:
+            raise ValueError("the environments share one batch: attributes are set for all of them or for none")
+        inner = self.env.unwrapped
+        setattr(inner if hasattr(inner, attr_name) else _owner(self.env, attr_name), attr_name, value)
+
+    def env_method(self, method_name: str, *args: Any, indices: Any = None, **kwargs: Any) -> list[Any]:
+        result = getattr(_owner(self.env, method_name), method_name)(*args, **kwargs)
+        return [result] * len(list(self._get_indices(indices)))
+
+    def env_is_wrapped(self, wrapper_class: type[Any], indices: Any = None) -> list[bool]:
+        wrapped = any(isinstance(env, wrapper_class) for env in _layers(self.env))
+        return [wrapped] * len(list(self._get_indices(indices)))
+
+
 @functools.cache
 def _adapter() -> Callable[[VectorEnv[Any, Any, Any]], VecEnv]:
     """The class of the adapter, made where Stable-Baselines3 is imported."""
     from stable_baselines3.common.vec_env import VecEnv
 
-    class BatchedVecEnv(VecEnv):
+    class BatchedVecEnv(Layers, VecEnv):
         """One batched step, SB3's four-tuple."""
 
         def __init__(self, env: VectorEnv[Any, Any, Any]) -> None:
@@ -61,17 +87,7 @@ def _adapter() -> Callable[[VectorEnv[Any, Any, Any]], VecEnv]:
             return as_sb3, (self.env,), {k: v for k, v in self.__dict__.items() if k != "env"}
 
         def reset(self) -> np.ndarray:
-            states: list[Any] = [check_options(options, ("state",)).get("state") for options in self._options]
-            given = np.array([state is not None for state in states])
-            whole = {"state": np.stack(states)} if given.all() else None
-            seeds: Any = list(self._seeds)
-            observation, info = self.env.reset(seed=seeds, options=whole)
-            if given.any() and whole is None:
-                any_one = states[int(given.argmax())]
-                filled = np.stack([any_one if state is None else state for state in states])
-                some = {"state": filled, "reset_mask": given}
-                observation, again = self.env.reset(options=some)
-                info = {k: _where(given, again[k], v) for k, v in info.items() if not k.startswith("_")}
+            observation, info = _begin(self.env, list(self._seeds), self._options)
             self.reset_infos = [_one(info, i) for i in range(self.num_envs)]
             self._reset_seeds()
             self._reset_options()
@@ -95,24 +111,22 @@ def _adapter() -> Callable[[VectorEnv[Any, Any, Any]], VecEnv]:
             frames: Any = self.env.render()
             return frames or ()
 
-        def get_attr(self, attr_name: str, indices: Any = None) -> list[Any]:
-            return [getattr(_owner(self.env, attr_name), attr_name)] * len(list(self._get_indices(indices)))
-
-        def set_attr(self, attr_name: str, value: Any, indices: Any = None) -> None:
-            if len(list(self._get_indices(indices))) != self.num_envs:
-                raise ValueError("the environments share one batch: attributes are set for all of them or for none")
-            inner = self.env.unwrapped
-            setattr(inner if hasattr(inner, attr_name) else _owner(self.env, attr_name), attr_name, value)
-
-        def env_method(self, method_name: str, *args: Any, indices: Any = None, **kwargs: Any) -> list[Any]:
-            result = getattr(_owner(self.env, method_name), method_name)(*args, **kwargs)
-            return [result] * len(list(self._get_indices(indices)))
-
-        def env_is_wrapped(self, wrapper_class: type[Any], indices: Any = None) -> list[bool]:
-            wrapped = any(isinstance(env, wrapper_class) for env in _layers(self.env))
-            return [wrapped] * len(list(self._get_indices(indices)))
-
     return BatchedVecEnv
+
+
+def _begin(env: VectorEnv[Any, Any, Any], seeds: Any, options: list[dict[str, Any]]) -> tuple[Any, dict[str, Any]]:
+    """Reset all environments, those that are given a state to that state."""
+    states: list[Any] = [check_options(each, ("state",)).get("state") for each in options]
+    given = np.array([state is not None for state in states])
+    if given.all():
+        return env.reset(seed=seeds, options={"state": np.stack(states)})
+    observation, info = env.reset(seed=seeds)
+    if not given.any():
+        return observation, info
+    stand_in = states[int(given.argmax())]
+    filled = np.stack([stand_in if state is None else state for state in states])
+    observation, again = env.reset(options={"state": filled, "reset_mask": given})
+    return observation, {k: _where(given, again[k], v) for k, v in info.items() if not k.startswith("_")}
 
 
 def _layers(env: VectorEnv[Any, Any, Any]) -> Iterator[VectorEnv[Any, Any, Any]]:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from ...envs.compiling import device_named
+from ...envs.fields import whole
 from ...envs.files import from_record
 from ...envs.problem import Problem, vector
 from ..adapter import answered, asked
@@ -43,7 +44,7 @@ class DirectPolicy(nn.Module):
         self.problem = problem
         self.config = {"width": width, "depth": depth}
         inputs, outputs = problem.state_dim + 1, problem.control_dim
-        generator = torch.Generator().manual_seed(torch.seed() if seed is None else seed)
+        generator = torch.Generator().manual_seed(torch.seed() if seed is None else whole(seed, "seed", 0))
         sizes = [inputs] + [width] * (depth + 1) + [outputs]
         self.weights = nn.ParameterList()
         self.biases = nn.ParameterList()

@@ -19,11 +19,12 @@ from ...envs.boundary import observation_space
 from ...envs.catalog import problem_record
 from ...envs.compiling import compiler_at_hand
 from ...envs.extras import optional
-from ...envs.files import alone, checksum, plain, read_json, replace_file, sha256, write_json
+from ...envs.files import alone, check_folder, checksum, plain, read_json, replace_file, sha256, write_json
 from ...envs.problem import Problem
 from ...envs.quadrotor import Quadrotor
 from ..operators import ProjectedNewton
 from ..policy import ImplicitPolicy
+from ..storage import PATIENCE
 from ..value import ValueFunction
 from . import numpy_runtime
 from .traced import TracedLaw
@@ -31,8 +32,6 @@ from .traced import TracedLaw
 Target: TypeAlias = Literal["onnx", "aoti", "numpy"]
 FILES: dict[str, str] = {"onnx": "policy.onnx", "aoti": "policy.pt2", "numpy": "weights.npz"}
 OUTPUTS = ("action", "control", "residual", "iterations")
-PATIENCE = 60.0
-"""Seconds to wait for another process that exports into the same folder."""
 
 
 def export_policy(policy: ImplicitPolicy, folder: str | Path, to: Target, source: str = "") -> Path:
@@ -66,13 +65,13 @@ def export_policy(policy: ImplicitPolicy, folder: str | Path, to: Target, source
     folder = Path(folder)
     contract = make_contract(policy, source)
     _earlier(folder, contract)
+    check_folder(folder, "folder")
     blob = {"onnx": onnx_bytes, "aoti": aoti_bytes, "numpy": numpy_bytes}[to](policy)
     entry: dict[str, Any] = {"path": FILES[to], "sha256": sha256(blob), "bytes": len(blob)}
     contents = {FILES[to]: blob}
     if to == "numpy":
         contents["runtime.py"] = Path(numpy_runtime.__file__).read_bytes()
         entry["runtime"] = {"path": "runtime.py", "sha256": sha256(contents["runtime.py"])}
-    folder.mkdir(parents=True, exist_ok=True)
     with alone(folder, "contract", PATIENCE):
         files = _earlier(folder, contract)
         if files.pop(to, None) is not None:

@@ -159,6 +159,9 @@ class Policy:
     def __init__(self, folder: str | Path | None = None) -> None:
         folder = Path(__file__).parent if folder is None else Path(folder)
         self.contract = json.loads((folder / "contract.json").read_text(encoding="utf-8"))
+        body = {k: v for k, v in self.contract.items() if k != "checksum"}
+        if hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest() != self.contract.get("checksum"):
+            raise ValueError(f"{folder / 'contract.json'} was edited after it was written: its checksum does not match")
         weights = folder / "weights.npz"
         if hashlib.sha256(weights.read_bytes()).hexdigest() != self.contract["files"]["numpy"]["sha256"]:
             raise ValueError(f"{weights} was cut short or edited: its SHA-256 does not match contract.json")

@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 import torch
 from conftest import Ticks
-from killed import kills
 
 from pontryagin import DoubleIntegrator, MultiBicycle, Quadrotor, TrainConfig, train
 from pontryagin.controllers.baselines.direct import DirectPolicy
@@ -18,7 +17,7 @@ from pontryagin.envs import catalog
 from pontryagin.training import recipes
 from pontryagin.training import train as training
 from pontryagin.training.benchmark import methods
-from pontryagin.training.benchmark.benchmark import benchmark, keep, make_jobs
+from pontryagin.training.benchmark.benchmark import benchmark, make_jobs
 from pontryagin.training.benchmark.config import BenchmarkConfig
 from pontryagin.training.benchmark.methods import METHODS, Task, env_steps, load_controller
 from pontryagin.training.benchmark.run import evaluation_states, known_optima, run_job
@@ -96,22 +95,6 @@ def test_a_benchmark_goes_on_where_it_was(tmp_path, here):
         "double_integrator", dataclasses.replace(config, methods="lqr-tracking", states=4, fresh=True), told.append
     )
     assert here[4:] == ["lqr-tracking-0"]
-
-
-def test_a_kill_never_leaves_a_finished_run_without_its_policy(tmp_path, here, monkeypatch):
-    config, points = brief(tmp_path, methods="direct", seeds=1), 0
-    trained = dataclasses.replace(config, fresh=True)
-    answer = run_job(make_jobs("double_integrator", config)[0])
-    record, policy = tmp_path / "results" / "direct-0.json", tmp_path / "runs" / "direct-0"
-    assert trained.fresh and "policy.json" in answer.files
-    for _ in kills(monkeypatch, lambda: keep(answer, record, policy)):
-        points += 1
-        if record.exists():
-            load_controller(policy, DoubleIntegrator())
-            record.unlink()
-        for file in policy.iterdir():
-            file.unlink()
-    assert points >= 6 and record.exists()
 
 
 def test_what_fails_says_why_and_is_tried_again(tmp_path, here):

@@ -1,7 +1,6 @@
 """Training: the Riccati oracle, resume after SIGKILL, determinism, recipes."""
 
 import dataclasses
-import math
 import signal
 import subprocess
 import sys
@@ -24,7 +23,6 @@ from pontryagin import (
 )
 from pontryagin.training import train as training
 from pontryagin.training.checkpoint import read_checkpoint
-from pontryagin.training.evaluate import relative_gap
 from pontryagin.training.loss import make_step
 from pontryagin.training.recipes import RECIPES
 from pontryagin.training.schedule import learning_rate
@@ -154,47 +152,6 @@ def test_recipes_are_for_shipped_problems():
     from pontryagin.envs.catalog import PROBLEMS
 
     assert set(RECIPES) <= set(PROBLEMS)
-
-
-def test_evaluation_figures(policy, short_quadrotor):
-    z0 = short_quadrotor.sample_initial_state(6, torch.Generator().manual_seed(0))
-    result = evaluate(short_quadrotor, policy, z0, reference_cost=torch.ones(6))
-    figures = result.summary()
-    assert figures["cost_mean"] == pytest.approx(result.cost.mean().item())
-    assert figures["gap_worst"] == pytest.approx(result.cost.max().item() - 1, rel=1e-5)
-    assert all(math.isfinite(v) for v in figures.values()) and figures["latency_ms"] > 0
-    plain = evaluate(short_quadrotor, lambda t, z: torch.ones(len(z), 4), z0)
-    assert plain.residual is None and plain.gap is None
-    with pytest.raises(ValueError, match="index 2"):
-        evaluate(short_quadrotor, policy, torch.cat([z0[:2], z0[:1] * float("inf")]))
-
-
-def test_an_evaluation_of_nothing_and_one_from_lists(policy, short_quadrotor):
-    with pytest.raises(ValueError, match="z0 has no states"):
-        evaluate(short_quadrotor, policy, torch.zeros(0, 12))
-    z0 = short_quadrotor.sample_initial_state(2, torch.Generator().manual_seed(0))
-    expected = evaluate(short_quadrotor, policy, z0).cost
-    for states in (z0.tolist(), z0.numpy(), z0.double()):
-        torch.testing.assert_close(
-            evaluate(short_quadrotor, policy, states).cost.float(), expected, rtol=1e-4, atol=1e-4
-        )
-
-
-def test_optima_that_are_not_known_are_left_out_of_the_gap(policy, short_quadrotor):
-    z0 = short_quadrotor.sample_initial_state(3, torch.Generator().manual_seed(0))
-    known = evaluate(short_quadrotor, policy, z0, reference_cost=torch.tensor([1.0, 2.0, float("nan")]))
-    figures = known.summary()
-    assert figures["reference_states"] == 2 and figures["reference_mean"] == 1.5
-    assert figures["gap_worst"] == pytest.approx(float(known.gap[:2].max()))
-    nothing = evaluate(short_quadrotor, policy, z0, reference_cost=torch.full((3,), float("nan"))).summary()
-    assert nothing["reference_states"] == 0 and not any("gap" in name for name in nothing)
-
-
-@pytest.mark.parametrize(
-    ("cost", "optimum", "gap"), [(3.0, 2.0, 0.5), (-1.0, -2.0, 0.5), (2.0, -2.0, 2.0), (5.0, 1.0, 4.0)]
-)
-def test_the_gap_is_above_zero_whatever_the_sign_of_the_costs(cost, optimum, gap):
-    assert relative_gap(torch.tensor(cost), torch.tensor(optimum)) == gap
 
 
 def test_quadrotor_improves_at_once():

@@ -8,9 +8,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from ...controllers.optimum import spawn_pool
+from ...controllers.storage import PATIENCE
 from ...envs.catalog import make_problem
 from ...envs.extras import optional
-from ...envs.files import check_folder, plain, read_json, replace_file
+from ...envs.files import alone, check_folder, plain, read_json, replace_file
 from ...envs.problem import Problem
 from .config import BenchmarkConfig
 from .methods import METHODS
@@ -53,11 +54,14 @@ def keep(outcome: Outcome, record: Path, policy: Path) -> None:
 
     Of the policy the JSON comes last, for it names its weights.
     """
-    for file in sorted(outcome.files, key=lambda file: file.endswith(".json")):
-        replace_file(policy / file, outcome.files[file])
-    for left in policy.glob("*.safetensors") if outcome.files else ():
-        if left.name not in outcome.files:
-            left.unlink()
+    if outcome.files:
+        policy.mkdir(parents=True, exist_ok=True)
+        with alone(policy, "policy", PATIENCE):
+            for file in sorted(outcome.files, key=lambda file: file.endswith(".json")):
+                replace_file(policy / file, outcome.files[file])
+            for left in policy.glob("*.safetensors"):
+                if left.name not in outcome.files:
+                    left.unlink()
     facts = plain(outcome.record, record.name)
     lines = ",\n".join(f" {json.dumps(key)}: {json.dumps(value)}" for key, value in facts.items())
     replace_file(record, f"{{\n{lines}\n}}\n".encode())

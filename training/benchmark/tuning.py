@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from ...envs.catalog import make_problem
+from ...envs.files import check_folder
 from ...envs.problem import Problem
 from ..duration import seconds
 from ..rules import Checked, Count, Duration, OutFolder, Seed
@@ -70,7 +71,7 @@ def tune(problem: str, config: TuneConfig, tell: Callable[[str], None] = print) 
         raise ImportError('tuning needs Optuna: pip install "pontryagin[benchmark]"') from error
     torch.set_num_threads(config.threads)
     made, name = make_problem(problem), f"{problem.replace(':', '.')}-{config.algorithm}"
-    config.out.mkdir(parents=True, exist_ok=True)
+    check_folder(config.out, "TuneConfig.out")
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     study = optuna.create_study(
         storage=f"sqlite:///{config.out / name}.db", study_name=name, load_if_exists=True,
