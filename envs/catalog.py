@@ -36,6 +36,8 @@ PROBLEMS: dict[str, tuple[type[Problem], dict[str, Any]]] = {
     "double_integrator": (DoubleIntegrator, {}),
 }
 """Short name -> (class, arguments)."""
+LARGEST = 100_000
+"""States or controls that a file may declare: more is not allocated on its word."""
 
 
 def make_problem(name: str) -> Problem:
@@ -87,7 +89,8 @@ def recorded_problem(record: dict[str, Any], given: Problem | None, source: str 
     """The problem of a ``problem_record`` found in ``source``; ``given``, where it is that one.
 
     Raises:
-        ValueError: if ``given`` is another one, or there is none and the class has not been imported.
+        ValueError: if ``given`` is another one, there is none and the class has not been imported, or its functions do
+            not go with what the record says.
     """
     if given is not None:
         if problem_record(given) != record:
@@ -99,7 +102,13 @@ def recorded_problem(record: dict[str, Any], given: Problem | None, source: str 
     found = problem_class(record["class"])
     if found is None:
         raise ValueError(f"{source} is for {record['class']}; import that class first, or pass problem=")
-    return found(**{k: _tupled(v) for k, v in record["parameters"].items()})
+    made = found(**{k: _tupled(v) for k, v in record["parameters"].items()})
+    if max(made.state_dim, made.control_dim) > LARGEST:
+        raise ValueError(
+            f"{source} is for {made.state_dim} states and {made.control_dim} controls; expected {LARGEST} at most"
+        )
+    check_functions(made)  # a record may say what the class does not mean
+    return made
 
 
 def _tupled(value: Any) -> Any:

@@ -11,6 +11,7 @@ import torch
 
 import pontryagin
 from pontryagin import DoubleIntegrator, OptimalControlEnv, OptimalControlVectorEnv, evaluate, rollout
+from pontryagin.envs.catalog import problem_record, recorded_problem
 from pontryagin.envs.compiling import device_named
 
 PROBLEM = DoubleIntegrator(steps=4)
@@ -54,6 +55,8 @@ HOSTILE = [
     (lambda: argmax(u0={}), "u0 is a dict"),
     (lambda: argmax(t=HUGE), "t is a int"),
     (lambda: argmax(gradient=Z), "gradient is tensor"),
+    (lambda: argmax(tolerance=HUGE), "tolerance=1000"),
+    (lambda: pontryagin.MultiBicycle(targets=HUGE), "targets is 1000"),
     (lambda: argmax(max_iterations=2.5), "max_iterations=2.5"),
 ]
 
@@ -62,6 +65,14 @@ HOSTILE = [
 def test_a_sentence_says_what_came(case, words):
     with pytest.raises(ValueError, match=words):
         case()
+
+
+@pytest.mark.parametrize(("size", "words"), [(10**8, "expected 100000 at most"), (3, "DoubleIntegrator.dynamics")])
+def test_a_file_does_not_declare_what_the_class_is_not(size, words):
+    record = problem_record(PROBLEM)
+    record["parameters"]["control_dim"] = size
+    with pytest.raises(ValueError, match=words):
+        recorded_problem(record, None, "a file")
 
 
 @pytest.mark.parametrize("state", [{}, [], (), (None,), 3])
