@@ -31,7 +31,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 import torture_files
 import torture_inputs
 
-LIMIT = 10.0
+LIMIT = 60.0
 """Seconds that a case may take."""
 MEMORY = 12 * 2**30
 """Bytes that the campaign may map: a forged size is to be refused before anything is allocated for it."""
