@@ -12,7 +12,7 @@ from .integrate import advance
 from .problem import Problem
 
 SEED = 0
-GENTLE = 0.01
+GENTLE = 5e-4
 """Share of the way from rest to a control drawn from the whole box, where values must be finite."""
 STIFF = 8
 """States, and as many controls, at which one step is compared with two halves."""

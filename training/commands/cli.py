@@ -191,9 +191,8 @@ def _parsed(arguments: list[str]) -> Callable[[], None]:
 
 
 def _ours(error: BaseException) -> bool:
-    """Whether it was raised by this package, and not by the parser or by ``int`` and ``float``."""
-    *_, (frame, _) = traceback.walk_tb(error.__traceback__)
-    return str(frame.f_globals.get("__name__")).startswith("pontryagin.")
+    """Whether a configuration refuses its fields; what an option by itself cannot be, the parser says with its name."""
+    return any(frame.f_code.co_name == "__post_init__" for frame, _ in traceback.walk_tb(error.__traceback__))
 
 
 def _later(command: Callable[..., None]) -> Callable[..., Callable[[], None]]:
