@@ -5,7 +5,8 @@ RUN := .venv/bin/python
 # The cores that this process may run on, four at most: so many processes share the fast tests, each with one thread of
 # torch (tests/conftest.py). On one core there are none beside pytest itself.
 WORKERS ?= $(shell $(PYTHON) -c 'import os; n = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(); print(min(n, 4) if n > 1 else 0)')
-# An editable install points at the folder it was made in, so a copied folder installs anew.
+# pip's editable install is asked last, after a folder called pontryagin that happens to lie in the current one; a link on
+# sys.path is not. An editable install points at the folder it was made in, so a copied folder installs anew.
 INSTALLED := .venv/installed-$(shell pwd | cksum | cut -d' ' -f1)
 
 # Pins what builds the package, too: pip reads the first of the two up to 25.2, the second from then on.
@@ -14,7 +15,7 @@ export PIP_BUILD_CONSTRAINT := constraints.txt
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-slow lint format clean
+.PHONY: help install demo test test-slow test-min torture lint format clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' Makefile
@@ -27,6 +28,7 @@ $(INSTALLED): setup.cfg pyproject.toml constraints.txt
 	$(RUN) -m pip install --quiet --upgrade pip
 	$(RUN) -m pip install --quiet --editable '.[test]'
 	mkdir -p .venv/link && ln -sfn ../.. .venv/link/pontryagin
+	$(RUN) -c 'import pathlib, sysconfig; pathlib.Path(sysconfig.get_path("purelib"), "pontryagin-link.pth").write_text(str(pathlib.Path(".venv/link").absolute()))'
 	rm -f .venv/installed-* && touch $@
 
 demo: $(INSTALLED) ## train for a few minutes; pictures and a table go to results/demo
@@ -39,6 +41,14 @@ test: lint ## lint, fast tests, and the wheel in an environment of its own
 test-slow: $(INSTALLED) ## the tests that train
 	.ci/timed slow $(RUN) -m pytest -m slow || [ $$? -eq 5 ]  # 5: there are none
 
+test-min: ## the fast tests with the oldest dependencies that setup.cfg allows, in .venv-min
+	$(PYTHON) -m venv --clear .venv-min
+	PIP_CONSTRAINT=constraints-min.txt .venv-min/bin/python -m pip install --quiet --editable '.[test]'
+	.ci/timed oldest .venv-min/bin/python -m pytest -n $(WORKERS) --dist worksteal
+
+torture: $(INSTALLED) ## hostile input, damaged files and killed writers, about five minutes
+	PYTHONPATH=.venv/link $(RUN) .ci/torture.py
+
 lint: $(INSTALLED) ## ruff and mypy
 	.ci/timed lint sh -c '$(RUN) -m ruff check . && $(RUN) -m ruff format --check . && $(RUN) -m mypy'
 
@@ -47,5 +57,5 @@ format: $(INSTALLED) ## let ruff rewrite the sources
 	$(RUN) -m ruff format .
 
 clean: ## remove environments, caches, builds and the output of the demo
-	rm -rf .venv .venv-wheel build dist *.egg-info .hypothesis .mypy_cache .pytest_cache .ruff_cache results/demo
+	rm -rf .venv .venv-wheel .venv-min build dist *.egg-info .hypothesis .mypy_cache .pytest_cache .ruff_cache results/demo
 	find . -name __pycache__ -prune -exec rm -rf {} +

@@ -99,11 +99,12 @@ def observed_rows(problem: Problem, observation: object) -> np.ndarray:
         ValueError: on a wrong shape, or values that are not finite, beyond the bounds or outside the horizon (naming
             the first bad sample).
     """
+    width, name = problem.state_dim + 1, type(problem).__name__
     try:
         array = np.asarray(observation, dtype=np.float32)
-    except (TypeError, ValueError):
-        raise ValueError(f"observation is a {type(observation).__name__}; expected an array of numbers") from None
-    width, name = problem.state_dim + 1, type(problem).__name__
+    except (TypeError, ValueError, OverflowError):
+        kind = f"a dict of {list(observation)}" if isinstance(observation, dict) else f"a {type(observation).__name__}"
+        raise ValueError(f"observation is {kind}; expected an array of numbers ({width},) or (B, {width})") from None
     if array.shape[-1:] != (width,) or array.ndim not in (1, 2):
         raise ValueError(f"observation has shape {array.shape}; {name} gives ({width},) or (B, {width})")
     rows = array.reshape(-1, width)
@@ -130,6 +131,9 @@ def check_memory(problem: Problem, count: int, state: Memory, episode_start: np.
     """
     if episode_start is not None and np.shape(episode_start) not in ((count,), ()):
         raise ValueError(f"episode_start has shape {np.shape(episode_start)}; expected ({count},)")
+    remembered = isinstance(state, tuple) and state and all(isinstance(part, np.ndarray) for part in state)
+    if state is not None and not remembered:
+        raise ValueError(f"state is a {type(state).__name__}; expected None, or what the last call returned")
     for part in () if state is None else state:
         if isinstance(part, np.ndarray) and part.ndim and len(part) != count:
             raise ValueError(f"state is of {len(part)} samples; expected {count}, as many as there are observations")

@@ -8,9 +8,10 @@ from typing import Literal, NamedTuple, TypeAlias
 import torch
 from torch import Tensor
 
+from ..envs.fields import MOST
 from ..envs.problem import ControlHamiltonian, Problem
 from .anderson import Past, accelerated
-from .hamiltonian import control_hamiltonian
+from .hamiltonian import check_point, check_tensors, control_hamiltonian
 from .implicit import ImplicitGradient
 from .operators import Box, GradientAscent, Operator, ProjectedNewton, held, host_may_look, look, slope_scale
 from .starts import pick_blocks, region_starts
@@ -84,6 +85,7 @@ def solve_argmax(
         ValueError: on a shape, dtype or option that does not fit. Non-convergence is reported, not raised.
     """
     operator = ProjectedNewton() if operator is None else operator
+    check_tensors(problem, t, z, p, u0)
     t = torch.as_tensor(t, dtype=z.dtype, device=z.device)
     check_point(problem, t, z, u0)
     if p.shape != z.shape or p.dtype != z.dtype:
@@ -111,12 +113,17 @@ class Search:
     def __post_init__(self) -> None:
         if not isinstance(self.operator, GradientAscent | ProjectedNewton):
             raise ValueError(f"operator is {self.operator!r}; expected ProjectedNewton() or GradientAscent(step_size)")
-        gradient = self.gradient
+        gradient = self.gradient if isinstance(self.gradient, str | ImplicitGradient) else "?"
         if gradient not in ("jfb", "implicit", "unroll") and not isinstance(gradient, ImplicitGradient):
-            raise ValueError(f"gradient is {gradient!r}; expected 'jfb', 'implicit', 'unroll' or ImplicitGradient(...)")
-        if self.starts not in ("single", "global"):
+            raise ValueError(
+                f"gradient is {self.gradient!r}; expected 'jfb', 'implicit', 'unroll' or ImplicitGradient(...)"
+            )
+        if not isinstance(self.starts, str) or self.starts not in ("single", "global"):
             raise ValueError(f"starts is {self.starts!r}; expected 'single' or 'global'")
-        if self.max_iterations < 1 or self.jfb_steps < 1 or not self.tolerance >= 0:
+        numbers = (self.max_iterations, int), (self.jfb_steps, int), (self.tolerance, float | int)
+        counts = all(isinstance(value, kind) for value, kind in numbers)
+        counts = counts and (isinstance(self.tolerance, float) or self.tolerance <= MOST)
+        if not (counts and 1 <= self.max_iterations <= MOST and 1 <= self.jfb_steps <= MOST and self.tolerance >= 0):
             raise ValueError(
                 f"max_iterations={self.max_iterations}, jfb_steps={self.jfb_steps}, tolerance={self.tolerance}; "
                 "expected >= 1, >= 1, >= 0"
@@ -223,20 +230,3 @@ def iterate(h: ControlHamiltonian, box: Box, size: int, search: Search, u0: Tens
 def projected_residual(u: Tensor, slope: Tensor, box: Box, scale: Tensor) -> Tensor:
     """Largest component of ∇_u H = ``slope``, relative to its ``scale``, that no active bound holds, ``(.., B)``."""
     return (torch.where(held(u, slope, box), 0.0, slope).abs() / scale).amax(-1)
-
-
-def check_point(problem: Problem, t: Tensor, z: Tensor, u0: Tensor | None) -> None:
-    """Refuse t, z or u0 of a shape or dtype that does not fit the problem.
-
-    Raises:
-        ValueError: saying what came and what was expected.
-    """
-    name, n, m = type(problem).__name__, problem.state_dim, problem.control_dim
-    if z.ndim != 2 or z.shape[1] != n:
-        raise ValueError(f"z has shape {tuple(z.shape)}; {name} has state_dim {n}, expected (B, {n})")
-    if not z.dtype.is_floating_point:
-        raise ValueError(f"z has dtype {z.dtype}; expected a floating-point dtype")
-    if t.shape not in ((), z.shape[:1]):
-        raise ValueError(f"t has shape {tuple(t.shape)}; expected () or ({len(z)},)")
-    if u0 is not None and u0.shape != (len(z), m):
-        raise ValueError(f"u0 has shape {tuple(u0.shape)}; {name} has control_dim {m}, expected ({len(z)}, {m})")

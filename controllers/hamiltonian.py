@@ -7,7 +7,7 @@ import dataclasses
 import torch
 from torch import Tensor
 
-from ..envs.problem import ControlHamiltonian, Problem
+from ..envs.problem import ControlHamiltonian, Problem, check_kind
 
 
 def hamiltonian(problem: Problem, t: Tensor, z: Tensor, p: Tensor, u: Tensor) -> Tensor:
@@ -69,3 +69,34 @@ class DerivedHamiltonian:
         """The admissible control nearest to zero, ``(B, m)``."""
         low, high = self.problem.control_bounds(self.z)
         return self.z.new_zeros(len(self.z), len(low)).clamp(low, high)
+
+
+def check_tensors(problem: Problem, t: object, z: object, p: object, u0: object) -> None:
+    """Refuse what is no problem, no time and no tensors.
+
+    Raises:
+        ValueError: saying what came and what was expected.
+    """
+    check_kind(problem)
+    for name, given in (("z", z), ("p", p), ("u0", u0)):
+        if not isinstance(given, Tensor) and not (name == "u0" and given is None):
+            raise ValueError(f"{name} is a {type(given).__name__}; expected a torch.Tensor")
+    if not isinstance(t, Tensor | float | int) or (isinstance(t, int) and abs(t) > 1e30):
+        raise ValueError(f"t is a {type(t).__name__}; expected a number, or a tensor () or (B,)")
+
+
+def check_point(problem: Problem, t: Tensor, z: Tensor, u0: Tensor | None) -> None:
+    """Refuse t, z or u0 of a shape or dtype that does not fit the problem.
+
+    Raises:
+        ValueError: saying what came and what was expected.
+    """
+    name, n, m = type(problem).__name__, problem.state_dim, problem.control_dim
+    if z.ndim != 2 or z.shape[1] != n:
+        raise ValueError(f"z has shape {tuple(z.shape)}; {name} has state_dim {n}, expected (B, {n})")
+    if not z.dtype.is_floating_point:
+        raise ValueError(f"z has dtype {z.dtype}; expected a floating-point dtype")
+    if t.shape not in ((), z.shape[:1]):
+        raise ValueError(f"t has shape {tuple(t.shape)}; expected () or ({len(z)},)")
+    if u0 is not None and u0.shape != (len(z), m):
+        raise ValueError(f"u0 has shape {tuple(u0.shape)}; {name} has control_dim {m}, expected ({len(z)}, {m})")

@@ -11,8 +11,8 @@ from torch import Tensor
 
 from ..envs.integrate import Trajectory, advance
 from ..envs.problem import Problem
-from .argmax import Gradient, Search, Solution, check_point, maximise
-from .hamiltonian import control_hamiltonian
+from .argmax import Gradient, Search, Solution, maximise
+from .hamiltonian import check_point, control_hamiltonian
 from .implicit import ImplicitGradient
 from .operators import Operator, ProjectedNewton, host_may_look
 from .value import Value

@@ -237,8 +237,8 @@ def _check_targets(targets: Points | Point | None, count: int) -> None:
         return
     try:
         array = np.asarray(targets, dtype=float)
-    except (TypeError, ValueError):
-        raise ValueError(f"MultiBicycle.targets is {targets!r}; expected points (x, y)") from None
+    except (TypeError, ValueError, OverflowError):
+        raise ValueError(f"MultiBicycle.targets is {targets!r:.100}; expected points (x, y)") from None
     if array.shape not in ((2,), (count, 2)):
         raise ValueError(f"MultiBicycle.targets has shape {array.shape}; expected one point (2,) or ({count}, 2)")
     if not np.isfinite(array).all():

@@ -124,7 +124,7 @@ def check_action(action: Any, shape: tuple[int, ...]) -> np.ndarray:
     """
     try:
         array = np.asarray(action, dtype=np.float32)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise ValueError(f"action is a {type(action).__name__}; expected an array of numbers {shape}") from None
     if array.shape != shape:
         raise ValueError(f"action has shape {array.shape}; expected {shape}")
@@ -141,6 +141,8 @@ def check_options(options: dict[str, Any] | None, known: tuple[str, ...]) -> dic
     Raises:
         ValueError: naming an option that does not exist.
     """
+    if not isinstance(options, dict | None):
+        raise ValueError(f"options is a {type(options).__name__}; expected a dict, or None")
     options = dict(options or {})
     for name in options:
         if name not in known:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from .bicycle import MultiBicycle
+from .checking import check_functions
 from .double_integrator import DoubleIntegrator
 from .problem import Problem, problem_parameters
 from .quadrotor import Quadrotor
@@ -35,13 +36,15 @@ PROBLEMS: dict[str, tuple[type[Problem], dict[str, Any]]] = {
     "double_integrator": (DoubleIntegrator, {}),
 }
 """Short name -> (class, arguments)."""
+LARGEST = 100_000
+"""States or controls that a file may declare: more is not allocated on its word."""
 
 
 def make_problem(name: str) -> Problem:
     """The problem called ``name``: a short name, or ``module:ClassName`` of a Problem with working defaults.
 
     Raises:
-        ValueError: if there is no such problem, with the names that exist.
+        ValueError: if there is no such problem, with the names that exist, or its functions do not keep to ``Problem``.
     """
     if name in PROBLEMS:
         problem, arguments = PROBLEMS[name]
@@ -58,6 +61,7 @@ def make_problem(name: str) -> Problem:
     problem = found() if isinstance(found, type) else found
     if not isinstance(problem, Problem):
         raise ValueError(f"{name!r} is a {type(problem).__name__}; expected a pontryagin.Problem")
+    check_functions(problem)
     return problem
 
 
@@ -85,7 +89,8 @@ def recorded_problem(record: dict[str, Any], given: Problem | None, source: str 
     """The problem of a ``problem_record`` found in ``source``; ``given``, where it is that one.
 
     Raises:
-        ValueError: if ``given`` is another one, or there is none and the class has not been imported.
+        ValueError: if ``given`` is another one, there is none and the class has not been imported, or its functions do
+            not go with what the record says.
     """
     if given is not None:
         if problem_record(given) != record:
@@ -97,7 +102,13 @@ def recorded_problem(record: dict[str, Any], given: Problem | None, source: str 
     found = problem_class(record["class"])
     if found is None:
         raise ValueError(f"{source} is for {record['class']}; import that class first, or pass problem=")
-    return found(**{k: _tupled(v) for k, v in record["parameters"].items()})
+    made = found(**{k: _tupled(v) for k, v in record["parameters"].items()})
+    if max(made.state_dim, made.control_dim) > LARGEST:
+        raise ValueError(
+            f"{source} is for {made.state_dim} states and {made.control_dim} controls; expected {LARGEST} at most"
+        )
+    check_functions(made)  # a record may say what the class does not mean
+    return made
 
 
 def _tupled(value: Any) -> Any:

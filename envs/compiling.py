@@ -31,9 +31,19 @@ def compiled(function: F, device: torch.device) -> F:
     return cast(F, torch.compile(function, fullgraph=True, dynamic=False))
 
 
-def device_named(name: str) -> torch.device:
-    """The device called ``name``; ``"auto"`` is CUDA where there is one."""
-    return torch.device(("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else name)
+def device_named(name: str | torch.device) -> torch.device:
+    """The device called ``name``; ``"auto"`` is CUDA where there is one.
+
+    Raises:
+        ValueError: if torch knows none of that name, or this machine has none.
+    """
+    try:
+        device = torch.device(("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else name)
+        torch.empty(0, device=device)
+        return device
+    except (RuntimeError, TypeError, AssertionError, NotImplementedError):  # each back end says it in its own way
+        expected = "auto, cpu, or another device of torch that this machine has"
+        raise ValueError(f"device is {name!r:.100}; expected {expected}") from None
 
 
 def compiler_at_hand() -> bool:

@@ -11,21 +11,26 @@ if TYPE_CHECKING:
     from .problem import Problem
 
 
-def whole(value: object, name: str, least: int = 1) -> int:
+MOST = 10**9
+"""The largest count that anything here can have; seeds go further."""
+
+
+def whole(value: object, name: str, least: int = 1, most: int = MOST) -> int:
     """A whole number of Python or NumPy as an int.
 
     Raises:
-        ValueError: if it is something else, or below ``least``.
+        ValueError: if it is something else, below ``least`` or above ``most``.
     """
-    if not isinstance(value, Integral) or isinstance(value, bool) or value < least:
+    if not isinstance(value, Integral) or isinstance(value, bool) or not least <= int(value) <= most:
         expected = "a positive integer" if least == 1 else f"an integer, {least} or above"
-        raise ValueError(f"{name} is {value!r}; expected {expected}")
+        below = f", {most} at most" if isinstance(value, Integral) and int(value) > most else ""
+        raise ValueError(f"{name} is {value!r:.100}; expected {expected}{below}")
     return int(value)
 
 
 def seeded(seed: object, name: str = "seed") -> int | None:
     """A seed as Gymnasium and torch take it, or None."""
-    return None if seed is None else whole(seed, name, 0)
+    return None if seed is None else whole(seed, name, 0, 2**128)
 
 
 def number(value: object, name: str) -> float:
@@ -34,9 +39,17 @@ def number(value: object, name: str) -> float:
     Raises:
         ValueError: if it is something else.
     """
-    if not isinstance(value, Real) or isinstance(value, bool) or not math.isfinite(value):
-        raise ValueError(f"{name} is {value!r}; expected a finite number")
-    return float(value)
+    if not finite(value):
+        raise ValueError(f"{name} is {value!r:.100}; expected a finite number")
+    return float(value)  # type: ignore[arg-type]
+
+
+def finite(value: object) -> bool:
+    """Whether it is a number of Python or NumPy that a float can hold."""
+    try:
+        return isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)
+    except OverflowError:  # a whole number beyond any float
+        return False
 
 
 def plain_fields(problem: Problem) -> None:

@@ -79,9 +79,9 @@ def rollout(problem: Problem, controller: Controller, z0: Tensor, steps: int | N
     states, controls = [z], []
     for t in times.unbind()[:-1]:
         u = controller(t, z)
-        if u.shape != (len(z), problem.control_dim):
-            expected = (len(z), problem.control_dim)
-            raise ValueError(f"the controller returned shape {tuple(u.shape)}; expected {expected}")
+        if not isinstance(u, Tensor) or u.shape != (len(z), problem.control_dim):
+            came = f"shape {tuple(u.shape)}" if isinstance(u, Tensor) else f"a {type(u).__name__}"
+            raise ValueError(f"the controller returned {came}; expected ({len(z)}, {problem.control_dim})")
         z, cost = advance(problem, t, z, u, dt)
         running = running + cost
         states.append(z)

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import abc
 import dataclasses
-import math
 from collections.abc import Sequence
-from numbers import Real
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from .fields import whole
+from .fields import finite, whole
 from .files import plain
 
 if TYPE_CHECKING:
@@ -159,8 +157,8 @@ def check_problem(problem: Problem) -> None:
             object.__setattr__(problem, field, value)
     for field, expected in (("horizon", "a positive, finite time"), ("success_radius", "a positive, finite distance")):
         value = getattr(problem, field)
-        if not isinstance(value, Real) or isinstance(value, bool) or not 0 < float(value) < math.inf:
-            raise ValueError(f"{name}.{field} is {value!r}; expected {expected}")
+        if not finite(value) or value <= 0:
+            raise ValueError(f"{name}.{field} is {value!r:.100}; expected {expected}")
     if problem.control_block < 1 or problem.control_dim % problem.control_block:
         raise ValueError(
             f"{name}.control_block is {problem.control_block}; expected a divisor of control_dim {problem.control_dim}"
@@ -190,12 +188,23 @@ def check_problem(problem: Problem) -> None:
         raise ValueError(f"{name}.control_low {low} is not below control_high {high}")
 
 
+def check_kind(problem: object) -> None:
+    """Refuse what is no problem.
+
+    Raises:
+        ValueError: saying what came.
+    """
+    if not isinstance(problem, Problem):
+        raise ValueError(f"problem is a {type(problem).__name__}; expected a pontryagin.Problem")
+
+
 def check_state(problem: Problem, z: Tensor, name: str = "z") -> None:
     """Refuse a state batch of the wrong kind, shape or content; reads values on the host, so not for hot loops.
 
     Raises:
         ValueError: saying what came and what was expected, with the index of the first bad sample.
     """
+    check_kind(problem)
     if not isinstance(z, Tensor):
         raise ValueError(f"{name} is a {type(z).__name__}; expected a torch.Tensor of shape (B, {problem.state_dim})")
     if z.ndim != 2 or z.shape[1] != problem.state_dim:

@@ -37,6 +37,10 @@ def make_environment(problem: str, render_mode: str | None = None, **fields: Any
     return OptimalControlEnv(kind(**{**arguments, **fields}), render_mode)
 
 
+# Where gymnasium.make looks for what can be drawn: with it, "rgb_array_list" collects the frames of "rgb_array".
+make_environment.__dict__["metadata"] = OptimalControlEnv.metadata
+
+
 def make_vector_environment(
     problem: str,
     num_envs: int = 1,

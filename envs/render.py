@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -22,6 +21,7 @@ from .drawing import (
     ticks,
 )
 from .scene import BLUE, GREY, INK, Array, Color, Scene, hue_circle
+from .window import Window, check_pygame
 
 if TYPE_CHECKING:
     import pygame
@@ -32,24 +32,6 @@ TRAIL_MOMENTS = 400
 """A trail keeps the last so many positions."""
 TRAIL_FADE = 0.6
 """Share of the horizon over which a trail fades."""
-
-
-def check_pygame() -> None:
-    """Import pygame, or say what to do about it.
-
-    Raises:
-        ImportError: if pygame is missing, or if only the empty folder of a removed distribution is left of it.
-    """
-    os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")  # the greeting would end up in the output of scripts
-    try:
-        import pygame
-    except ImportError as error:
-        raise ImportError("rendering needs pygame, which is missing: run `pip install pygame-ce`") from error
-    if not hasattr(pygame, "Surface"):
-        raise ImportError(
-            "pygame is installed but broken: pygame and pygame-ce share one folder, and removing either empties it; "
-            "run `pip uninstall -y pygame pygame-ce && pip install pygame-ce`"
-        )
 
 
 class Renderer:
@@ -74,8 +56,7 @@ class Renderer:
         self.render_mode, self.size, self.fps = render_mode, size, fps
         self.window_closed = False
         """Whether the user closed the window: ``draw`` does nothing from then on."""
-        self._window: pygame.Surface | None = None
-        self._clock: pygame.time.Clock | None = None
+        self._window: Window | None = None
         self._words: dict[tuple[str, int, Color], pygame.Surface] = {}
         self.clear()
 
@@ -90,10 +71,8 @@ class Renderer:
     def close(self) -> None:
         """Close the window, if there is one. Closing twice is fine."""
         if self._window is not None:
-            import pygame
-
+            self._window.close()
             self._window = None
-            pygame.display.quit()
 
     def draw(
         self, scene: Scene | None, *, time: float, horizon: float, cost: float | None, title: str, state: Array
@@ -229,17 +208,9 @@ class Renderer:
         return self._words[key]
 
     def _show(self, frame: pygame.Surface) -> None:
-        import pygame
-
         if self._window is None:
-            pygame.display.init()
-            self._window = pygame.display.set_mode(self.size)
-            pygame.display.set_caption("pontryagin")
-            self._clock = pygame.time.Clock()
-        assert self._clock is not None
-        self._window.blit(frame, (0, 0))
-        pygame.display.flip()
-        self._clock.tick(self.fps)
-        if any(event.type == pygame.QUIT for event in pygame.event.get()):
+            self._window = Window(self.size, self.fps)
+        self._window.show(frame)
+        if self._window.closed:
             self.window_closed = True
             self.close()

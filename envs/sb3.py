@@ -30,7 +30,7 @@ def as_sb3(vector_env: VectorEnv[Any, Any, Any]) -> VecEnv:
         ValueError: if ``vector_env`` is anything else.
         ImportError: if Stable-Baselines3 is not installed.
     """
-    adapt = _adapter()
+    optional("stable_baselines3", "sb3")
     inner: Any = getattr(vector_env, "unwrapped", vector_env)
     if not isinstance(inner, OptimalControlVectorEnv):
         raise ValueError(f"vector_env is a {type(inner).__name__}; expected an OptimalControlVectorEnv")
@@ -41,7 +41,7 @@ def as_sb3(vector_env: VectorEnv[Any, Any, Any]) -> VecEnv:
             f"vector_env is a {type(vector_env).__name__} around an environment with {inner.autoreset_mode}; expected "
             'OptimalControlVectorEnv(.., autoreset_mode="SameStep") inside, which its wrappers then know of'
         )
-    return adapt(vector_env)
+    return _adapter()(vector_env)
 
 
 class Layers:
@@ -73,7 +73,6 @@ class Layers:
 @functools.cache
 def _adapter() -> Callable[[VectorEnv[Any, Any, Any]], VecEnv]:
     """The class of the adapter, made where Stable-Baselines3 is imported."""
-    optional("stable_baselines3", "sb3")
     from stable_baselines3.common.vec_env import VecEnv
 
     class BatchedVecEnv(Layers, VecEnv):
@@ -83,6 +82,9 @@ def _adapter() -> Callable[[VectorEnv[Any, Any, Any]], VecEnv]:
             self.env = env
             self.actions: np.ndarray | None = None
             super().__init__(env.num_envs, env.single_observation_space, env.single_action_space)
+
+        def __reduce__(self) -> tuple[Any, ...]:
+            return as_sb3, (self.env,), {k: v for k, v in self.__dict__.items() if k != "env"}
 
         def reset(self) -> np.ndarray:
             observation, info = _begin(self.env, list(self._seeds), self._options)

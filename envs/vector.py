@@ -26,7 +26,7 @@ from .boundary import (
     sample_states,
     transition,
 )
-from .compiling import compiled
+from .compiling import compiled, device_named
 from .environment import frames_per_second
 from .fields import seeded, whole
 from .problem import Problem, check_finite
@@ -63,14 +63,14 @@ class OptimalControlVectorEnv(gymnasium.vector.VectorEnv[np.ndarray, np.ndarray,
         max_episode_steps = None if max_episode_steps is None else whole(max_episode_steps, "max_episode_steps")
         if render_mode not in (None, "rgb_array"):
             raise ValueError(f"render_mode is {render_mode!r}; expected None or 'rgb_array'")
-        self.problem, self.num_envs, self.device = problem, num_envs, torch.device(device)
+        self.problem, self.num_envs, self.device = problem, num_envs, device_named(device)
         self.render_mode, self.max_episode_steps = render_mode, max_episode_steps
         self.set_autoreset_mode(AutoresetMode(autoreset_mode))
         self.single_observation_space, self.single_action_space = observation_space(problem), action_space(problem)
         self.observation_space = batch_space(self.single_observation_space, num_envs)
         self.action_space = batch_space(self.single_action_space, num_envs)
-        step: TransitionFunction = functools.partial(transition, problem)
-        self._transition = compiled(step, self.device) if compile else step
+        self._compile = compile
+        self._transition = self._make_transition()
         self._randoms = [seeding.np_random()[0] for _ in range(num_envs)]
         self._renderers: list[Renderer] = []
         self._z: torch.Tensor | None = None
@@ -78,6 +78,18 @@ class OptimalControlVectorEnv(gymnasium.vector.VectorEnv[np.ndarray, np.ndarray,
         self._ended = np.zeros(num_envs, bool)
         self._u = np.zeros((num_envs, problem.control_dim), np.float32)
         self._cost = np.zeros(num_envs)
+
+    def _make_transition(self) -> TransitionFunction:
+        step: TransitionFunction = functools.partial(transition, self.problem)
+        return compiled(step, self.device) if self._compile else step
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Without what cannot be pickled, surfaces and compiled code: the copy makes its own."""
+        return {k: v for k, v in {**self.__dict__, "_renderers": []}.items() if k != "_transition"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._transition = self._make_transition()
 
     def set_autoreset_mode(self, mode: AutoresetMode) -> None:
         """Choose what happens at the end of an episode; before the first reset."""
@@ -106,6 +118,7 @@ class OptimalControlVectorEnv(gymnasium.vector.VectorEnv[np.ndarray, np.ndarray,
             for i in np.flatnonzero(mask):
                 if seeds[i] is not None:
                     self._randoms[i] = seeding.np_random(seeds[i])[0]
+            super().reset(seed=seeds[0])  # np_random, for whoever asks for it: seeded as the first environment
         self._restart(mask, options.get("state"))
         assert self._z is not None
         info: dict[str, Any] = {}

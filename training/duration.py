@@ -21,9 +21,9 @@ def seconds(duration: str | float) -> float:
         with contextlib.suppress(KeyError, ValueError):
             found = float(duration[:-1]) * UNITS[duration[-1:]]
     elif isinstance(duration, Real) and not isinstance(duration, bool):
-        found = float(duration)
+        found = float(duration) if abs(duration) < 1e300 else math.inf
     if not 0 < found < math.inf:
-        raise ValueError(f"time is {duration!r}; expected {EXPECTED}")
+        raise ValueError(f"time is {duration!r:.100}; expected {EXPECTED}")
     return found
 
 

@@ -12,9 +12,10 @@ import torch
 from torch import Tensor
 
 from ..controllers.policy import ImplicitPolicy
+from ..envs.checking import check_functions
 from ..envs.integrate import Controller, Trajectory, rollout
 from ..envs.problem import Problem, check_finite, vector
-from ..envs.states import as_states
+from ..envs.states import as_numbers, as_states
 
 
 @dataclasses.dataclass(frozen=True)
@@ -111,6 +112,7 @@ def evaluate(
     z0 = as_states(problem, z0, "z0")
     if not len(z0):
         raise ValueError("z0 has no states; expected one or more")
+    check_functions(problem, z0.device)
     residuals: list[Tensor] = []
 
     def observed(t: Tensor, z: Tensor) -> Tensor:
@@ -125,8 +127,11 @@ def evaluate(
         residuals = [controller.solve(t, z).residual.cpu() for t, z in zip(path.t[:-1], path.z[:-1], strict=True)]
     check_finite("the cost", path.cost)
     error = problem.terminal_error(path.z[-1])
+    if reference_cost is not None:
+        reference_cost = as_numbers(reference_cost, "reference_cost")
     if reference_cost is not None and reference_cost.shape != path.cost.shape:
-        raise ValueError(f"reference_cost has shape {tuple(reference_cost.shape)}; expected {tuple(path.cost.shape)}")
+        came = tuple(reference_cost.shape)
+        raise ValueError(f"reference_cost is {came}; expected a tensor of shape {tuple(path.cost.shape)}")
     middle = len(path.z) // 2
     bound = vector(problem.state_bound, problem.state_dim, path.z)
     measured = [{k: v.cpu() for k, v in problem.metrics(z).items()} for z in path.z]

@@ -9,8 +9,9 @@ import warnings
 from pathlib import Path
 from types import TracebackType
 
-from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from .console import PlainConsole
 
 
 class Report:
@@ -22,10 +23,10 @@ class Report:
     """
 
     def __init__(self, out: Path | None, rows: list[dict[str, float]]) -> None:
-        self.console = Console()
+        self.console = PlainConsole()
         self.bar = Progress(
             TextColumn("training"), BarColumn(24), TextColumn("{task.percentage:>3.0f}%"),
-            TextColumn("{task.fields[text]}"),
+            TextColumn("{task.fields[text]}", markup=False),
             TimeElapsedColumn(), TextColumn("ETA"), TimeRemainingColumn(elapsed_when_finished=False),
             console=self.console, disable=not self.console.is_terminal,
         )  # fmt: skip
@@ -65,7 +66,7 @@ class Report:
     def validated(self, row: dict[str, float], share: float) -> None:
         """Log a validation."""
         if not self.console.is_terminal:
-            left = row["seconds"] * (1 - share) / max(share, 1e-9)
+            left = row["seconds"] * max(1 - share, 0.0) / max(share, 1e-9)
             print(
                 f"iter {row['iteration']:6.0f}  cost {row['cost']:10.3f}  validation {row['validation_cost']:10.3f}  "
                 f"terminal error {row['terminal_error']:.4f}  residual {row['residual']:.1e}  "

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from ..controllers.policy import ImplicitPolicy
 from ..controllers.value import Value, ValueFunction
+from ..envs.checking import check_functions
 from ..envs.files import write_json
 from ..envs.integrate import Controller, rollout
 from ..envs.problem import Problem
@@ -66,6 +67,7 @@ def prepare(problem: Problem, config: TrainConfig, value: Value | None, started:
         ValueError: if the problem makes no sense, or ``resume`` finds another run.
     """
     device = config.make_device()
+    check_functions(problem, device)
     seen = torch.Generator().manual_seed(VALIDATION_SEED)
     validation = drawn(problem, config.validation_states, seen).to(device)
     progress = begin(problem, config, device, value)

@@ -1,6 +1,10 @@
 """The rules of the house that a machine can check."""
 
 import ast
+import configparser
+import re
+import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -23,3 +27,35 @@ def test_no_module_is_over_250_lines_and_no_function_over_50(path):
     assert len(text.splitlines()) <= 250 or path.relative_to(ROOT).as_posix() in LONG
     functions = [x for x in ast.walk(ast.parse(text)) if isinstance(x, ast.FunctionDef | ast.AsyncFunctionDef)]
     assert {f.name: n for f in functions if (n := lines_without_docstring(f)) > 50} == {}
+
+
+@pytest.mark.parametrize("version", ["3.10", "3.11", "3.12", "3.13"])
+def test_every_python_reads_the_sources(version):
+    """With the interpreter where it is at hand, else by the grammar that this one knows of it."""
+    sources = [str(path) for path in [*FILES, *(ROOT / ".ci").glob("*.py"), *ROOT.glob("*.py")]]
+    for path in sources:
+        ast.parse(Path(path).read_text(encoding="utf-8"), path, feature_version=tuple(map(int, version.split("."))))
+    python = shutil.which(f"python{version}")
+    if python and not subprocess.run([python, "-c", ""], capture_output=True).returncode:
+        program = "import sys; [compile(open(path, encoding='utf-8').read(), path, 'exec') for path in sys.argv[1:]]"
+        done = subprocess.run([python, "-c", program, *sources], capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+
+
+def test_the_oldest_versions_are_those_that_are_tested():
+    """A lower bound of setup.cfg is the version of constraints-min.txt: of two bounds, the higher one."""
+    if not (ROOT / "constraints-min.txt").exists():
+        pytest.skip("an installed package")
+    setup = configparser.ConfigParser()
+    setup.read(ROOT / "setup.cfg")
+    parts = [setup["options"]["install_requires"], *dict(setup["options.extras_require"]).values()]
+    bounds = [re.match(r"([\w-]+)>=([\d.]+)", line.strip()) for part in parts for line in part.splitlines()]
+    text = (ROOT / "constraints-min.txt").read_text(encoding="utf-8")
+    tested = dict(re.findall(r"^([\w-]+)==([\d.]+)", text, re.MULTILINE)[::-1])
+
+    def numbers(version):
+        return [int(part) for part in version.split(".")]
+
+    for name in {match[1] for match in bounds if match} - {"ray"}:
+        bound = max(numbers(match[2]) for match in bounds if match and match[1] == name)
+        assert numbers(tested[name])[: len(bound)] == bound, f"{name}>={bound}, but {tested[name]} is tested"

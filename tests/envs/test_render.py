@@ -168,7 +168,7 @@ def test_without_a_scene_the_state_is_charted():
     for time in np.linspace(0, 1, 11):
         frame = draw(renderer, None, time=time, state=(np.cos(time), -1.0))
     flat, rise = (centre_of(color, frame) for color in hue_circle(2)[::-1].astype(int))
-    assert flat[0] > rise[0] + 50  # -1 lies below the cosine
+    assert flat[0] > rise[0] + 45  # -1 lies below the cosine; older pygame-ce draws the line a little higher
     assert (frame != once(None, time=1.0, state=(np.cos(1.0), -1.0))).any()
 
 

@@ -18,7 +18,7 @@ LEVELS = (
     ("controllers",),
     ("controllers/plants", "controllers/baselines"),
     ("controllers/export",),
-    ("training/rules", "training/duration", "training/config_model", "training/config_descent"),
+    ("training/rules", "training/duration", "training/console", "training/config_model", "training/config_descent"),
     ("training/config", "training/recipes", "training/schedule"),
     ("training/start",),
     ("training",),

@@ -27,7 +27,7 @@ def test_a_window_opens_and_its_close_button_works(monkeypatch):
     monkeypatch.setenv("SDL_VIDEODRIVER", "dummy")
     renderer = render.Renderer("human", SIZE, fps=1000)
     assert draw(renderer, bicycles()) is None
-    assert pygame.display.get_surface().get_size() == SIZE
+    assert renderer._window.size == SIZE
     pygame.event.post(pygame.event.Event(pygame.QUIT))
     draw(renderer, bicycles(), time=0.1)
     assert renderer.window_closed and not pygame.display.get_init()

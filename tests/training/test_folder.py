@@ -23,6 +23,13 @@ from pontryagin.training.checkpoint import read_checkpoint
 from pontryagin.training.commands.cli import main
 from pontryagin.training.train import begin
 
+
+@pytest.fixture
+def untried(monkeypatch):
+    """No trial of the class before the run: it would draw states, too, and these tests count what is drawn."""
+    monkeypatch.setattr(sys.modules["pontryagin.training.train"], "check_functions", lambda *_: None)
+
+
 BRIEF = {"iterations": 4, "batch": 2, "validation_states": 2, "width": 4, "validate_every": 1}
 
 
@@ -103,7 +110,7 @@ class Interrupted(DoubleIntegrator):
         return super().sample_initial_state(batch, generator)
 
 
-def test_ctrl_c_keeps_the_run_and_it_goes_on_as_if_nothing_had_been(tmp_path, monkeypatch):
+def test_ctrl_c_keeps_the_run_and_it_goes_on_as_if_nothing_had_been(tmp_path, monkeypatch, untried):
     whole = train(DoubleIntegrator(), TrainConfig(**BRIEF))[1]
     monkeypatch.setattr(Interrupted, "drawn", 0)
     config = TrainConfig(**BRIEF, out=tmp_path)
@@ -118,7 +125,7 @@ def test_ctrl_c_keeps_the_run_and_it_goes_on_as_if_nothing_had_been(tmp_path, mo
     assert resumed.column("validation_cost") == whole.column("validation_cost")
 
 
-def test_ctrl_c_leaves_one_line_with_the_command(tmp_path, monkeypatch, capsys):
+def test_ctrl_c_leaves_one_line_with_the_command(tmp_path, monkeypatch, capsys, untried):
     from pontryagin.envs import catalog
 
     monkeypatch.setitem(catalog.PROBLEMS, "interrupted", (Interrupted, {}))
@@ -166,7 +173,7 @@ def test_a_full_disk_ends_no_run_and_the_policy_is_somewhere(pendulum, tmp_path,
     shutil.rmtree(refuge)
 
 
-def test_a_folder_that_is_removed_during_the_run_is_made_again(tmp_path):
+def test_a_folder_that_is_removed_during_the_run_is_made_again(tmp_path, untried):
     class Removed(DoubleIntegrator):
         drawn = 0
 

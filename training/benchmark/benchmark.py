@@ -10,6 +10,7 @@ from pathlib import Path
 from ...controllers.optimum import spawn_pool
 from ...controllers.storage import PATIENCE
 from ...envs.catalog import make_problem
+from ...envs.extras import optional
 from ...envs.files import alone, check_folder, plain, read_json, replace_file
 from ...envs.problem import Problem
 from .config import BenchmarkConfig
@@ -28,8 +29,11 @@ def benchmark(name: str, config: BenchmarkConfig, tell: Callable[[str], None] = 
 
     Raises:
         ValueError: if a finished run there had other settings, naming them; ``fresh`` does it again.
+        ImportError: before anything is trained, if what one of the methods needs is not installed.
     """
     problem = make_problem(name)
+    for module, extra in dict.fromkeys(need for method in config.names for need in METHODS[method].needs):
+        optional(module, extra)
     folder, policies = config.out / name.replace(":", "."), config.policies / name.replace(":", ".")
     check_folder(folder, "BenchmarkConfig.out")
     check_folder(policies, "BenchmarkConfig.policies")

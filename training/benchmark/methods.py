@@ -67,12 +67,16 @@ class Trained:
 
 @dataclasses.dataclass(frozen=True)
 class Method:
-    """A method by name: how it is written in tables, its colour, whether seeds mean anything to it."""
+    """A method by name: how it is written in tables, its colour, whether seeds mean anything to it.
+
+    ``needs`` are modules that it imports, each with the extra that brings it.
+    """
 
     label: str
     color: str
     learns: bool
     make: Callable[[Task], Trained]
+    needs: tuple[tuple[str, str], ...] = ()
 
 
 def _jfb(task: Task, changes: dict[str, Any]) -> Trained:
@@ -212,13 +216,14 @@ def _jfb_anchored(task: Task) -> Trained:
     return _jfb(task, {"anchor": "distilled", "distill_distance": 0.06, **lessons, **small})
 
 
+SB3, CASADI = (("stable_baselines3", "sb3"),), (("casadi", "reference"),)
 METHODS: dict[str, Method] = {
     "jfb": Method("JFB", "#2563eb", True, lambda task: _jfb(task, {})),
-    "jfb-anchored": Method("JFB, anchored", "#06b6d4", True, _jfb_anchored),
-    "ppo": Method("PPO", "#d97706", True, lambda task: _rl(task, "ppo")),
-    "sac": Method("SAC", "#b91c1c", True, lambda task: _rl(task, "sac")),
+    "jfb-anchored": Method("JFB, anchored", "#06b6d4", True, _jfb_anchored, CASADI),
+    "ppo": Method("PPO", "#d97706", True, lambda task: _rl(task, "ppo"), SB3),
+    "sac": Method("SAC", "#b91c1c", True, lambda task: _rl(task, "sac"), SB3),
     "direct": Method("direct", "#7c3aed", True, _direct),
-    "lqr-tracking": Method("LQR tracking", "#15803d", False, _lqr_tracking),
-    "mpc": Method("MPC", "#6b7280", False, _mpc),
+    "lqr-tracking": Method("LQR tracking", "#15803d", False, _lqr_tracking, CASADI),
+    "mpc": Method("MPC", "#6b7280", False, _mpc, CASADI),
 }
 """Name -> method."""

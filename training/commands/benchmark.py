@@ -7,7 +7,6 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
@@ -25,6 +24,7 @@ from ..benchmark import (
     rows,
     tune,
 )
+from ..console import PlainConsole
 from ..duration import spoken
 
 
@@ -40,7 +40,7 @@ def benchmark_command(problem: str, config: BenchmarkConfig) -> None:
 
     Writes a JSON file per run, table.md, figures and report.html, which needs no network.
     """
-    console = Console(width=max(Console().width, 120))
+    console = PlainConsole(least=120)
     with _shown(console) as tell:
         records = benchmark(problem, config, tell)
     folder = config.out / problem.replace(":", ".")
@@ -84,14 +84,14 @@ def tune_command(problem: str, config: TuneConfig) -> None:
 
     Prints the best recipe; those of the shipped problems are in training/rl_recipes.py.
     """
-    console = Console(width=max(Console().width, 120))
+    console = PlainConsole(least=120)
     with _shown(console) as tell:
         found = tune(problem, config, tell)
     console.print(found)
 
 
 @contextlib.contextmanager
-def _shown(console: Console) -> Iterator[Callable[[str], None]]:
+def _shown(console: PlainConsole) -> Iterator[Callable[[str], None]]:
     """A spinner with the time gone by, and a line for each thing that is done."""
     begun = time.monotonic()
     bar = Progress(

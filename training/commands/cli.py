@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import functools
+import io
 import itertools
 import shlex
 import sys
+import traceback
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import tyro
-from rich.console import Console
 
 from ...controllers.policy import ImplicitPolicy
 from ...envs.catalog import PROBLEMS, make_problem
 from ..benchmark import BenchmarkConfig, TuneConfig
 from ..checkpoint import History, load_policy
 from ..config import TrainConfig
+from ..console import PlainConsole, one_sentence
 from ..pictures import history_figure, trajectory_figure
 from ..recipes import recipe
 from ..theory import CompareConfig
@@ -55,7 +60,7 @@ def train_command(problem: ProblemName, config: tyro.conf.OmitArgPrefixes[TrainC
         kept = (config.out / "checkpoint.json").exists()
         raise KeyboardInterrupt(RESUMABLE if kept else "nothing was kept yet") from None
     best = history.best
-    Console().print(
+    PlainConsole().print(
         f"best validation cost {best['validation_cost']:.4f} at iteration {best['iteration']:.0f}, "
         f"{best['seconds']:.0f} s; policy in {config.out}"
     )
@@ -157,28 +162,63 @@ def _commands(defaults: TrainConfig) -> dict[str, Any]:
     }
 
 
+def _parsed(arguments: list[str]) -> Callable[[], None]:
+    """What the command line asks for, to be called.
+
+    Raises:
+        ValueError: of a configuration, as it is: tyro would put names of its own before it.
+    """
+    defaults = _recipe_for(arguments) if arguments[:1] == ["train"] else TrainConfig()
+    said = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(said):
+            return tyro.extras.subcommand_cli_from_dict(
+                {name: _later(command) for name, command in _commands(defaults).items()},
+                prog="pontryagin",
+                description="Feedback controllers derived from the model, trained by Jacobian-free backpropagation.",
+                args=arguments,
+            )
+    except SystemExit as stop:
+        reason = stop.__context__
+        while reason is not None and not isinstance(reason, ValueError):
+            reason = reason.__context__
+        if reason is not None and _ours(reason):
+            said.truncate(0)
+            raise reason from None
+        raise
+    finally:
+        sys.stderr.write(said.getvalue())
+
+
+def _ours(error: BaseException) -> bool:
+    """Whether a configuration refuses its fields; what an option by itself cannot be, the parser says with its name."""
+    return any(frame.f_code.co_name == "__post_init__" for frame, _ in traceback.walk_tb(error.__traceback__))
+
+
+def _later(command: Callable[..., None]) -> Callable[..., Callable[[], None]]:
+    """``command``, called in two steps: what is wrong with the arguments is told from what goes wrong afterwards."""
+
+    @functools.wraps(command)
+    def planned(*arguments: Any, **options: Any) -> Callable[[], None]:
+        return functools.partial(command, *arguments, **options)
+
+    return planned
+
+
 def main(arguments: list[str] | None = None) -> None:
     """The entry point of ``pontryagin`` and ``python -m pontryagin``."""
     arguments = (sys.argv[1:] if arguments is None else arguments) or ["--help"]
-    if arguments == ["--version"]:
+    with one_sentence():
+        if arguments != ["--version"]:
+            try:
+                _parsed(arguments)()
+            except KeyboardInterrupt as stop:
+                print(_interrupted(arguments, str(stop)), file=sys.stderr)
+                raise SystemExit(130) from None
+            return
         import pontryagin
 
         print(f"pontryagin {pontryagin.__version__}")
-        return
-    defaults = _recipe_for(arguments) if arguments[:1] == ["train"] else TrainConfig()
-    try:
-        tyro.extras.subcommand_cli_from_dict(
-            _commands(defaults),
-            prog="pontryagin",
-            description="Feedback controllers derived from the model, trained by Jacobian-free backpropagation.",
-            args=arguments,
-        )
-    except (ValueError, ImportError, OSError) as error:
-        Console(stderr=True).print(f"[red]error:[/red] {error}", highlight=False)
-        raise SystemExit(2) from None
-    except KeyboardInterrupt as stop:
-        print(_interrupted(arguments, str(stop)), file=sys.stderr)
-        raise SystemExit(130) from None
 
 
 def _interrupted(arguments: list[str], why: str) -> str:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 
-from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from ...envs.catalog import make_problem
+from ..console import PlainConsole
 from ..recipes import recipe
 from ..theory import PARTS, CompareConfig, Result, compare_gradients
 
@@ -26,10 +26,11 @@ def compare_command(problem: str, config: CompareConfig) -> None:
     """
     made = make_problem(problem)
     name = problem.replace(":", ".")
-    console = Console(width=max(Console().width, 110))
+    console = PlainConsole(least=110)
     bar = Progress(
         TextColumn("{task.fields[part]}"), BarColumn(24), TextColumn("{task.percentage:>3.0f}%"),
-        TextColumn("{task.fields[line]}"), TimeElapsedColumn(), console=console, disable=not console.is_terminal,
+        TextColumn("{task.fields[line]}", markup=False), TimeElapsedColumn(),
+        console=console, disable=not console.is_terminal,
     )  # fmt: skip
     task = bar.add_task("", total=1.0, part="", line="")
 

@@ -6,7 +6,6 @@ import dataclasses
 import json as json_
 
 import torch
-from rich.console import Console
 from rich.table import Table
 
 from ...controllers.baselines import CLASSICAL
@@ -18,6 +17,7 @@ from ...envs.integrate import Controller, rollout
 from ...envs.problem import Problem
 from ...envs.states import draw_states
 from ..checkpoint import load_policy
+from ..console import PlainConsole
 from ..evaluate import Evaluation, evaluate
 from .arguments import PolicyPath
 
@@ -70,7 +70,7 @@ def evaluate_command(
     table.add_column("value", justify="right")
     for name, value in figures.items():
         table.add_row(name, f"{value:.6g}")
-    Console().print(table)
+    PlainConsole().print(table)
 
 
 def _chosen(checkpoint: str, problem: str | None, on: str | None, certificate: bool) -> tuple[Problem, Controller]:

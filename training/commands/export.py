@@ -12,7 +12,6 @@ import numpy as np
 import torch
 import tyro
 from numpy.typing import NDArray
-from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
@@ -21,6 +20,7 @@ from ...controllers.policy import ImplicitPolicy
 from ...envs.fields import whole
 from ...envs.integrate import rollout
 from ..checkpoint import load_policy
+from ..console import PlainConsole
 from .arguments import PolicyPath
 
 LIMIT = 1e-5
@@ -47,7 +47,7 @@ def export_command(
     folder = out_dir or Path("exports") / Path(checkpoint).name
     if not to:
         raise ValueError("nothing to export to; expected --to with onnx, aoti or numpy")
-    console = Console()
+    console = PlainConsole()
     for target in to:
         with console.status(f"exporting to {target}"):
             contract = export_policy(policy, folder, target, checkpoint)
@@ -102,7 +102,7 @@ def parity_command(
     found = {target: agreement(policy, folder, target, observations) for target in contract["files"]}
     found["torch"] = Agreement(0.0, 0, *eager_latency(policy, observations[: min(len(observations), 500)]))
     if json:
-        Console().print_json(data={name: dataclasses.asdict(a) for name, a in found.items()})
+        PlainConsole().print_json(data={name: dataclasses.asdict(a) for name, a in found.items()})
     else:
         _table(folder, states, found)
     limit = HELD_LIMIT if policy.hamiltonian == "held" else LIMIT
@@ -133,7 +133,7 @@ def agreement(policy: ImplicitPolicy, folder: Path, target: str, observations: N
     run, times, apart = load_runtime(folder, target), [], []
     for row in observations[:50]:
         run(row)
-    rows = track(observations, f"{target:6}", transient=True, console=Console(stderr=True), update_period=0.5)
+    rows = track(observations, f"{target:6}", transient=True, console=PlainConsole(stderr=True), update_period=0.5)
     for row, u in zip(rows, expected, strict=True):
         begin = time.perf_counter()
         answer = run(row)
@@ -160,4 +160,4 @@ def _table(folder: Path, states: int, found: dict[str, Agreement]) -> None:
     for name, a in found.items():
         apart: Any = ("-", "-") if name == "torch" else (f"{a.difference:.1e}", str(a.worst))
         table.add_row(name, *apart, f"{1e6 * a.latency:.0f}", f"{1e6 * a.slow:.0f}")
-    Console(width=max(Console().width, 80)).print(table)
+    PlainConsole(least=80).print(table)

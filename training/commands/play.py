@@ -6,6 +6,7 @@ from pathlib import Path
 
 from ...envs.environment import OptimalControlEnv, frames_per_second
 from ...envs.states import draw_states
+from ...envs.window import check_display
 from ..checkpoint import load_policy
 from ..pictures import film, write_film
 from .arguments import PolicyPath
@@ -29,6 +30,8 @@ def play_command(
         video: a .gif or .mp4 to write instead of opening a window.
         width: of the film, in pixels.
     """
+    if video is None:
+        check_display()
     policy = load_policy(checkpoint, problem)
     flown = policy.problem
     states = draw_states(flown, episodes, seed).numpy()

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from rich.console import Console
-
 from ...controllers.optimum import FOLDER, Hessian, cheaper, find_reference, save_reference, solve_reference
 from ...controllers.policy import ImplicitPolicy
 from ...envs.catalog import make_problem
 from ...envs.files import check_folder, save_somewhere
 from ...envs.states import draw_states
+from ..console import PlainConsole
 from .arguments import ProblemName
 
 
@@ -57,7 +56,7 @@ def reference_command(
     name = f"{problem.replace(':', '.')}-{states}-{seed}"
     path = save_somewhere(lambda folder: save_reference(folder / name, made, found, command), out_dir, "the reference")
     cost, seconds = found.cost, found.seconds
-    Console().print(
+    PlainConsole().print(
         f"optimal cost {float(cost.mean()):.4f} ± {float(cost.std(correction=0)):.4f}, {int(found.converged.sum())} of "
         f"{states} converged, {float(seconds.median()):.2f} s per state (median); {path / name}.npz"
     )

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Literal, TypeAlias
 
 import torch
-from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 from torch import Tensor
@@ -18,6 +17,7 @@ from ...controllers.policy import ImplicitPolicy
 from ...envs.integrate import Trajectory
 from ...envs.problem import Problem
 from ..checkpoint import load_policy
+from ..console import PlainConsole
 from ..evaluate import Evaluation, evaluate, relative_gap
 from ..pictures import side_by_side, trajectory_figure, write_film
 from .arguments import PolicyPath
@@ -104,7 +104,7 @@ def _report(title: str, figures: dict[str, float], json: bool) -> None:
     table.add_column("value", justify="right")
     for name, value in figures.items():
         table.add_row(name, f"{value:.5g}")
-    Console().print(table)
+    PlainConsole().print(table)
 
 
 def make_plant(
@@ -145,7 +145,7 @@ def simulate_all(
     one: Callable[[Tensor], Trajectory] = lambda row: simulate(  # noqa: E731
         policy.problem, plant, policy, row, rate=rate, latency=latency, watch=watch
     )
-    paths = [one(row) for row in track(z0.split(1), "flights", transient=True, console=Console(stderr=True))]
+    paths = [one(row) for row in track(z0.split(1), "flights", transient=True, console=PlainConsole(stderr=True))]
     path = Trajectory(
         paths[0].t,
         torch.cat([p.z for p in paths], 1),

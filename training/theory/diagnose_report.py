@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from rich.box import SIMPLE_HEAD
-from rich.console import Console
 from rich.table import Table
 
+from ..console import PlainConsole
 from .assumptions import Cell, Row, common_rows, name, operator_rows
 from .diagnose_plots import diagnosis_figure
 from .diagnosis import Diagnosis
@@ -29,9 +29,9 @@ TEXT = 112
 
 def print_diagnosis(found: Diagnosis, title: str) -> None:
     """The two tables and the sentences."""
-    console = Console()
+    console = PlainConsole()
     if not console.is_terminal:
-        console = Console(width=WIDTH)
+        console.width = WIDTH
     points = f"{len(found.times)} times, {found.draws} admissible controls each"
     heads = [name(part.operator) for part in found.operators]
     console.print(_table(f"{title}, {points}", operator_rows(found), heads))
