@@ -14,7 +14,7 @@ from pontryagin.controllers.hamiltonian import hamiltonian
 from pontryagin.controllers.held import HeldHamiltonian, bellman_residual, solve_held_argmax
 from pontryagin.controllers.implicit import ImplicitGradient
 from pontryagin.controllers.operators import GradientAscent, ProjectedNewton
-from pontryagin.controllers.optimum import Certificate, certify, solve_reference
+from pontryagin.controllers.optimum import Certificate, certify, improve_optimum, solve_optimum, solve_reference
 from pontryagin.controllers.plants import (
     CommonRoadBicycles,
     HighwayBicycles,
@@ -92,6 +92,8 @@ __all__ = [
     "rollout",
     "solve_argmax",
     "solve_held_argmax",
+    "improve_optimum",
+    "solve_optimum",
     "solve_reference",
     "train",
     "train_direct",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable
 from typing import TypeAlias
 
@@ -55,7 +56,7 @@ class HeldHamiltonian:
 
     def start(self) -> Tensor:
         """The feedback that phi knows, where it is an expansion; else where the search for argmax H begins."""
-        known = self.phi.feedback(self.t, self.z)
+        known = self.phi.feedback(self.t, self.z, *self._member(self.z))
         if known is not None:
             return known
         return control_hamiltonian(self.problem, self.t, self.z, self.phi.gradient(self.t, self.z)[1]).start()
@@ -64,13 +65,13 @@ class HeldHamiltonian:
         """H_dt, ``(..., B, 1)`` for controls ``(..., B, m)``."""
         t, z, flat = self._flat(u)
         after, cost = advance(self.problem, t, z, flat, self.dt)
-        return (-(cost + self.phi(t + self.dt, after)) / self.dt).reshape(*u.shape[:-1], 1)
+        return (-(cost + self.phi(t + self.dt, after, *self._member(z))) / self.dt).reshape(*u.shape[:-1], 1)
 
     def gradient(self, u: Tensor) -> Tensor:
         """∇_u H_dt, ``(..., B, m)``."""
         t, z, flat = self._flat(u)
         (after, cost), pull = _pulled(lambda v: advance(self.problem, t, z, v, self.dt), flat)
-        _, p = self.phi.gradient(t + self.dt, after)
+        _, p = self.phi.gradient(t + self.dt, after, *self._member(z))
         (slope,) = pull((p, torch.ones_like(cost)))
         return (-slope / self.dt).reshape(u.shape)
 
@@ -115,6 +116,15 @@ class HeldHamiltonian:
         """Whether each block of controls has an agent of its own: then all blocks are varied at once."""
         problem = self.problem
         return problem.state_dim // problem.state_block == problem.control_dim // self.block
+
+    @functools.cached_property
+    def _speaker(self) -> Tensor | None:
+        """The expansion that speaks at (t, z): the same one for every u, that H_dt does not jump."""
+        return self.phi.speaker(self.t, self.z.detach())
+
+    def _member(self, z: Tensor) -> tuple[Tensor, ...]:
+        """It again, for each of the rows of ``z``; empty where phi is one function."""
+        return () if self._speaker is None else (self._speaker.repeat(len(z) // len(self.z)),)
 
     def _flat(self, u: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """t, z and u with the leading axes of u as one: ``(A B,)`` or ``()``, ``(A B, n)``, ``(A B, m)``."""

@@ -24,7 +24,7 @@ DRAWN = {"linear feedback": "C1", "argmax H_dt": "C0"}  # argmax H spins: a hund
 
 def main(
     problem: str = "bicycle5", candidates: int = 24, members: tuple[int, ...] = (1, 2, 4, 8, 16), states: int = 128,
-    processes: int = 1, out_dir: Path = Path("results/families"),
+    out_dir: Path = Path("results/families"),
 ) -> dict[str, dict[str, float]]:  # fmt: skip
     """Fly expansions about a few optima, untrained, and compare them with the stored optima.
 
@@ -33,7 +33,6 @@ def main(
         candidates: initial states that lead to families.
         members: how many of them are kept at most, one row each.
         states: initial states of the flights, at most STORED.
-        processes: optima sought at a time.
         out_dir: where the figure and the data go.
     """
     made = make_problem(problem)
@@ -41,7 +40,7 @@ def main(
     best = known_reference(made, z0)
     if best is None:
         raise ValueError(f"no optima are stored: `pontryagin reference {problem} --states {STORED}` first")
-    known = families(made, candidates, processes)
+    known = families(made, candidates)
     whole = expand_agents(made, known)
     table = Table(
         "families", "way", "gap, mean", "median", "worst", title=f"{problem}: {len(known.cost)} families found"

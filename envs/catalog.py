@@ -12,6 +12,7 @@ from .checking import check_functions
 from .double_integrator import DoubleIntegrator
 from .problem import Problem, problem_parameters
 from .quadrotor import Quadrotor
+from .scattered import ScatteredBicycles
 
 PROBLEMS: dict[str, tuple[type[Problem], dict[str, Any]]] = {
     "quadrotor": (Quadrotor, {}),
@@ -33,6 +34,8 @@ PROBLEMS: dict[str, tuple[type[Problem], dict[str, Any]]] = {
         },
     ),
     "swap100": (MultiBicycle, {"num_agents": 100, "success_radius": 0.2, "layout": "swap"}),
+    "bicycle5_wide": (ScatteredBicycles, {}),
+    "bicycle100_wide": (ScatteredBicycles, {"num_agents": 100, "success_radius": 0.2}),
     "double_integrator": (DoubleIntegrator, {}),
 }
 """Short name -> (class, arguments)."""

@@ -18,7 +18,7 @@ from ..envs.files import from_record
 from ..envs.problem import Problem
 from .config import TrainConfig
 
-FREE = ("time_budget", "iterations", "out", "resume", "fresh", "checkpoint_seconds", "device", "compile", "processes")
+FREE = ("time_budget", "iterations", "out", "resume", "fresh", "checkpoint_seconds", "device", "compile")
 """Fields that a resumed run may change."""
 
 

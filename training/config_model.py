@@ -69,22 +69,20 @@ class StartConfig(Checked):
     """What the first weights know already."""
 
     candidates: Count = 24
-    """Initial states whose optima are guesses for those from the mean one, with ``anchor="expansion"``."""
-    members: Count = 8
-    """How many different ones of these are kept at most: each is a family of routes to choose from."""
+    """Initial states whose optima are sought, with ``anchor="expansion"``, and are guesses for the mean one's."""
+    members: Count = 16
+    """How many of these optima are kept at most: each is a family of routes, or a part of the states."""
     nominal: bool = False
-    """Begin with the costate of the open-loop optimum from the mean initial state (IPOPT), networks at 0."""
+    """Begin with the costate of the open-loop optimum from the mean initial state, networks at 0."""
     nominal_share: ShareAboveZero = 1.0
     """Share of ``Problem.gentle_bounds`` that this optimum may use; what rides at their edge can fall over it."""
     anchor: Anchor = "none"
-    """Begin with the second-order expansion of the true value function about the open-loop optima from the mean
-    initial state, agent by agent and with a network in its natural coordinates (``"expansion"``), or whole
+    """Begin with second-order expansions of the true value function about open-loop optima: agent by agent, with a
+    network in their natural coordinates (``"expansion"``); whole, about that from the mean initial state
     (``"nominal"``), or about those from ``anchors`` random initial states (``"multi"``), kept as tables;
     or with a network taught what thousands of them say (``"distilled"``), which is small and fast and goes further."""
     anchors: Count = 256
-    """How many optima are taken by ``"multi"`` and ``"distilled"``; each costs the time of IPOPT, and of a table."""
-    processes: Count = 1
-    """How many of the optima are sought at a time."""
+    """How many optima are taken by ``"multi"`` and ``"distilled"``; each costs its time and a table's."""
     distill_iterations: Count = 8000
     """Steps of Adam that teach them to the network, before the run."""
     distill_rate: Positive = 1e-2

@@ -13,6 +13,12 @@ BICYCLES: dict[str, Any] = {
 }  # fmt: skip
 """What the recipes for bicycles share."""
 
+CROWD: dict[str, Any] = {
+    "iterations": 400, "batch": 64, "agent_width": 32, "learning_rate": 3e-4, "hamiltonian": "held",
+    "anchor": "expansion", "argmax_iterations": 1, "backtracks": 2, "compile": True, "validation_states": 256,
+}  # fmt: skip
+"""What all crowds share: nothing is set by hand for one of them."""
+
 RECIPES: dict[str, TrainConfig] = {
     "quadrotor": TrainConfig(
         iterations=7000, steps=80, width=96, learning_rate=1.5e-2, argmax_iterations=3, backtracks=2, compile=True
@@ -35,41 +41,10 @@ RECIPES: dict[str, TrainConfig] = {
         distill_distance=0.06,
         compile=True,
     ),
-    "bicycle5": TrainConfig(
-        iterations=400,
-        batch=64,
-        agent_width=32,
-        learning_rate=3e-4,
-        hamiltonian="held",
-        anchor="expansion",
-        argmax_iterations=1,
-        backtracks=2,
-        compile=True,
-        validation_states=256,
-    ),
-    "cars5": TrainConfig(
-        iterations=2000,
-        batch=32,
-        width=32,
-        rank=20,
-        agent_width=32,
-        learning_rate=2e-3,
-        **BICYCLES,
-        bound_penalty=1.0,
-        nominal=True,
-    ),
-    "bicycle10": TrainConfig(
-        iterations=4000,
-        batch=32,
-        width=0,
-        rank=0,
-        agent_width=32,
-        learning_rate=2e-3,
-        **BICYCLES,
-        bound_penalty=1.0,
-        nominal=True,
-        nominal_share=0.64,
-    ),
+    "bicycle5": TrainConfig(**CROWD),
+    "cars5": TrainConfig(**CROWD),
+    "bicycle10": TrainConfig(**CROWD),
+    "bicycle5_wide": TrainConfig(**CROWD, candidates=64),
     "bicycle100": TrainConfig(
         iterations=2000,
         batch=16,

@@ -8,7 +8,7 @@ import torch
 
 from ...envs.integrate import Controller
 from ...envs.problem import Problem
-from ..optimum import solve_reference
+from ..optimum import solve_optimum
 from .lqr import LinearQuadraticRegulator, TimeVaryingLQR
 from .mpc import RecedingHorizon
 
@@ -23,7 +23,7 @@ def along_nominal(problem: Problem) -> TimeVaryingLQR:
         ValueError: if IPOPT found no such optimum.
     """
     draws = problem.sample_initial_state(MEAN_OF, torch.Generator().manual_seed(SEED))
-    return TimeVaryingLQR(problem, solve_reference(problem, draws.double().mean(0, keepdim=True), starts=4))
+    return TimeVaryingLQR(problem, solve_optimum(problem, draws.double().mean(0, keepdim=True), starts=4))
 
 
 CLASSICAL: dict[str, Callable[[Problem], Controller]] = {

@@ -84,7 +84,7 @@ class Bicycles:
 
 
 class Expanded:
-    """phi(t, z) = min_j E_j + Σ_i N_i(s_i, τ) at one time: ``ExpandedValue``, its tables interpolated there."""
+    """phi(t, z) = E_j + Σ_i N_i(s_i, τ) at one time: ``ExpandedValue``, its tables interpolated there."""
 
     def __init__(self, w: dict[str, Array], horizon: float, t: float) -> None:
         self.w, last = w, len(w["value"]) - 1
@@ -96,18 +96,17 @@ class Expanded:
         self.state, self.costate = (x.reshape(len(x), -1, 4) for x in (state, costate))
         self.tau = TIME_SPAN * steps / last
 
-    def best(self, z: Array) -> tuple[Array, Array, Array, Array]:
-        """Which member is least for each state ``(R, N, 4)``, its d and s, and E."""
-        d = z[:, None] - self.state
+    def speaker(self, z: Array) -> int:
+        """The member with the least E_j + |s_j|² for one state ``(N, 4)``."""
+        d = z - self.state
         s = np.matmul(d[..., None, :], self.root)[..., 0, :]
-        energy = self.value + (self.costate * d + 0.5 * s * s).sum((-2, -1))
-        j = energy.argmin(1)
-        r = np.arange(len(j))
-        return j, d[r, j], s[r, j], energy[r, j]
+        return int((self.value + (self.costate * d + 1.5 * s * s).sum((-2, -1))).argmin())
 
-    def __call__(self, z: Array) -> tuple[Array, Array]:
-        """phi ``(R,)`` and ∇phi ``(R, N, 4)``."""
-        j, _, s, value = self.best(z)
+    def __call__(self, z: Array, j: int) -> tuple[Array, Array]:
+        """phi ``(R,)`` and ∇phi ``(R, N, 4)`` of R states, by member j."""
+        d = z - self.state[j]
+        s = np.matmul(d[..., None, :], self.root[j])[..., 0, :]
+        value = self.value[j] + (self.costate[j] * d + 0.5 * s * s).sum((-2, -1))
         slope = s
         if "network.opening" in self.w:
             own, slope_own = self.network(s)
@@ -182,8 +181,10 @@ class Policy:
         t = min(max(t, 0.0), self._horizon)
         z = z.reshape(-1, 4)
         phi = Expanded(self._w, self._horizon, t + self._dt)
-        u = self._feedback(t, z)
-        value, slope, rest, bend = self._look(phi, z, u)
+        here = Expanded(self._w, self._horizon, t)
+        j = here.speaker(z)
+        u = self._feedback(here, j, z)
+        value, slope, rest, bend = self._look(phi, j, z, u)
         scale = 1 + np.abs(rest)
         for _ in range(self._most):
             held = ((u <= self._low) & (slope < 0)) | ((u >= self._high) & (slope > 0))
@@ -194,7 +195,7 @@ class Policy:
             direction = direction * min(1.0, ((self._high - self._low) / size).min())
             for length in self._lengths:
                 after = np.clip(u + length * direction, self._low, self._high)
-                found = self._look(phi, z, after)
+                found = self._look(phi, j, z, after)
                 if found[0] >= value + 1e-4 * ((after - u) * slope).sum() - 8 * EPS * (1 + abs(value)):
                     u, (value, slope, rest, bend) = after, found
                     break
@@ -206,21 +207,20 @@ class Policy:
         u = self(float(row[-1]), row[:-1]).reshape(self._low.shape)
         return np.clip(2 * (u - self._low) / (self._high - self._low) - 1, -1, 1).astype(np.float32).ravel()
 
-    def _feedback(self, t: float, z: Array) -> Array:
+    def _feedback(self, here: Expanded, j: int, z: Array) -> Array:
         """Riccati's feedback of the best expansion's step that t is in: where the search begins."""
-        here, w = Expanded(self._w, self._horizon, t), self._w
-        j = int(here.best(z[None])[0][0])
+        w = self._w
         row = min(here.row + (here.share > 1 - 1e-4), len(w["gain"]) - 1)
         away = z - w["state"][row, j].reshape(-1, 4)
         u = w["control"][row, j].reshape(-1, 2) + np.matmul(w["gain"][row, j], away[..., None])[..., 0]
         return np.clip(u, self._low, self._high)
 
-    def _look(self, phi: Expanded, z: Array, u: Array) -> tuple[float, Array, Array, Array]:
+    def _look(self, phi: Expanded, j: int, z: Array, u: Array) -> tuple[float, Array, Array, Array]:
         """H_dt and ∇_u H_dt at u, ∇_u H_dt at 0, and the blocks of H_uu by differences, ``(N, 2, 2)``: one sweep."""
         middle = np.minimum(np.maximum(u, self._low + self._away), self._high - self._away)
         candidates = np.concatenate([u[None], np.zeros_like(u)[None], middle + self._beside])
         after, cost = self._step.forward(z, candidates)
-        value, p = phi(after)
+        value, p = phi(after, j)
         slopes = self._step.backward(p) / -self._dt
         bend = ((slopes[2:4] - slopes[4:]) / (2 * self._away.T[:, :, None])).transpose(1, 2, 0)
         return -(cost[0] + value[0]) / self._dt, slopes[0], slopes[1], 0.5 * (bend + bend.swapaxes(1, 2))

@@ -48,6 +48,10 @@ class AgentExpansion:
             flat.new_zeros(problem.steps, members, m), flat.new_zeros(problem.steps, members, count, m // count, b),
         )  # fmt: skip
 
+    def members(self, index: Tensor) -> AgentExpansion:
+        """About those optima alone."""
+        return AgentExpansion(**{k: v.index_select(1, index) for k, v in vars(self).items()})
+
     def tables(self) -> dict[str, Tensor]:
         """As ``ExpandedValue`` keeps them: of P its Cholesky root L."""
         return {

@@ -53,7 +53,7 @@ def save_reference(path: str | Path, problem: Problem, reference: ReferenceTraje
     z0, u = reference.z[0], reference.u.float()
     u = u if _costs_hold(reference.cost, fly(problem, z0, _admissible(problem, u))) else reference.u
     np.savez_compressed(buffer, z0=z0.numpy(), u=u.numpy(), **arrays)
-    versions = {name: importlib.metadata.version(name) for name in ("torch", "casadi", "numpy")}
+    versions = {name: importlib.metadata.version(name) for name in ("torch", "numpy")}
     record = {
         **_identity(problem),
         "format": FORMAT,

@@ -37,6 +37,13 @@ class ReferenceTrajectory(Trajectory):
         tables = {k: v.index_select(v.ndim // 2, index) for k, v in vars(self).items() if k not in ("t", "status")}
         return ReferenceTrajectory(t=self.t, status=tuple(self.status[i] for i in index.tolist()), **tables)
 
+    def joined(self, other: ReferenceTrajectory) -> ReferenceTrajectory:
+        """The optima of both."""
+        tables = {
+            k: torch.cat([v, getattr(other, k)], v.ndim // 2) for k, v in vars(self).items() if k not in ("t", "status")
+        }
+        return ReferenceTrajectory(t=self.t, status=self.status + other.status, **tables)
+
 
 def cheaper(one: ReferenceTrajectory, other: ReferenceTrajectory) -> ReferenceTrajectory:
     """Of two optima from each state the cheaper; one that has not converged gives way to one that has."""

@@ -115,9 +115,11 @@ class AnchoredValue(nn.Module):
             slope, rising = slope + pull(excess), rising + (rise() * excess).sum(-1)
         return slope_t + rising - (slope * center_t).sum(-1), p + slope
 
-    def feedback(self, t: Tensor | float, z: Tensor) -> Tensor | None:
+    def speaker(self, t: Tensor | float, z: Tensor) -> None:
+        """None: this is one function, not one of several."""
+
+    def feedback(self, t: Tensor | float, z: Tensor) -> None:
         """None: what several optima would play is not one of their feedbacks."""
-        return None
 
     def _weights(
         self, apart: Tensor, row: Tensor, share: Tensor

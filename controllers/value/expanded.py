@@ -11,12 +11,16 @@ from ...envs.problem import Problem
 from ..optimum import AgentExpansion
 from .agents import TIME_SPAN, AgentTerms
 
+DOUBT = 1.0
+"""An expansion is believed the less the further away it is: so many |s|², twice its own curvature, count against it."""
+
 
 class ExpandedValue(nn.Module):
-    """phi(t, z) = min_j E_j(t, z) + Σ_i N_i(s_i, τ),   E = V + p·d + ½ Σ_i |s_i|²,   d = z - z̄(t),   s_i = L_i(t)ᵀ d_i.
+    """phi(t, z) = E_j(t, z) + Σ_i N_i(s_i, τ),   E = V + p·d + ½ Σ_i |s_i|²,   d = z - z̄(t),   s_i = L_i(t)ᵀ d_i.
 
-    Each E_j is the second-order expansion about one optimum (``expand_agents``), P_i = L_i L_iᵀ agent by agent; where
-    optima come in families (who passes whom on which side), the minimum over them says which one to join. V, p, z̄ and
+    Each E_j is the second-order expansion about one optimum (``expand_agents``), P_i = L_i L_iᵀ agent by agent. Optima
+    come in families (who passes whom on which side) and from different places; the one with the least E_j + |s_j|²
+    speaks (``speaker``): cheap, and near, as an expansion is worth less the further away it is. V, p, z̄ and
     L are tables at the control steps, linear in between; they are kept with the weights and not trained. In the natural
     coordinates s of the best E_j one unit costs one half, whatever the problem, its units and the time; that is what
     the networks N_i (``AgentTerms``) see. They begin at 0, so the first policy is that of the expansions.
@@ -69,18 +73,19 @@ class ExpandedValue(nn.Module):
         """Any buffer: its device and dtype are those of the whole."""
         return self.state
 
-    def forward(self, t: Tensor | float, z: Tensor) -> Tensor:
-        """phi(t, z), ``(B,)``; t is ``()`` or ``(B,)``."""
+    def forward(self, t: Tensor | float, z: Tensor, member: Tensor | None = None) -> Tensor:
+        """phi(t, z), ``(B,)``; t is ``()`` or ``(B,)``. ``member``, ``(B,)``: who speaks, if it is known."""
         row, share = self._row(t, z)
         d, s = self._natural(row, share, z)
-        energy, best = self._energies(row, share, d, s).min(-1)
+        best = self._nearest(row, share, d, s) if member is None else member
+        energy = self._energies(row, share, d, s).gather(-1, best.unsqueeze(-1)).squeeze(-1)
         return energy if self.network is None else energy + self.network(self._inputs(_pick(s, best), row, share))
 
-    def gradient(self, t: Tensor | float, z: Tensor) -> tuple[Tensor, Tensor]:
-        """``(∂_t phi, ∇_z phi)``, ``(B,)`` and ``(B, n)``."""
+    def gradient(self, t: Tensor | float, z: Tensor, member: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """``(∂_t phi, ∇_z phi)``, ``(B,)`` and ``(B, n)``; ``member`` as in ``forward``."""
         row, share = self._row(t, z)
         d, s = self._natural(row, share, z)
-        best = self._energies(row, share, d, s).argmin(-1)
+        best = self._nearest(row, share, d, s) if member is None else member
         d, s = _pick(d, best), _pick(s, best)
         state_t = _pick(self._at(self.state, row, share)[1], best)
         costate, costate_t = (_pick(x, best) for x in self._at(self.costate, row, share))
@@ -95,10 +100,17 @@ class ExpandedValue(nn.Module):
         p = costate + (root @ slope.unsqueeze(-1)).squeeze(-1).flatten(-2)
         return rising + (slope * turned).sum((-2, -1)) - (p * state_t).sum(-1), p
 
-    def feedback(self, t: Tensor | float, z: Tensor) -> Tensor:
+    def speaker(self, t: Tensor | float, z: Tensor) -> Tensor | None:
+        """Which member speaks at (t, z), ``(B,)``; ``None`` where there is but one."""
+        if self.state.shape[1] == 1:
+            return None
+        row, share = self._row(t, z)
+        return self._nearest(row, share, *self._natural(row, share, z))
+
+    def feedback(self, t: Tensor | float, z: Tensor, member: Tensor | None = None) -> Tensor:
         """ū + K (z - z̄) of the best optimum's step that t is in, within the bounds, ``(B, m)``: Riccati's feedback."""
         row, share = self._row(t, z)
-        best = self._energies(row, share, *self._natural(row, share, z)).argmin(-1)
+        best = self._nearest(row, share, *self._natural(row, share, z)) if member is None else member
         # the control is held: no interpolation; a time that rounding put before its step belongs to it
         row = (row + (share > 1 - 1e-4).long()).clamp_max(len(self.gain) - 1)
         state, control, gain = (_pick(x.index_select(0, row), best) for x in (self.state, self.control, self.gain))
@@ -117,6 +129,10 @@ class ExpandedValue(nn.Module):
         """E_j, ``(B, M)``."""
         linear = (self._at(self.costate, row, share)[0] * d).sum(-1)
         return self._at(self.value, row, share)[0] + linear + 0.5 * (s * s).sum((-2, -1))
+
+    def _nearest(self, row: Tensor, share: Tensor, d: Tensor, s: Tensor) -> Tensor:
+        """The member with the least E_j + DOUBT |s_j|², ``(B,)``."""
+        return (self._energies(row, share, d, s) + DOUBT * (s * s).sum((-2, -1))).argmin(-1)
 
     def _inputs(self, s: Tensor, row: Tensor, share: Tensor) -> Tensor:
         """Of each N_i, ``(N, B, b + 1)``: s_i and τ = 4 t / T."""

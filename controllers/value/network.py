@@ -153,8 +153,10 @@ class ValueFunction(nn.Module):
             return slope_t + more_t, p + more
         return slope_t, p
 
-    def feedback(self, t: Tensor | float, z: Tensor) -> Tensor | None:
-        """None: a network knows no control before the argmax is solved."""
+    def speaker(self, t: Tensor | float, z: Tensor) -> None:
+        """None: this is one function, and knows no control before the argmax is solved."""
+
+    feedback = speaker
 
     def adopt(self, other: ValueFunction, seed: int = 0) -> None:
         """Begin with the weights of ``other``: of the same problem, or of one with fewer of the same agents.
@@ -244,7 +246,6 @@ class ValueFunction(nn.Module):
 def _check_sizes(width: int, depth: int, rank: int, agent_width: int, agent_rank: int, fine_width: int) -> None:
     if min(width, rank) < (agent_width == 0) or min(depth, agent_width, fine_width) < 0 or agent_rank < 1:
         raise ValueError(
-            f"width={width}, depth={depth}, rank={rank}, agent_width={agent_width}, fine_width={fine_width}, "
-            f"agent_rank={agent_rank}; expected depth, agent_width, fine_width >= 0, agent_rank >= 1, and width, "
-            "rank >= 1 unless the agents have networks of their own"
+            f"{width=}, {depth=}, {rank=}, {agent_width=}, {fine_width=}, {agent_rank=}; expected depth, agent_width, "
+            "fine_width >= 0, agent_rank >= 1, and width, rank >= 1 unless the agents have networks of their own"
         )

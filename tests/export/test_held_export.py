@@ -62,7 +62,8 @@ def test_the_value_function_is_that_of_torch(exported):
     run = numpy_held.Policy(folder)
     for row in seen[::17].double():
         t, z = row[-1:], row[None, :-1]
-        value, p = numpy_held.Expanded(run._w, policy.problem.horizon, float(t))(z.reshape(1, -1, 4).numpy())
+        phi, states = numpy_held.Expanded(run._w, policy.problem.horizon, float(t)), z.reshape(1, -1, 4).numpy()
+        value, p = phi(states, phi.speaker(states[0]))
         with torch.no_grad():
             np.testing.assert_allclose(value, policy.value(t, z), rtol=1e-12)
             np.testing.assert_allclose(p.reshape(1, -1), policy.value.gradient(t, z)[1], rtol=1e-9, atol=1e-9)

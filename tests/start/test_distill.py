@@ -116,7 +116,7 @@ def test_a_run_goes_on_without_its_teacher(tmp_path, monkeypatch):
     _, history = train(problem, config)
     assert history.rows[0]["iteration"] == 0  # the first weights are judged, too
     monkeypatch.setattr("pontryagin.training.train.distilled", None)
-    longer, rows = train(problem, dataclasses.replace(config, iterations=3, resume=True, processes=2))
+    longer, rows = train(problem, dataclasses.replace(config, iterations=3, resume=True))
     assert rows.rows[-1]["iteration"] == 3 and rows.rows[: len(history.rows)] == history.rows
     assert rows.best["validation_cost"] <= history.rows[0]["validation_cost"]
 
@@ -176,7 +176,7 @@ def test_teach_is_the_same_twice():
     assert all(torch.equal(a, b) for a, b in zip(values[0].parameters(), values[1].parameters(), strict=True))
 
 
-@pytest.mark.parametrize("wrong", [{"processes": 0}, {"distill_iterations": 0}, {"distill_rate": -1.0}])
+@pytest.mark.parametrize("wrong", [{"anchors": 0}, {"distill_iterations": 0}, {"distill_rate": -1.0}])
 def test_options_that_make_no_sense(wrong):
     with pytest.raises(ValueError, match=f"TrainConfig.{next(iter(wrong))} is"):
         TrainConfig(**wrong)

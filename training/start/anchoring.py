@@ -33,7 +33,7 @@ def anchored(
     flights cost most above the phi(0, z0) that the optima found so far promise, relative to it. That excess
     estimates the true gap without an optimum to compare with: on the quadrotor 21 % for 20 %, 5.2 % for 5.0 %, and
     from half too high to right below that, measured. Draws from
-    which IPOPT finds no optimum are left out.
+    which none is found are left out.
 
     Args:
         problem: what is controlled.
@@ -44,7 +44,7 @@ def anchored(
         rounds: see above.
 
     Raises:
-        ValueError: if IPOPT found no optimum at all.
+        ValueError: if no optimum was found at all.
     """
     if count == 1:
         expansion = _expansion(problem, nominal_path(problem, share), share)

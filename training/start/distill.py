@@ -84,10 +84,10 @@ def distilled(problem: Problem, value: ValueFunction, config: TrainConfig) -> Va
     Adam on one cycle of learning rates. It knows no roll-out: that the errors do not add up is JFB's to see to.
 
     Raises:
-        ValueError: if IPOPT found no optimum at all.
+        ValueError: if no optimum was found at all.
     """
     console = Console()
-    console.print(f"distilling {config.anchors} optima, {config.processes} at a time", highlight=False)
+    console.print(f"distilling {config.anchors} optima", highlight=False)
     teacher = consult(problem, config, console)
     left = teach(problem, value, teacher, config)
     console.print(f"distilled: {len(teacher.weight)} optima; the loss ends at {left:.4f}", highlight=False)
@@ -95,7 +95,7 @@ def distilled(problem: Problem, value: ValueFunction, config: TrainConfig) -> Va
 
 
 def consult(problem: Problem, config: TrainConfig, console: Console | None = None) -> Teacher:
-    """The optima from ``config.anchors`` draws of rho_0, those that IPOPT found, and the feedback along each; float32.
+    """The optima from ``config.anchors`` draws of rho_0, those that were found, and the feedback along each; float32.
 
     They are sought within ``config.nominal_share`` of ``problem.gentle_bounds``, and, with ``config.nominal``, from the
     optimum of the mean on, so that all belong to one family.
@@ -110,7 +110,7 @@ def consult(problem: Problem, config: TrainConfig, console: Console | None = Non
         if parts:
             console.print(f"{sum(len(p.weight) for p in parts)} of {len(z0)} optima", highlight=False)
         try:
-            path = optima(problem, part, config.nominal_share, processes=config.processes, near=nominal)
+            path = optima(problem, part, config.nominal_share, near=nominal)
         except ValueError as error:  # none in this part
             logging.getLogger(__name__).warning("%s", error)
             continue
@@ -120,7 +120,7 @@ def consult(problem: Problem, config: TrainConfig, console: Console | None = Non
         state, control, gain = (x.index_select(1, sound) for x in (path.z[:-1], path.u, found.gain))
         parts.append(Teacher(path.t[:-1], state, control, gain, path.cost[sound]))
     if not sum(len(part.weight) for part in parts):
-        raise ValueError(f"IPOPT found no optimum from any of {len(z0)} initial states of {type(problem).__name__}")
+        raise ValueError(f"no optimum was found from any of {len(z0)} initial states of {type(problem).__name__}")
     state, control, gain = (torch.cat([getattr(p, name) for p in parts], 1) for name in ("state", "control", "gain"))
     cost = torch.cat([p.weight for p in parts]).abs()
     weight = cost.clamp_min(0.1 * float(cost.mean()) + 1e-12).reciprocal()

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
-import dataclasses
-
 import torch
 from torch import Tensor
 
 from ...controllers.optimum import AgentExpansion, ReferenceTrajectory, expand_agents, solve_optimum
 from ...controllers.value import ExpandedValue
+from ...envs.integrate import rollout
 from ...envs.problem import Problem
 from ..config import TrainConfig
 from .nominal import SEED, mean_state
 
 SAME = 1e-6
 """Optima whose costs agree to this share are one and the same."""
-PROBES = 512
-"""Initial states over which the members are chosen."""
+PROBES = 128
+"""Initial states that are flown to choose the members."""
+TRIED = 8
+"""Members that are tried before one more is taken."""
+WORTH = 1e-4
+"""Share of the cost that one more must save."""
+AWFUL = 1e9
+"""What a flight costs at most, that one which falls apart can be compared."""
 
 
 def expanded(problem: Problem, config: TrainConfig) -> ExpandedValue:
@@ -31,13 +36,13 @@ def expanded(problem: Problem, config: TrainConfig) -> ExpandedValue:
 
 
 def families(problem: Problem, candidates: int, seconds: float | None = None) -> ReferenceTrajectory:
-    """The different optima from the mean initial state, cheapest first.
+    """Different optima from the mean initial state, cheapest first, and those from ``candidates`` draws of rho_0.
 
-    The optima of single states are better guesses than random ones: what a state's own place decides (who passes whom
-    on which side) is decided there in many ways. The mean's own is among them.
+    The optima of single states are better guesses for the mean one than random ones: what a state's own place decides
+    (who passes whom on which side) is decided there in many ways.
 
     Args:
-        candidates: so many initial states are solved first.
+        candidates: how many draws.
         seconds: for each of the two searches; then the best so far is taken.
 
     Raises:
@@ -52,38 +57,41 @@ def families(problem: Problem, candidates: int, seconds: float | None = None) ->
     )  # fmt: skip
     flown = iter(single.u)
     found = solve_optimum(problem, mean.expand(candidates + 1, -1), lambda t, z: next(flown), seconds=seconds)
-    if not found.cost.isfinite().any():
+    if not (found.cost.isfinite().any() or single.cost.isfinite().any()):
         raise ValueError(f"no open-loop optimum from the mean initial state {mean[0].tolist()}: {found.status[0]}")
-    order = found.cost.nan_to_num(torch.inf, torch.inf).argsort()
-    cost = found.cost[order]
-    fresh = torch.cat([order.new_ones(1).bool(), cost.diff() > SAME * cost[0].abs()]) & cost.isfinite()
-    return found.rows(order[fresh])
+    found = found.rows(found.cost.nan_to_num(torch.inf, torch.inf).argsort())
+    fresh = torch.cat([torch.ones(1, dtype=torch.bool), found.cost.diff() > SAME * found.cost[0].abs()])
+    own = single.rows(single.cost[1:].isfinite().nonzero().ravel() + 1)
+    return found.rows((fresh & found.cost.isfinite()).nonzero().ravel()).joined(own)
 
 
+@torch.no_grad()
 def choose(problem: Problem, expansion: AgentExpansion, members: int) -> AgentExpansion:
-    """The members, at most so many, whose least expected cost is lowest in the mean over rho_0: greedily."""
+    """The members, at most so many, with which the feedback along them flies probes of rho_0 most cheaply: greedily.
+
+    What an expansion promises far from its optimum is not to be believed; what a flight costs is. Those are tried first
+    of which some probes, flown along them alone, would gain most.
+    """
     z0 = problem.sample_initial_state(PROBES, torch.Generator().manual_seed(SEED + 2)).double()
-    costs = torch.stack([_expected(problem, expansion, j, z0) for j in range(expansion.state.shape[1])])
-    chosen: list[int] = []
-    least = torch.full((PROBES,), torch.inf, dtype=torch.float64)
-    while len(chosen) < min(members, len(costs)):
-        with_it = torch.minimum(costs, least).mean(-1)
-        best = int(with_it.argmin())
-        if chosen and not with_it[best] < least.mean() - SAME * least.mean().abs():
+
+    def flown(rows: list[int]) -> Tensor:
+        value = ExpandedValue(problem, expansion.members(torch.tensor(rows))).double()
+        cost = rollout(problem, lambda t, z: value.feedback(t, z), z0).cost
+        return cost.nan_to_num(AWFUL, AWFUL, AWFUL).clamp_max(AWFUL)
+
+    alone = torch.stack([flown([j]) for j in range(expansion.state.shape[1])])
+    chosen = [int(alone.mean(-1).argmin())]
+    cost = alone[chosen[0]]
+    while len(chosen) < min(members, len(alone)):
+        gain = (cost - alone).clamp_min(0.0).mean(-1)
+        gain[chosen] = 0.0
+        tried = [j for j in gain.argsort(descending=True)[:TRIED].tolist() if gain[j] > 0]
+        costs = {j: flown([*chosen, j]) for j in tried}
+        if not costs:
+            break
+        best = min(costs, key=lambda j: float(costs[j].mean()))
+        if not costs[best].mean() < cost.mean() - WORTH * cost.mean().abs():
             break
         chosen.append(best)
-        least = torch.minimum(least, costs[best])
-    index = torch.tensor(chosen)
-    return AgentExpansion(**{k: v.index_select(1, index) for k, v in _tables(expansion).items()})
-
-
-def _expected(problem: Problem, expansion: AgentExpansion, member: int, z0: Tensor) -> Tensor:
-    """What the expansion about one optimum says of each state, ``(B,)``."""
-    d = z0 - expansion.state[0, member]
-    own = d.unflatten(-1, (-1, problem.state_block))
-    bent = torch.einsum("bni,nij,bnj->b", own, expansion.curvature[0, member], own)
-    return expansion.value[0, member] + d @ expansion.costate[0, member] + 0.5 * bent
-
-
-def _tables(expansion: AgentExpansion) -> dict[str, Tensor]:
-    return {field.name: getattr(expansion, field.name) for field in dataclasses.fields(expansion)}
+        cost = costs[best]
+    return expansion.members(torch.tensor(chosen))

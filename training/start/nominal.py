@@ -7,7 +7,7 @@ from torch import Tensor
 
 from ...controllers.hamiltonian import control_hamiltonian
 from ...controllers.operators import held
-from ...controllers.optimum import ReferenceTrajectory, solve_reference
+from ...controllers.optimum import ReferenceTrajectory, solve_optimum
 from ...envs.integrate import Controller
 from ...envs.problem import Bound, Problem, vector
 
@@ -37,12 +37,19 @@ class Within(Problem):
     def sample_initial_state(self, batch: int, generator: torch.Generator | None = None) -> Tensor:
         return self.inner.sample_initial_state(batch, generator)
 
+    @property
+    def state_block(self) -> int:
+        return self.inner.state_block
+
+    def coupling(self, t: Tensor, z: Tensor) -> Tensor | None:
+        return self.inner.coupling(t, z)
+
 
 def nominal_path(problem: Problem, share: float = 1.0, starts: int = 4) -> ReferenceTrajectory:
     """The optimum from the mean of rho_0, sought within ``share`` of ``problem.gentle_bounds``.
 
     Raises:
-        ValueError: if IPOPT found none.
+        ValueError: if there is none.
     """
     return optima(problem, mean_state(problem), share, starts)
 
@@ -53,14 +60,9 @@ def mean_state(problem: Problem) -> Tensor:
 
 
 def optima(
-    problem: Problem,
-    z0: Tensor,
-    share: float = 1.0,
-    starts: int = 1,
-    processes: int = 1,
-    near: ReferenceTrajectory | None = None,
+    problem: Problem, z0: Tensor, share: float = 1.0, starts: int = 1, near: ReferenceTrajectory | None = None
 ) -> ReferenceTrajectory:
-    """The optima from those of ``z0`` from which IPOPT finds one, within ``share`` of ``problem.gentle_bounds``.
+    """The optima from those of ``z0`` from which one is found, within ``share`` of ``problem.gentle_bounds``.
 
     With ``near``, the search begins at the controls of its first optimum.
 
@@ -68,33 +70,12 @@ def optima(
         ValueError: if there is none.
     """
     guess = None if near is None else held_controls(problem, near)
-    path = solve_reference(
-        gentle(problem, share), z0.double(), guess=guess, starts=starts, seed=SEED, processes=processes
-    )
-    return _converged(path, z0)
-
-
-def _converged(path: ReferenceTrajectory, z0: Tensor) -> ReferenceTrajectory:
-    """Those of ``path`` that are optima.
-
-    Raises:
-        ValueError: if there is none.
-    """
-    if path.converged.all():
-        return path
-    kept = path.converged.nonzero().ravel()
-    if not len(kept):
+    path = solve_optimum(gentle(problem, share), z0.double(), guess, starts=starts, seed=SEED)
+    if not path.converged.any():
         raise ValueError(
             f"no open-loop optimum from the state {z0[0].tolist()}, the first of {len(z0)}: {path.status[0]}"
         )
-    by_state = {k: v.index_select(v.ndim // 2, kept) for k, v in vars(path).items() if k not in ("t", "status")}
-    return ReferenceTrajectory(t=path.t, status=tuple(path.status[i] for i in kept.tolist()), **by_state)
-
-
-def tried_from(problem: Problem, z0: Tensor, near: ReferenceTrajectory, processes: int = 1) -> ReferenceTrajectory:
-    """The optima from the rows of ``z0`` that IPOPT finds from the controls of those of ``near``, row by row."""
-    guess: Controller = lambda t, z: near.u[min(len(near.u) - 1, round(float(t) / problem.time_step))]  # noqa: E731
-    return _converged(solve_reference(problem, z0, guess=guess, processes=processes), z0)
+    return path if path.converged.all() else path.rows(path.converged.nonzero().ravel())
 
 
 def held_controls(problem: Problem, path: ReferenceTrajectory) -> Controller:
@@ -118,7 +99,7 @@ def nominal_costate(problem: Problem, share: float = 1.0, starts: int = 4) -> Te
     ``share`` of ``problem.gentle_bounds``: a control that maximises no Hamiltonian could not be followed.
 
     Raises:
-        ValueError: if IPOPT found no optimum.
+        ValueError: if there is no optimum.
     """
     path = nominal_path(problem, share, starts)
     z, u, p = path.z[:-1, 0], path.u[:, 0], path.costate[:, 0].clone()
