@@ -42,6 +42,7 @@ from pontryagin.training.config import TrainConfig
 from pontryagin.training.direct import train_direct
 from pontryagin.training.evaluate import Evaluation, evaluate
 from pontryagin.training.recipes import recipe
+from pontryagin.training.solve import Solved, solve
 from pontryagin.training.train import train
 
 __version__ = "0.1.0"
@@ -90,6 +91,8 @@ __all__ = [
     "make_problem",
     "recipe",
     "rollout",
+    "Solved",
+    "solve",
     "solve_argmax",
     "solve_held_argmax",
     "improve_optimum",

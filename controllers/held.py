@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 from collections.abc import Callable
 from typing import TypeAlias
 
@@ -40,6 +39,7 @@ class HeldHamiltonian:
         z: ``(B, n)``.
         dt: its length.
         whole: take all controls as one block of H_uu, coupling included: Newton's own, and what "implicit" needs.
+        member: ``(B,)`` where phi is one of several expansions, which; ``held_hamiltonian`` asks for it.
     """
 
     problem: Problem
@@ -48,6 +48,7 @@ class HeldHamiltonian:
     z: Tensor
     dt: float | Tensor
     whole: bool = False
+    member: Tensor | None = None
 
     @property
     def block(self) -> int:
@@ -117,14 +118,9 @@ class HeldHamiltonian:
         problem = self.problem
         return problem.state_dim // problem.state_block == problem.control_dim // self.block
 
-    @functools.cached_property
-    def _speaker(self) -> Tensor | None:
-        """The expansion that speaks at (t, z): the same one for every u, that H_dt does not jump."""
-        return self.phi.speaker(self.t, self.z.detach())
-
     def _member(self, z: Tensor) -> tuple[Tensor, ...]:
-        """It again, for each of the rows of ``z``; empty where phi is one function."""
-        return () if self._speaker is None else (self._speaker.repeat(len(z) // len(self.z)),)
+        """``member`` for each of the rows of ``z``; empty where there is none."""
+        return () if self.member is None else (self.member.repeat(len(z) // len(self.z)),)
 
     def _flat(self, u: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """t, z and u with the leading axes of u as one: ``(A B,)`` or ``()``, ``(A B, n)``, ``(A B, m)``."""
@@ -134,6 +130,13 @@ class HeldHamiltonian:
             t = t if t.ndim == 0 else t.expand(lead).reshape(-1)
             z = z.expand(*lead, -1).reshape(-1, z.shape[-1])
         return t, z, u.reshape(-1, u.shape[-1])
+
+
+def held_hamiltonian(
+    problem: Problem, phi: Value, t: Tensor, z: Tensor, dt: float | Tensor, whole: bool = False
+) -> HeldHamiltonian:
+    """H_dt at (t, z), of the expansion that speaks there: the same one for every u, that H_dt does not jump."""
+    return HeldHamiltonian(problem, phi, t, z, dt, whole, phi.speaker(t, z.detach()))
 
 
 def _pulled(step: Callable[[Tensor], Pair], u: Tensor) -> tuple[Pair, Callable[[Pair], tuple[Tensor, ...]]]:
@@ -181,9 +184,9 @@ def solve_held_argmax(
     dt = problem.time_step if dt is None else dt
     search = Search(operator or ProjectedNewton(), gradient, max_iterations, tolerance, "single", jfb_steps)
     wanted = z.requires_grad or any(w.requires_grad for w in phi.parameters())
-    tracked = HeldHamiltonian(problem, phi, t, z, dt) if torch.is_grad_enabled() and wanted else None
+    tracked = held_hamiltonian(problem, phi, t, z, dt) if torch.is_grad_enabled() and wanted else None
     coupled = gradient == "implicit" or isinstance(gradient, ImplicitGradient)
-    fixed = HeldHamiltonian(problem, phi, t, z.detach(), dt, coupled)
+    fixed = held_hamiltonian(problem, phi, t, z.detach(), dt, coupled)
     return maximise(fixed, tracked, problem.control_bounds(z), fixed.block, search, u0)
 
 
@@ -197,5 +200,5 @@ def bellman_residual(problem: Problem, path: Trajectory, phi: Value) -> Tensor:
     dt, count = problem.horizon / len(path.u), path.z.shape[1]
     t, z = path.t[:-1].repeat_interleave(count), path.z[:-1].flatten(0, 1)
     u = solve_held_argmax(problem, phi, t, z, dt=dt).control
-    best = HeldHamiltonian(problem, phi, t, z, dt).value(u).squeeze(-1)
+    best = held_hamiltonian(problem, phi, t, z, dt).value(u).squeeze(-1)
     return (phi(t, z) / dt + best).abs().unflatten(0, (-1, count)).mean(0)

@@ -18,7 +18,7 @@ from ..envs.problem import ControlHamiltonian, Problem
 from .adapter import Memory, Predictor, answered, asked
 from .argmax import Solution, Starts, solve_argmax
 from .hamiltonian import control_hamiltonian
-from .held import HeldHamiltonian, solve_held_argmax
+from .held import held_hamiltonian, solve_held_argmax
 from .operators import GradientAscent, Operator, ProjectedNewton
 from .storage import check_sizes, fill, read_policy, write_policy
 from .value import Value, restore_value, restored_tensors, stored_tensors
@@ -111,7 +111,7 @@ class ImplicitPolicy(nn.Module, Predictor):
     def hamiltonian_at(self, t: Tensor, z: Tensor, p: Tensor | None = None) -> ControlHamiltonian:
         """What is maximised at (t, z), as a function of u; ``p`` is ∇phi there, where it is known."""
         if self.hamiltonian == "held":
-            return HeldHamiltonian(self.problem, self.value, t, z, self.dt)
+            return held_hamiltonian(self.problem, self.value, t, z, self.dt)
         return control_hamiltonian(self.problem, t, z, self.value.gradient(t, z)[1] if p is None else p)
 
     def forward(self, t: Tensor | float, z: Tensor) -> Tensor:

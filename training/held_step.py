@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ..controllers.argmax import Search, differentiable, projected_residual
-from ..controllers.held import HeldHamiltonian, solve_held_argmax
+from ..controllers.held import HeldHamiltonian, held_hamiltonian, solve_held_argmax
 from ..controllers.value import Value
 from ..envs.compiling import compiled
 from ..envs.integrate import advance
@@ -67,16 +67,16 @@ def make_held_step(problem: Problem, value: Value, config: TrainConfig) -> StepF
 
     @torch.no_grad()
     def look(t: Tensor, z: Tensor, dt: Tensor, u: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        return HeldHamiltonian(problem, value, t, z, dt, coupled).look(u)
+        return held_hamiltonian(problem, value, t, z, dt, coupled).look(u)
 
     @torch.no_grad()
     def move(t: Tensor, z: Tensor, dt: Tensor, u: Tensor, slope: Tensor, bend: Tensor) -> Tensor:
-        seen = _Seen(HeldHamiltonian(problem, value, t, z, dt), bend)
+        seen = _Seen(held_hamiltonian(problem, value, t, z, dt), bend)
         return operator.iterate(seen, u, slope, problem.control_bounds(z))
 
     def apply(t: Tensor, z: Tensor, dt: Tensor, u: Tensor, bend: Tensor) -> tuple[Tensor, Tensor]:
-        tracked = HeldHamiltonian(problem, value, t, z, dt)
-        fixed = _Seen(HeldHamiltonian(problem, value, t, z.detach(), dt), bend)
+        tracked = held_hamiltonian(problem, value, t, z, dt)
+        fixed = _Seen(held_hamiltonian(problem, value, t, z.detach(), dt), bend)
         again = differentiable(fixed, tracked, u, problem.control_bounds(z), bend.shape[-1], search)
         return advance(problem, t, z, u + (again - again.detach()), dt)
 
@@ -87,7 +87,7 @@ def make_held_step(problem: Problem, value: Value, config: TrainConfig) -> StepF
         still = z.detach()
         box = problem.control_bounds(still)
         with torch.no_grad():
-            u = HeldHamiltonian(problem, value, t, still, dt).start().clamp(*box)
+            u = held_hamiltonian(problem, value, t, still, dt).start().clamp(*box)
         slope, first, bend = look_(t, still, dt, u)
         for _ in range(search.max_iterations):
             u = move_(t, still, dt, u, slope, bend)

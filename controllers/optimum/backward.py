@@ -9,6 +9,9 @@ from torch import Tensor
 
 from ..operators import held
 
+FLOOR = 1e-7
+"""Damping that is always there: controls that act alike leave Q_uu singular."""
+
 
 class Model(NamedTuple):
     """K steps of B flights to second order, and G. The costates have taken up all slopes but those of the controls.
@@ -107,7 +110,9 @@ def sweep(model: Model, u: Tensor, box: tuple[Tensor, Tensor], damping: Tensor) 
         free = ~held(u[k], -q, box)
         size = uu.diagonal(dim1=-2, dim2=-1).abs().mean(-1)[:, None, None].clamp_min(1e-300)
         both = free.unsqueeze(-1) & free.unsqueeze(-2)
-        root, failed = torch.linalg.cholesky_ex(torch.where(both, uu + damping[:, None, None] * size * one, size * one))
+        root, failed = torch.linalg.cholesky_ex(
+            torch.where(both, uu + (damping[:, None, None] + FLOOR) * size * one, size * one)
+        )
         gain = -torch.cholesky_solve(torch.cat([q.unsqueeze(-1), uz], -1) * free.unsqueeze(-1), root)
         doubtful = doubtful | (failed != 0)
         forward, feedback = gain[..., :1], gain[..., 1:]

@@ -93,7 +93,6 @@ def descend(
             part = path.rows(rows)
             _improve(problem, part, tolerance)
             path.put(rows, part)
-        path.cost = torch.where(path.left.isnan(), torch.inf, path.cost)  # too wild to be expanded
         path.converged = path.cost.isfinite() & (path.left <= tolerance)
         moving = path.cost.isfinite() & ~path.converged & ~path.stuck
         if report is not None:
@@ -109,6 +108,7 @@ def _together(problem: Problem) -> int:
 def _improve(problem: Problem, path: Path, tolerance: float) -> None:
     """One iteration, in place."""
     model, path.costate = expand_path(problem, path.z, path.u)
+    path.cost = torch.where(model.slope.isfinite().all(-1).all(0), path.cost, torch.inf)  # too wild to be expanded
     hopeful = ~path.doubtful | (path.iterations % PATIENCE == 0)
     path.iterations += 1
     alone = torch.ones_like(hopeful)
@@ -137,7 +137,7 @@ def _move(problem: Problem, path: Path, index: Tensor, back: Backward, longer: b
     if not len(index):
         return
     now = path.rows(index)
-    now.left = -(back.slope + back.bend) / (now.cost.abs() + 1e-9)
+    now.left = (-(back.slope + back.bend) / (now.cost.abs() + 1e-9)).nan_to_num(torch.inf)
     best = torch.zeros_like(now.cost)
     for shares in (FULL, SHORTER, LONGER if longer else ()):
         todo = (best == (1 if shares == LONGER else 0)).nonzero().ravel()

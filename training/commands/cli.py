@@ -35,6 +35,7 @@ from .export import export_command, parity_command
 from .play import play_command
 from .reference import reference_command
 from .simulate import simulate_command
+from .solve import solve_command
 
 RESUMABLE = "it can be resumed"
 
@@ -147,6 +148,7 @@ def _commands(defaults: TrainConfig) -> dict[str, Any]:
     compare.__doc__ = compare_command.__doc__
     bench.__doc__, search.__doc__ = benchmark_command.__doc__, tune_command.__doc__
     return {
+        "solve": solve_command,
         "train": train_with_recipe,
         "evaluate": evaluate_command,
         "diagnose": diagnose_command,

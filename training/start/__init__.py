@@ -2,7 +2,7 @@
 
 from .anchoring import anchored
 from .distill import distilled
-from .expansion import expanded
+from .expansion import choose, expanded, families
 from .nominal import nominal_costate, nominal_path
 
-__all__ = ["anchored", "distilled", "expanded", "nominal_costate", "nominal_path"]
+__all__ = ["anchored", "choose", "distilled", "expanded", "families", "nominal_costate", "nominal_path"]

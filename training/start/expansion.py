@@ -66,13 +66,17 @@ def families(problem: Problem, candidates: int, seconds: float | None = None) ->
 
 
 @torch.no_grad()
-def choose(problem: Problem, expansion: AgentExpansion, members: int) -> AgentExpansion:
+def choose(problem: Problem, expansion: AgentExpansion, members: int, more: Tensor | None = None) -> AgentExpansion:
     """The members, at most so many, with which the feedback along them flies probes of rho_0 most cheaply: greedily.
 
     What an expansion promises far from its optimum is not to be believed; what a flight costs is. Those are tried first
     of which some probes, flown along them alone, would gain most.
+
+    Args:
+        more: ``(B, n)`` states to be flown besides those that are drawn.
     """
     z0 = problem.sample_initial_state(PROBES, torch.Generator().manual_seed(SEED + 2)).double()
+    z0 = z0 if more is None else torch.cat([z0, more])
 
     def flown(rows: list[int]) -> Tensor:
         value = ExpandedValue(problem, expansion.members(torch.tensor(rows))).double()

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ...controllers.argmax import Gradient, Solution, Starts, solve_argmax
 from ...controllers.hamiltonian import control_hamiltonian, hamiltonian
-from ...controllers.held import HeldHamiltonian, solve_held_argmax
+from ...controllers.held import held_hamiltonian, solve_held_argmax
 from ...controllers.operators import Operator
 from ...controllers.policy import Hamiltonian, ImplicitPolicy
 from ...controllers.value import Value
@@ -45,7 +45,7 @@ class Law:
     def at(self, t: Tensor, z: Tensor, whole: bool = False) -> ControlHamiltonian:
         """u -> H at (t, z). H_dt has the blocks of H_uu that T uses, or, ``whole``, its true one."""
         if self.kind == "held":
-            return HeldHamiltonian(self.problem, self.value, t, z, self.problem.time_step, whole)
+            return held_hamiltonian(self.problem, self.value, t, z, self.problem.time_step, whole)
         return control_hamiltonian(self.problem, t, z, self.value.gradient(t, z)[1])
 
     def solve(

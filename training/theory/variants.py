@@ -85,13 +85,13 @@ class Samples(NamedTuple):
     def curvature(self, problem: Problem) -> Tensor:
         """Eigenvalues of -H_uu on the free controls, block by block, flat: what the rate of an ascent depends on."""
         from ...controllers.hamiltonian import control_hamiltonian
-        from ...controllers.held import HeldHamiltonian
+        from ...controllers.held import held_hamiltonian
         from ...controllers.operators import held
         from .contraction import free_curvature
 
         h = control_hamiltonian(problem, self.t, self.z, self.p)
         if self.phi is not None:
-            h = HeldHamiltonian(problem, self.phi, self.t, self.z, problem.time_step, whole=True)
+            h = held_hamiltonian(problem, self.phi, self.t, self.z, problem.time_step, whole=True)
         free = ~held(self.u, h.gradient(self.u), problem.control_bounds(self.z))
         values = free_curvature(-h.hessian(self.u), free)
         return values[values.isfinite()]

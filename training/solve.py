@@ -1,0 +1,259 @@
+"""``solve``: from the class of a problem to a feedback controller and its measured gap, with no option needed."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+from rich.progress import BarColumn, Progress, Task, TextColumn, TimeElapsedColumn
+from rich.progress_bar import ProgressBar
+from torch import Tensor
+
+from ..controllers.optimum import ReferenceTrajectory, cheaper, expand_agents, solve_optimum
+from ..controllers.policy import Hamiltonian, ImplicitPolicy
+from ..controllers.value import ExpandedValue
+from ..envs.checking import check_functions
+from ..envs.fields import whole
+from ..envs.files import check_folder
+from ..envs.integrate import Controller, rollout
+from ..envs.problem import Problem
+from ..envs.states import drawn
+from .config import TrainConfig
+from .console import PlainConsole
+from .duration import seconds, spoken
+from .evaluate import relative_gap
+from .start import choose, families
+from .train import train
+
+CANDIDATES, MEMBERS, ADDED, DRAWN, PROBES = 24, 16, 16, 256, 64
+"""Draws of rho_0 whose optima come first; optima kept; optima added by a round; states flown to find the worst; states
+on which policies are compared."""
+TRAINING = 60.0
+"""Seconds that must be left for the descent to be worth its beginning."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Solved:
+    """What ``solve`` came to.
+
+    Attributes:
+        policy: the controller.
+        cost: ``(B,)`` of its flights from fresh states, on which nothing was chosen or trained.
+        optima: of the same states: the cheaper of a search from rest and one from the policy's own flight.
+        linear_cost: ``(B,)`` of linear feedback along the one best optimum, for comparison.
+        history: by stage: ``stage``, ``seconds``, ``members``, ``gap_mean``, ``gap_worst``.
+    """
+
+    policy: ImplicitPolicy
+    cost: Tensor
+    optima: ReferenceTrajectory
+    linear_cost: Tensor
+    history: tuple[dict[str, float | str], ...]
+
+    @property
+    def gap(self) -> Tensor:
+        """(J - J*) / |J*| from each fresh state, ``(B,)``; nan where the optimum is not known."""
+        return relative_gap(self.cost, self.optima.optimum)
+
+    @property
+    def report(self) -> str:
+        """The gap as a table in words."""
+        one = relative_gap(self.linear_cost, self.optima.optimum)
+        rows = {"policy": self.gap, "linear feedback along one optimum": one}
+        known = int(self.optima.converged.sum())
+        lines = [f"above the optimum, {known} fresh states:            mean    median     worst"]
+        for name, gap in rows.items():
+            seen = gap[~gap.isnan()]
+            figures = (seen.mean(), seen.median(), seen.max()) if len(seen) else (torch.tensor(torch.nan),) * 3
+            lines.append(f"{name:<42}" + "".join(f"{float(x):>10.2%}" for x in figures))
+        left = len(self.gap) - known
+        lines += [f"the optimum of {left} more is not known: its search did not converge"] if left else []
+        return "\n".join(lines)
+
+
+def solve(
+    problem: Problem,
+    time_budget: str | float = 300.0,
+    seed: int = 0,
+    out: str | Path | None = None,
+    gap: float = 0.01,
+    states: int = 64,
+) -> Solved:
+    """A feedback controller for any ``Problem``: optima, expansions about them, and, where that is not enough, JFB.
+
+    1. The open-loop optima of a spread of rho_0 (``solve_optimum``), and the second-order expansions of the value
+       function about them (``expand_agents``).
+    2. Those that fly probes of rho_0 most cheaply become phi (``choose``), and argmax H_dt or argmax H the policy,
+       whichever costs less.
+    3. Where the policy flies worst, more optima are sought, from its own flights, as long as that helps (Zhang, Long,
+       Hu, E and Han 2022, arXiv:2209.04078).
+    4. With the time that is left, the network on top of them is trained through the roll-out by JFB.
+
+    It ends as soon as the mean gap on fresh states is below ``gap``.
+
+    Args:
+        problem: what is controlled.
+        time_budget: "5m", or seconds. The stage at hand is finished.
+        seed: of the fresh states and the training.
+        out: folder for the policy, kept after each stage.
+        gap: relative cost above the optimum that is good enough.
+        states: fresh states on which it is measured.
+
+    Raises:
+        ValueError: if the problem or an option makes no sense, or no open-loop optimum is found at all.
+    """
+    states, seed = whole(states, "states"), whole(seed, "seed", 0)
+    if not gap >= 0:
+        raise ValueError(f"gap is {gap!r}; expected a number >= 0")
+    budget, folder = seconds(time_budget), None if out is None else Path(out)
+    if folder is not None:
+        check_folder(folder, "out")
+    check_functions(problem)
+    run = _Run(problem, budget, seed, folder, states)
+    with run.clock():
+        known = families(problem, CANDIDATES, 0.15 * budget)
+        run.said(f"{int(known.converged.sum())} of {len(known.cost)} optima converged")
+        value = run.expanded(known, "expansions")
+        while run.gap > gap and run.left > 0.3 * budget:
+            before = run.reached
+            known = run.worst(value, known)
+            value = run.expanded(known, "and where it flew worst")
+            if not run.reached < before - 1e-3 * abs(before):
+                break
+        if run.gap > gap and run.left > TRAINING:
+            run.trained(value)
+    return Solved(run.policy, run.cost, run.optima, run.linear, tuple(run.history))
+
+
+class _Run:
+    """One call of ``solve``: the clock, and the best so far."""
+
+    def __init__(self, problem: Problem, budget: float, seed: int, out: Path | None, states: int) -> None:
+        self.problem, self.budget, self.seed, self.out = problem, budget, seed, out
+        self.fresh, self.probes = (
+            drawn(problem, count, torch.Generator().manual_seed(seed + 90_001 + i)).double()
+            for i, count in enumerate((states, PROBES))
+        )
+        self.reached = math.inf
+        self.hard: Tensor | None = None
+        self.begin = time.perf_counter()
+        self.console = PlainConsole()
+        self.history: list[dict[str, float | str]] = []
+        self.policy: ImplicitPolicy
+        self.cost = torch.full((states,), torch.inf, dtype=torch.float64)
+        self.linear = self.cost
+        self.optima: ReferenceTrajectory
+
+    @property
+    def left(self) -> float:
+        """Seconds."""
+        return self.budget - (time.perf_counter() - self.begin)
+
+    @property
+    def gap(self) -> float:
+        """Its mean over the fresh states whose optimum is known; infinite where none is."""
+        found = relative_gap(self.cost, self.optima.optimum)
+        return float(found.nanmean().nan_to_num(torch.inf))
+
+    @contextmanager
+    def clock(self) -> Iterator[None]:
+        """A bar of the time that has gone."""
+        most = TextColumn("of {task.fields[most]}")
+        columns = (TextColumn("{task.description}"), _Time(self.budget), TimeElapsedColumn(), most)
+        with Progress(*columns, console=self.console, transient=True) as self.progress:
+            self.task = self.progress.add_task("optima", total=None, most=spoken(self.budget))
+            yield
+
+    def said(self, what: str) -> None:
+        """A line that stays."""
+        self.console.print(f"{time.perf_counter() - self.begin:6.0f} s  {what}", highlight=False)
+
+    def stage(self, name: str) -> None:
+        """What the bar says."""
+        self.progress.update(self.task, description=name)
+
+    @torch.no_grad()
+    def expanded(self, known: ReferenceTrajectory, name: str) -> ExpandedValue:
+        """phi about the members of ``known`` that fly best, and the policy, if it is the best so far."""
+        self.stage("choosing expansions")
+        whole = expand_agents(self.problem, known)
+        chosen = choose(self.problem, whole, MEMBERS, self.hard)
+        value = ExpandedValue(self.problem, chosen, 32, seed=self.seed).double()
+        if not self.history:
+            one = ExpandedValue(self.problem, chosen.members(torch.zeros(1, dtype=torch.long))).double()
+            self.linear = self._cost(one.feedback, self.fresh)
+        self.stage("flying argmax H_dt and argmax H")
+        kinds: tuple[Hamiltonian, ...] = ("held", "continuous")
+        policies = [ImplicitPolicy(self.problem, value, hamiltonian=kind) for kind in kinds]
+        costs = [float(self._cost(policy, self.probes).mean()) for policy in policies]
+        best = costs.index(min(costs))
+        self.take(policies[best], costs[best], f"{name}: {len(chosen.value[0])} members, argmax of the {kinds[best]} H")
+        return value
+
+    def take(self, policy: ImplicitPolicy, reached: float, name: str) -> None:
+        """Keep it if it is the best on the probes so far; then the optima of the fresh states, and the gap."""
+        if reached < self.reached or not self.history:
+            self.policy, self.reached, self.cost = policy, reached, self._cost(policy, self.fresh)
+            if self.out is not None:
+                policy.save(self.out, {"command": "pontryagin solve", "stage": name})
+        self.stage("optima of the fresh states")
+        most = max(10.0, 0.1 * self.budget)
+        if not self.history:
+            self.optima = solve_optimum(self.problem, self.fresh, seconds=most)
+        self.optima = cheaper(self.optima, solve_optimum(self.problem, self.fresh, policy, seconds=most))
+        gap = relative_gap(self.cost, self.optima.optimum)
+        seen = gap[~gap.isnan()]
+        worst = float(seen.max()) if len(seen) else torch.nan
+        self.history.append(
+            {"stage": name, "seconds": time.perf_counter() - self.begin, "gap_mean": self.gap, "gap_worst": worst}
+        )
+        self.said(f"{name}; gap {self.gap:.2%} mean, {worst:.2%} worst")
+
+    def worst(self, value: ExpandedValue, known: ReferenceTrajectory) -> ReferenceTrajectory:
+        """``known``, and the optima from those of many draws whose flights cost most above what phi promises."""
+        self.stage("optima where it flies worst")
+        generator = torch.Generator().manual_seed(self.seed + 1_000 * len(self.history))
+        z0 = drawn(self.problem, DRAWN, generator).double()
+        with torch.no_grad():
+            excess = self._cost(value.feedback, z0) - value(0.0, z0)
+        chosen = z0[excess.nan_to_num(torch.inf).topk(min(ADDED, len(z0))).indices]
+        found = cheaper(
+            solve_optimum(self.problem, chosen, value.feedback, seconds=0.1 * self.budget),
+            solve_optimum(self.problem, chosen, seconds=0.1 * self.budget),
+        )
+        self.hard = chosen if self.hard is None else torch.cat([self.hard, chosen])
+        return known.joined(found.rows(found.cost.isfinite().nonzero().ravel()))
+
+    def trained(self, value: ExpandedValue) -> None:
+        """JFB through the roll-out with the time that is left."""
+        self.stage("training by JFB")
+        config = TrainConfig(
+            hamiltonian=self.policy.hamiltonian, batch=32, learning_rate=3e-4, argmax_iterations=2, backtracks=2,
+            time_budget=self.left, count_all=True, seed=self.seed, validation_states=64, validate_every=20,
+        )  # fmt: skip
+        self.progress.stop()
+        policy, history = train(self.problem, config, value)
+        self.progress.start()
+        policy = policy.double()
+        reached = float(self._cost(policy, self.probes).mean())
+        self.take(policy, reached, f"{history.rows[-1]['iteration']:.0f} iterations of JFB")
+
+    @torch.no_grad()
+    def _cost(self, controller: Controller, z0: Tensor) -> Tensor:
+        return rollout(self.problem, controller, z0).cost.nan_to_num(torch.inf, torch.inf)
+
+
+class _Time(BarColumn):
+    """The share of the budget that has gone."""
+
+    def __init__(self, budget: float) -> None:
+        super().__init__()
+        self.budget = budget
+
+    def render(self, task: Task) -> ProgressBar:
+        return ProgressBar(total=self.budget, completed=min(task.elapsed or 0.0, self.budget), width=40)
