@@ -166,9 +166,10 @@ def test_predict_like_every_policy():
     policy = ControllerPolicy(Wide(), lambda t, z: z.narrow(-1, 0, 1) + t.reshape(-1, 1))
     action, _ = policy.predict(np.array([0.5, 0.0, 0.5]))
     np.testing.assert_allclose(action, [0.0], atol=1e-7)  # u = 1, the middle
-    batch, state = policy.predict(np.array([[-1.0, 0, 0], [3.0, 0, 0], [9.0, 0, 0]]), ("kept",), np.ones(3, bool))
+    kept = np.zeros((3, 1), np.float32)
+    batch, state = policy.predict(np.array([[-1.0, 0, 0], [3.0, 0, 0], [9.0, 0, 0]]), (kept,), np.ones(3, bool))
     np.testing.assert_allclose(batch, [[-1], [1], [1]], atol=1e-7)
-    assert state == ("kept",)
+    assert state is not None and state[0] is kept
     for wrong, sentence in ((np.zeros(2), "shape"), (np.array([[0, 0, 0], [0, np.nan, 0]]), "index 1")):
         with pytest.raises(ValueError, match=sentence):
             policy.predict(wrong)

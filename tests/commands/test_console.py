@@ -31,7 +31,7 @@ class Pipe(io.RawIOBase):
 
 def test_brackets_are_printed_as_they_are(capsys, monkeypatch):
     monkeypatch.setitem(sys.modules, "casadi", None)
-    refused(["reference", "double_integrator", "--states", "1"])
+    refused(["reference", "double_integrator", "--states", "1", "--method", "ipopt"])
     assert '"pontryagin[reference]"' in capsys.readouterr().err
     refused(["evaluate", "runs[/x]"])
     assert "runs[/x]" in capsys.readouterr().err

@@ -222,11 +222,12 @@ def test_the_command_takes_a_policy_as_its_guess(tmp_path, capsys):
 
     problem = DoubleIntegrator()
     ImplicitPolicy(problem, ValueFunction(problem, 4, seed=0)).save(tmp_path / "policy")
-    guess = ["--guess", str(tmp_path / "policy"), "--hessian", "limited-memory", "--max-iterations", "50"]
+    guess = ["--guess", str(tmp_path / "policy"), "--method", "ipopt", "--max-iterations", "50"]
     main(["reference", "double_integrator", "--states", "2", "--out-dir", str(tmp_path), *guess])
     assert "optimal cost" in capsys.readouterr().out
     record = json.loads((tmp_path / "double_integrator-2-0.json").read_text())
-    assert record["command"].endswith("--hessian limited-memory --max-iterations 50") and "--guess" in record["command"]
+    assert record["command"].endswith("--max-iterations 50") and "--guess" in record["command"]
+    assert "--method ipopt" in record["command"]
 
 
 def test_the_cheaper_of_two_optima_is_kept_state_by_state():

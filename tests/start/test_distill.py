@@ -163,7 +163,7 @@ def test_a_part_without_optima_is_left_out(monkeypatch):
     monkeypatch.setattr(distill, "optima", fails_first)
     assert len(consult(problem, config).weight) == 2
     monkeypatch.setattr(distill, "optima", lambda *_, **__: (_ for _ in ()).throw(ValueError("none")))
-    with pytest.raises(ValueError, match="no optimum from any of 4"):
+    with pytest.raises(ValueError, match="no optimum was found from any of 4"):
         consult(problem, config)
 
 

@@ -1,5 +1,7 @@
 """Which optima a run begins with."""
 
+import dataclasses
+
 import pytest
 import torch
 from conftest import Offset
@@ -42,13 +44,17 @@ def test_members_are_chosen_for_what_they_save(passing):
     assert costs[1] <= costs[0] * (1 + 1e-6)
 
 
-def test_a_run_begins_at_the_optimum_and_is_never_worse(tmp_path):
+def test_a_run_begins_at_the_optimum_and_is_never_worse(tmp_path, monkeypatch):
     problem = Offset()
     config = TrainConfig(
         iterations=3, batch=8, agent_width=4, hamiltonian="held", anchor="expansion", candidates=2, argmax_iterations=1,
         learning_rate=1e-3, validation_states=16, validate_every=1, out=tmp_path,
     )  # fmt: skip
     policy, history = train(problem, config)
+    monkeypatch.setattr("pontryagin.training.start.expansion.families", None)  # a resumed run seeks no optima
+    longer, rows = train(problem, dataclasses.replace(config, iterations=4, resume=True))
+    assert rows.rows[: len(history.rows)] == history.rows and rows.rows[-1]["iteration"] == 4
+    assert torch.equal(longer.value.state, policy.value.state)
     costs = history.column("validation_cost")
     assert history.best["validation_cost"] == min(costs) and min(costs) <= costs[0]
     z0 = problem.sample_initial_state(8, torch.Generator().manual_seed(2)).double()

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from ...controllers.optimum import AgentExpansion, ReferenceTrajectory, expand_agents, solve_optimum
+from ...controllers.storage import read_store
 from ...controllers.value import ExpandedValue
 from ...envs.integrate import rollout
 from ...envs.problem import Problem
@@ -14,6 +15,8 @@ from .nominal import SEED, mean_state
 
 SAME = 1e-6
 """Optima whose costs agree to this share are one and the same."""
+WAYS = 9
+"""Optima whose controls are tried from the mean initial state, its own among them."""
 PROBES = 128
 """Initial states that are flown to choose the members."""
 TRIED = 8
@@ -27,9 +30,17 @@ AWFUL = 1e9
 def expanded(problem: Problem, config: TrainConfig) -> ExpandedValue:
     """The value function about at most ``members`` of the optima that ``candidates`` initial states lead to.
 
+    That of a run that is resumed is to be filled from its checkpoint.
+
     Raises:
         ValueError: if no optimum was found.
     """
+    if config.resume and config.out is not None:  # the optima are in the checkpoint, too
+        tensors, _ = read_store(config.out, "checkpoint")
+        sizes = {"expanded": tensors["value.state"].shape[1] if "value.state" in tensors else 1}
+        return ExpandedValue.blank(
+            problem, sizes | {"agent_width": config.agent_width, "agent_rank": config.agent_rank}
+        )
     known = families(problem, config.candidates)
     chosen = choose(problem, expand_agents(problem, known), config.members)
     return ExpandedValue(problem, chosen, config.agent_width, config.agent_rank, config.seed)
@@ -37,6 +48,8 @@ def expanded(problem: Problem, config: TrainConfig) -> ExpandedValue:
 
 def families(problem: Problem, candidates: int, seconds: float | None = None) -> ReferenceTrajectory:
     """Different optima from the mean initial state, cheapest first, and those from ``candidates`` draws of rho_0.
+
+    Those that converged; where none did, what was found.
 
     The optima of single states are better guesses for the mean one than random ones: what a state's own place decides
     (who passes whom on which side) is decided there in many ways.
@@ -50,19 +63,19 @@ def families(problem: Problem, candidates: int, seconds: float | None = None) ->
     """
     z0 = problem.sample_initial_state(candidates, torch.Generator().manual_seed(SEED + 1)).double()
     mean = mean_state(problem)
-    low, high = problem.control_bounds(mean)
-    single = solve_optimum(
-        problem, torch.cat([mean, z0]), lambda t, z: torch.zeros_like(low).clamp(low, high).expand(len(z), -1),
-        seconds=seconds,
-    )  # fmt: skip
-    flown = iter(single.u)
-    found = solve_optimum(problem, mean.expand(candidates + 1, -1), lambda t, z: next(flown), seconds=seconds)
-    if not (found.cost.isfinite().any() or single.cost.isfinite().any()):
-        raise ValueError(f"no open-loop optimum from the mean initial state {mean[0].tolist()}: {found.status[0]}")
+    single = solve_optimum(problem, torch.cat([mean, z0]), seconds=seconds)
+    flown = iter(single.u[:, :WAYS])
+    found = solve_optimum(
+        problem, mean.expand(min(WAYS, candidates + 1), -1), lambda t, z: next(flown), seconds=seconds
+    )
     found = found.rows(found.cost.nan_to_num(torch.inf, torch.inf).argsort())
     fresh = torch.cat([torch.ones(1, dtype=torch.bool), found.cost.diff() > SAME * found.cost[0].abs()])
-    own = single.rows(single.cost[1:].isfinite().nonzero().ravel() + 1)
-    return found.rows((fresh & found.cost.isfinite()).nonzero().ravel()).joined(own)
+    known = found.rows(fresh.nonzero().ravel()).joined(single.rows(torch.arange(1, len(single.status))))
+    # about a path that is no optimum an expansion sends the argmax away from it
+    sound = known.converged if known.converged.any() else known.cost.isfinite()
+    if not sound.any():
+        raise ValueError(f"no open-loop optimum from the mean initial state {mean[0].tolist()}: {found.status[0]}")
+    return known.rows(sound.nonzero().ravel())
 
 
 @torch.no_grad()

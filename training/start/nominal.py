@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import torch
 from torch import Tensor
 
@@ -71,6 +73,9 @@ def optima(
     """
     guess = None if near is None else held_controls(problem, near)
     path = solve_optimum(gentle(problem, share), z0.double(), guess, starts=starts, seed=SEED)
+    if not path.converged.any():
+        with contextlib.suppress(ImportError):  # where it is installed, IPOPT may find what the descent did not
+            path = solve_optimum(gentle(problem, share), z0.double(), guess, "ipopt", starts, seed=SEED)
     if not path.converged.any():
         raise ValueError(
             f"no open-loop optimum from the state {z0[0].tolist()}, the first of {len(z0)}: {path.status[0]}"
