@@ -9,7 +9,8 @@ import warnings
 from pathlib import Path
 from types import TracebackType
 
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, Task, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress_bar import ProgressBar
 
 from .console import PlainConsole
 
@@ -92,3 +93,14 @@ class Report:
             if fresh:
                 writer.writeheader()
             writer.writerow(row)
+
+
+class TimeBar(BarColumn):
+    """The share of a budget of seconds that has gone."""
+
+    def __init__(self, budget: float) -> None:
+        super().__init__()
+        self.budget = budget
+
+    def render(self, task: Task) -> ProgressBar:
+        return ProgressBar(total=self.budget, completed=min(task.elapsed or 0.0, self.budget), width=40)

@@ -10,8 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import torch
-from rich.progress import BarColumn, Progress, Task, TextColumn, TimeElapsedColumn
-from rich.progress_bar import ProgressBar
+from rich.progress import Progress, TextColumn, TimeElapsedColumn
 from torch import Tensor
 
 from ..controllers.optimum import ReferenceTrajectory, cheaper, expand_agents, solve_optimum
@@ -27,6 +26,7 @@ from .config import TrainConfig
 from .console import PlainConsole
 from .duration import seconds, spoken
 from .evaluate import relative_gap
+from .report import TimeBar
 from .start import choose, families
 from .train import train
 
@@ -164,7 +164,7 @@ class _Run:
     def clock(self) -> Iterator[None]:
         """A bar of the time that has gone."""
         most = TextColumn("of {task.fields[most]}")
-        columns = (TextColumn("{task.description}"), _Time(self.budget), TimeElapsedColumn(), most)
+        columns = (TextColumn("{task.description}"), TimeBar(self.budget), TimeElapsedColumn(), most)
         with Progress(*columns, console=self.console, transient=True) as self.progress:
             self.task = self.progress.add_task("optima", total=None, most=spoken(self.budget))
             yield
@@ -246,14 +246,3 @@ class _Run:
     @torch.no_grad()
     def _cost(self, controller: Controller, z0: Tensor) -> Tensor:
         return rollout(self.problem, controller, z0).cost.nan_to_num(torch.inf, torch.inf)
-
-
-class _Time(BarColumn):
-    """The share of the budget that has gone."""
-
-    def __init__(self, budget: float) -> None:
-        super().__init__()
-        self.budget = budget
-
-    def render(self, task: Task) -> ProgressBar:
-        return ProgressBar(total=self.budget, completed=min(task.elapsed or 0.0, self.budget), width=40)

@@ -94,14 +94,14 @@ class ValueFunction(nn.Module):
 
     def _scale_inputs(self, problem: Problem) -> None:
         """What the inputs are divided by, and how much finer they are at the start."""
-        scale = torch.cat([vector(problem.state_scale, problem.state_dim, torch.empty(())), torch.ones(1)])
-        scale[-1] = problem.horizon / TIME_SPAN
+        time = torch.tensor([problem.horizon / TIME_SPAN])
+        scale = torch.cat([vector(problem.state_scale, problem.state_dim, time), time])
         self.register_buffer("scale", scale)
         self.scale: Tensor
         self.swift = problem.start_scale is not None
         if problem.start_scale is not None:
-            first = torch.cat([vector(problem.start_scale, problem.state_dim, torch.empty(())), scale[-1:]])
-            self.register_buffer("excess", 1 / first - 1 / scale, persistent=False)
+            first = vector(problem.start_scale, problem.state_dim, scale)
+            self.register_buffer("excess", 1 / torch.cat([first, scale[-1:]]) - 1 / scale, persistent=False)
             self.excess: Tensor
 
     def forward(self, t: Tensor | float, z: Tensor) -> Tensor:
@@ -143,11 +143,10 @@ class ValueFunction(nn.Module):
         if "nominal" in self.config:
             slope_s = slope_s + self._nominal_slope(t, z, s)
         p, slope_t = (slope_s * self._per_unit(t, z)).split([z.shape[-1], 1], -1)
-        slope_tau = growing
         if self.swift:  # the inputs change with time of themselves
             states, _ = (slope_s * self.excess * self._fading(t, z)).split([z.shape[-1], 1], -1)
-            slope_tau = slope_tau - FADING * (states * z).sum(-1)
-        slope_t = slope_t.squeeze(-1) + slope_tau * (TIME_SPAN / self.horizon)
+            growing = growing - FADING * (states * z).sum(-1)
+        slope_t = slope_t.squeeze(-1) + growing * (TIME_SPAN / self.horizon)
         if self.fine is not None:
             more_t, more = self.fine.gradient(t, z)
             return slope_t + more_t, p + more

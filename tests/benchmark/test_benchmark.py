@@ -218,7 +218,7 @@ def test_compiling_is_for_budgets_that_can_pay_for_it(monkeypatch):
     assert [config.compile for config in seen] == [False, True, True]
     assert all(config.count_all and config.seed == 1 and config.device == "cpu" for config in seen)
     assert seen[1].time_budget == pytest.approx(600, abs=0.6) and seen[1].width == recipes.recipe("quadrotor").width
-    assert seen[2].anchor == "distilled" and seen[2].anchors == 600 and seen[2].processes == 1
+    assert seen[2].anchor == "distilled" and seen[2].anchors == 600
 
 
 def test_optima_are_found_for_all_states_or_beside_them():
@@ -230,7 +230,7 @@ def test_optima_are_found_for_all_states_or_beside_them():
     assert torch.equal(z0, evaluation_states(problem, 128)[:16])
     crowd = catalog.make_problem("bicycle100")
     states, optima = known_optima(crowd, evaluation_states(crowd, 8))
-    assert states.shape == (4, 400) and float(optima.cost.mean()) == pytest.approx(318.1, abs=0.1)
+    assert states.shape == (4, 400) and float(optima.cost.mean()) == pytest.approx(308.5, abs=0.1)
     assert known_optima(DoubleIntegrator(), evaluation_states(DoubleIntegrator(), 4)) is None
 
 

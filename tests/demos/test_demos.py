@@ -63,9 +63,12 @@ def test_demo(name, tmp_path, capsys):
 def test_shipped_policies_are_near_the_optimum(name, states, gap, terminal_error):
     """The checkpoints in the package against the stored optima of their own problems."""
     from pontryagin import ImplicitPolicy
+    from pontryagin.controllers.optimum import known_reference
     from pontryagin.training.commands.evaluate import measure
 
     policy = ImplicitPolicy.load(name, device="cpu")
-    figures = measure(policy.problem, policy, states, 0).summary()
-    assert figures["relative_gap_of_means"] <= gap and figures["terminal_error_worst"] <= terminal_error
+    flown = measure(policy.problem, policy, states, 0)
+    figures, best = flown.summary(), known_reference(policy.problem, flown.trajectory.z[0])
+    assert best is not None  # those of a hundred have not converged: the best that is known
+    assert flown.cost.mean() <= (1 + gap) * best.cost.mean() and figures["terminal_error_worst"] <= terminal_error
     assert figures["residual_999"] <= 1e-6 and figures["success_rate"] == 1.0

@@ -21,7 +21,7 @@ from pontryagin.envs.steering import JUMP
 from pontryagin.training.commands import export as export_cli
 from pontryagin.training.commands.cli import main
 
-SHIPPED = ("quadrotor", "bicycle5_continuous", "cars5")
+SHIPPED = ("quadrotor", "bicycle5_continuous", "cars5_continuous")
 
 
 def shipped(name):
@@ -103,7 +103,7 @@ def test_contract(tmp_path):
 
 
 def test_damage_is_refused(tmp_path):
-    export_policy(shipped("cars5"), tmp_path, "numpy")
+    export_policy(shipped("cars5_continuous"), tmp_path, "numpy")
     weights = tmp_path / "weights.npz"
     whole = weights.read_bytes()
     weights.write_bytes(whole[:-10])
@@ -154,7 +154,7 @@ def test_what_cannot_be_exported_says_why(pendulum, policy, tmp_path):
 
 
 def test_export_and_parity_from_the_command_line(tmp_path, capsys, monkeypatch):
-    main(["export", "cars5", "--to", "numpy", "--out-dir", str(tmp_path)])
+    main(["export", "cars5_continuous", "--to", "numpy", "--out-dir", str(tmp_path)])
     capsys.readouterr()
     main(["parity", str(tmp_path), "--states", "60", "--json"])
     figures = json.loads(capsys.readouterr().out)

@@ -19,7 +19,7 @@ def shipped(name):
 
 
 def test_a_kill_leaves_what_was_exported_before_and_a_repeat_mends_the_rest(tmp_path, monkeypatch):
-    policy, points = shipped("cars5"), 0
+    policy, points = shipped("cars5_continuous"), 0
     stands = {"path": "policy.onnx", "sha256": sha256(b"onnx"), "bytes": 4}
     export_policy(policy, tmp_path, "numpy")
     (tmp_path / "policy.onnx").write_bytes(b"onnx")
@@ -41,7 +41,7 @@ def forge(folder, change):
 
 
 def test_no_file_is_run_that_the_contract_does_not_vouch_for(tmp_path):
-    export_policy(shipped("cars5"), tmp_path / "a", "numpy")
+    export_policy(shipped("cars5_continuous"), tmp_path / "a", "numpy")
     bomb = b"raise SystemExit('it was run')\n"
     (tmp_path / "runtime.py").write_bytes(bomb)
     (tmp_path / "weights.npz").write_bytes((tmp_path / "a" / "weights.npz").read_bytes())

@@ -28,6 +28,9 @@ from pontryagin.training.train import begin
 def untried(monkeypatch):
     """No trial of the class before the run: it would draw states, too, and these tests count what is drawn."""
     monkeypatch.setattr(sys.modules["pontryagin.training.train"], "check_functions", lambda *_: None)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background is deaf to Ctrl-C
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 BRIEF = {"iterations": 4, "batch": 2, "validation_states": 2, "width": 4, "validate_every": 1}
