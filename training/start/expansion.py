@@ -8,7 +8,7 @@ from torch import Tensor
 from ...controllers.optimum import AgentExpansion, ReferenceTrajectory, expand_agents, solve_optimum
 from ...controllers.storage import read_store
 from ...controllers.value import ExpandedValue
-from ...envs.integrate import rollout
+from ...envs.integrate import Controller, rollout
 from ...envs.problem import Problem
 from ..config import TrainConfig
 from .nominal import SEED, mean_state
@@ -63,7 +63,11 @@ def families(problem: Problem, candidates: int, seconds: float | None = None) ->
     """
     z0 = problem.sample_initial_state(candidates, torch.Generator().manual_seed(SEED + 1)).double()
     mean = mean_state(problem)
-    single = solve_optimum(problem, torch.cat([mean, z0]), seconds=seconds)
+    low, high = problem.control_bounds(mean)
+    # among agents each state is solved for itself, from rest: neighbours' routes would be fewer
+    rest: Controller = lambda t, z: torch.zeros_like(low).clamp(low, high).expand(len(z), -1)  # noqa: E731
+    crowd = problem.state_block < problem.state_dim
+    single = solve_optimum(problem, torch.cat([mean, z0]), rest if crowd else None, seconds=seconds)
     flown = iter(single.u[:, :WAYS])
     found = solve_optimum(
         problem, mean.expand(min(WAYS, candidates + 1), -1), lambda t, z: next(flown), seconds=seconds
