@@ -28,7 +28,7 @@ class Costless(Problem):
         return z.new_zeros(len(z))
 
     def sample_initial_state(self, batch: int, generator: torch.Generator | None = None) -> Tensor:
-        raise NotImplementedError
+        return self.inner.sample_initial_state(batch, generator)
 
 
 def count_agents(problem: Problem, t: Tensor, z: Tensor, u: Tensor) -> int:
