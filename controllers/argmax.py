@@ -123,10 +123,10 @@ class Search:
         numbers = (self.max_iterations, int), (self.jfb_steps, int), (self.tolerance, float | int)
         counts = all(isinstance(value, kind) for value, kind in numbers)
         counts = counts and (isinstance(self.tolerance, float) or self.tolerance <= MOST)
-        if not (counts and 1 <= self.max_iterations <= MOST and 1 <= self.jfb_steps <= MOST and self.tolerance >= 0):
+        if not (counts and 0 <= self.max_iterations <= MOST and 1 <= self.jfb_steps <= MOST and self.tolerance >= 0):
             raise ValueError(
                 f"max_iterations={self.max_iterations}, jfb_steps={self.jfb_steps}, tolerance={self.tolerance}; "
-                "expected >= 1, >= 1, >= 0"
+                "expected >= 0, >= 1, >= 0"
             )
 
 

@@ -36,7 +36,8 @@ class ImplicitPolicy(nn.Module, Predictor):
     Args:
         problem: what is controlled.
         value: phi_theta.
-        operator, max_iterations, tolerance, starts: of ``solve_argmax``; the derivative is ``gradient="jfb"``.
+        operator, max_iterations, tolerance, starts: of ``solve_argmax``; the derivative is ``gradient="jfb"``. With 0
+            iterations the answer is where the search begins: the feedback along an expansion, where phi is one.
         hamiltonian: ``"continuous"`` maximises H(t, z, ∇phi(t, z), u) (slides); ``"held"`` H_dt(t, z, phi, u), which is
             what a control does while it is held over ``problem.time_step``, or as ``held_over`` says; see
             ``HeldHamiltonian``.
@@ -95,7 +96,7 @@ class ImplicitPolicy(nn.Module, Predictor):
             u0 = torch.where(begins.reshape(-1, 1), self.hamiltonian_at(torch.as_tensor(t), z).start(), u0)
         fine = self.value.scale.dtype
         t, w = torch.as_tensor(t).to(fine), z.to(fine)
-        u0 = None if u0 is None else u0.to(fine)
+        u0 = None if u0 is None or not self.max_iterations else u0.to(fine)
         if self.hamiltonian == "held":
             found = solve_held_argmax(
                 self.problem, self.value, t, w, dt=self.dt, operator=self.operator, u0=u0,

@@ -15,7 +15,7 @@ from rich.table import Table
 
 from pontryagin import ExpandedValue, ImplicitPolicy, evaluate, make_problem
 from pontryagin.controllers.optimum import expand_agents, known_reference
-from pontryagin.training.start.expansion import choose, families
+from pontryagin.training.start.expansion import families, trusted
 
 STORED = 128
 """Initial states whose optima are stored."""
@@ -42,12 +42,13 @@ def main(
         raise ValueError(f"no optima are stored: `pontryagin reference {problem} --states {STORED}` first")
     known = families(made, candidates)
     whole = expand_agents(made, known)
+    probes = made.sample_initial_state(256, torch.Generator().manual_seed(1)).double()
     table = Table(
         "families", "way", "gap, mean", "median", "worst", title=f"{problem}: {len(known.cost)} families found"
     )
     figures: dict[str, dict[str, float]] = {}
     for count in members:
-        value = ExpandedValue(made, choose(made, whole, count)).double()
+        value = ExpandedValue(made, trusted(made, whole, probes, count)).double()
         flown = {
             "linear feedback": value.feedback,
             "argmax H_dt": ImplicitPolicy(made, value, max_iterations=5, hamiltonian="held"),

@@ -13,8 +13,8 @@ import torch
 from rich.progress import Progress, TextColumn, TimeElapsedColumn
 from torch import Tensor
 
-from ..controllers.optimum import ReferenceTrajectory, cheaper, expand_agents, solve_optimum
-from ..controllers.policy import Hamiltonian, ImplicitPolicy
+from ..controllers.optimum import AgentExpansion, ReferenceTrajectory, cheaper, expand_agents, solve_optimum
+from ..controllers.policy import ImplicitPolicy
 from ..controllers.value import ExpandedValue
 from ..envs.checking import check_functions
 from ..envs.fields import whole
@@ -27,12 +27,16 @@ from .console import PlainConsole
 from .duration import seconds, spoken
 from .evaluate import relative_gap
 from .report import TimeBar
-from .start import choose, families
+from .start import agreed, families, member_costs, sound, trusted
 from .train import train
 
-CANDIDATES, MEMBERS, ADDED, DRAWN, PROBES = 24, 16, 16, 256, 64
-"""Draws of rho_0 whose optima come first; optima kept; optima added by a round; states flown to find the worst; states
-on which policies are compared."""
+CANDIDATES, MEMBERS, DRAWN, PROBES = 24, 384, 512, 256
+"""Draws of rho_0 whose optima come first; optima kept at most; states flown to find the worst; states on which the
+expansions are calibrated and policies compared."""
+WILD, STARTS = 8, 4
+"""Of the optima of a round, those sought from guesses, and from how many each."""
+TABLES = 4_000_000
+"""Numbers in the tables of the expansions, at most."""
 TRAINING = 60.0
 """Seconds that must be left for the descent to be worth its beginning."""
 
@@ -86,12 +90,12 @@ def solve(
 ) -> Solved:
     """A feedback controller for any ``Problem``: optima, expansions about them, and, where that is not enough, JFB.
 
-    1. The open-loop optima of a spread of rho_0 (``solve_optimum``), and the second-order expansions of the value
-       function about them (``expand_agents``).
-    2. Those that fly probes of rho_0 most cheaply become phi (``choose``), and argmax H_dt or argmax H the policy,
-       whichever costs less.
-    3. Where the policy flies worst, more optima are sought, from its own flights, as long as that helps (Zhang, Long,
-       Hu, E and Han 2022, arXiv:2209.04078).
+    1. The open-loop optima of a spread of rho_0 (``solve_optimum``), each sought again from all the others
+       (``agreed``), and the second-order expansions of the value function about them (``expand_agents``).
+    2. How far each of these is to be believed is measured on flights (``calibrated``); together they are phi. The
+       policy is argmax H_dt, argmax H or the feedback along the expansion that speaks, whichever costs least.
+    3. As many optima again are sought, half of them from where the policy flies worst, until that no longer helps
+       (Zhang, Long, Hu, E and Han 2022, arXiv:2209.04078).
     4. With the time that is left, the network on top of them is trained through the roll-out by JFB.
 
     It ends as soon as the mean gap on fresh states is below ``gap``.
@@ -116,17 +120,17 @@ def solve(
     check_functions(problem)
     run = _Run(problem, budget, seed, folder, states)
     with run.clock():
-        known = families(problem, CANDIDATES, 0.15 * budget)
+        known = families(problem, CANDIDATES, 0.2 * budget)
         run.said(f"{int(known.converged.sum())} of {len(known.cost)} optima converged")
-        value = run.expanded(known, "expansions")
-        while run.gap > gap and run.left > 0.3 * budget:
+        expansion = run.expanded(known)
+        while run.gap > gap and run.left > 0.4 * budget and len(known.cost) < run.most:
             before = run.reached
-            known = run.worst(value, known)
-            value = run.expanded(known, "and where it flew worst")
-            if not run.reached < before - 1e-3 * abs(before):
+            known = run.doubled(expansion, known)
+            expansion = run.expanded(known)
+            if not run.reached < before - 1e-4 * abs(before):
                 break
         if run.gap > gap and run.left > TRAINING:
-            run.trained(value)
+            run.trained(expansion)
     return Solved(run.policy, run.cost, run.optima, run.linear, tuple(run.history))
 
 
@@ -140,7 +144,6 @@ class _Run:
             for i, count in enumerate((states, PROBES))
         )
         self.reached = math.inf
-        self.hard: Tensor | None = None
         self.begin = time.perf_counter()
         self.console = PlainConsole()
         self.history: list[dict[str, float | str]] = []
@@ -177,25 +180,33 @@ class _Run:
         """What the bar says."""
         self.progress.update(self.task, description=name)
 
-    @torch.no_grad()
-    def expanded(self, known: ReferenceTrajectory, name: str) -> ExpandedValue:
-        """phi about the members of ``known`` that fly best, and the policy, if it is the best so far."""
-        self.stage("choosing expansions")
-        whole = expand_agents(self.problem, known)
-        chosen = choose(self.problem, whole, MEMBERS, self.hard)
-        value = ExpandedValue(self.problem, chosen, 32, seed=self.seed).double()
-        if not self.history:
-            one = ExpandedValue(self.problem, chosen.members(torch.zeros(1, dtype=torch.long))).double()
-            self.linear = self._cost(one.feedback, self.fresh)
-        self.stage("flying argmax H_dt and argmax H")
-        kinds: tuple[Hamiltonian, ...] = ("held", "continuous")
-        policies = [ImplicitPolicy(self.problem, value, hamiltonian=kind) for kind in kinds]
-        costs = [float(self._cost(policy, self.probes).mean()) for policy in policies]
-        best = costs.index(min(costs))
-        self.take(policies[best], costs[best], f"{name}: {len(chosen.value[0])} members, argmax of the {kinds[best]} H")
-        return value
+    @property
+    def most(self) -> int:
+        """How many optima are kept."""
+        return min(MEMBERS, TABLES // ((self.problem.steps + 1) * self.problem.state_dim * self.problem.state_block))
 
-    def take(self, policy: ImplicitPolicy, reached: float, name: str) -> None:
+    @torch.no_grad()
+    def expanded(self, known: ReferenceTrajectory) -> AgentExpansion:
+        """The expansions about ``known``, calibrated, and the policy of them, if it is the best so far."""
+        self.stage("calibrating expansions")
+        expansion = trusted(self.problem, expand_agents(self.problem, known), self.probes, self.most)
+        if not self.history:
+            best = member_costs(self.problem, expansion, self.probes).mean(0).argmin()
+            one = ExpandedValue(self.problem, expansion.members(best.reshape(1))).double()
+            self.linear = self._cost(one.feedback, self.fresh)
+        self.stage("flying argmax H_dt, argmax H, and the feedback")
+        value = ExpandedValue(self.problem, expansion).double()
+        policies = {
+            "argmax of the held H": ImplicitPolicy(self.problem, value, hamiltonian="held"),
+            "argmax of the continuous H": ImplicitPolicy(self.problem, value),
+            "their feedback": ImplicitPolicy(self.problem, value, hamiltonian="held", max_iterations=0),
+        }
+        costs = {name: float(self._cost(policy, self.probes).mean()) for name, policy in policies.items()}
+        name = min(costs, key=lambda name: costs[name])
+        self.take(policies[name], costs[name], known, f"{expansion.state.shape[1]} expansions, {name}")
+        return expansion
+
+    def take(self, policy: ImplicitPolicy, reached: float, known: ReferenceTrajectory, name: str) -> None:
         """Keep it if it is the best on the probes so far; then the optima of the fresh states, and the gap."""
         if reached < self.reached or not self.history:
             self.policy, self.reached, self.cost = policy, reached, self._cost(policy, self.fresh)
@@ -203,9 +214,10 @@ class _Run:
                 policy.save(self.out, {"command": "pontryagin solve", "stage": name})
         self.stage("optima of the fresh states")
         most = max(10.0, 0.1 * self.budget)
-        if not self.history:
-            self.optima = solve_optimum(self.problem, self.fresh, seconds=most)
-        self.optima = cheaper(self.optima, solve_optimum(self.problem, self.fresh, policy, seconds=most))
+        found = solve_optimum(self.problem, self.fresh, known=known, seconds=most)
+        if not self.history:  # known, too, but of their own
+            self.optima = solve_optimum(self.problem, self.fresh, starts=2, seconds=most)
+        self.optima = agreed(self.problem, cheaper(self.optima, found), most)
         gap = relative_gap(self.cost, self.optima.optimum)
         seen = gap[~gap.isnan()]
         worst = float(seen.max()) if len(seen) else torch.nan
@@ -214,22 +226,24 @@ class _Run:
         )
         self.said(f"{name}; gap {self.gap:.2%} mean, {worst:.2%} worst")
 
-    def worst(self, value: ExpandedValue, known: ReferenceTrajectory) -> ReferenceTrajectory:
-        """``known``, and the optima from those of many draws whose flights cost most above what phi promises."""
-        self.stage("optima where it flies worst")
+    def doubled(self, expansion: AgentExpansion, known: ReferenceTrajectory) -> ReferenceTrajectory:
+        """``known``, and as many more: half of them drawn, half from where flights cost most above the promise."""
+        count = min(len(known.cost), self.most - len(known.cost))
+        self.stage(f"{count} more optima")
         generator = torch.Generator().manual_seed(self.seed + 1_000 * len(self.history))
-        z0 = drawn(self.problem, DRAWN, generator).double()
+        z0 = drawn(self.problem, DRAWN + count, generator).double()
+        value = ExpandedValue(self.problem, expansion).double()
         with torch.no_grad():
-            excess = self._cost(value.feedback, z0) - value(0.0, z0)
-        chosen = z0[excess.nan_to_num(torch.inf).topk(min(ADDED, len(z0))).indices]
-        found = cheaper(
-            solve_optimum(self.problem, chosen, value.feedback, seconds=0.1 * self.budget),
-            solve_optimum(self.problem, chosen, seconds=0.1 * self.budget),
-        )
-        self.hard = chosen if self.hard is None else torch.cat([self.hard, chosen])
-        return known.joined(found.rows(found.cost.isfinite().nonzero().ravel()))
+            excess = self._cost(value.feedback, z0[count:]) - value(0.0, z0[count:])
+        worst = z0[count:][excess.nan_to_num(torch.inf).topk(min(count // 2, DRAWN)).indices]
+        chosen = torch.cat([worst, z0[: count - len(worst)]])
+        most = max(10.0, 0.15 * self.budget)
+        # other routes than the known ones are found from wild guesses, and spread by ``agreed``
+        known = known.joined(solve_optimum(self.problem, chosen[-WILD:], starts=STARTS, seconds=most))
+        found = solve_optimum(self.problem, chosen[:-WILD], known=known, seconds=most)
+        return sound(agreed(self.problem, known.joined(found), most))
 
-    def trained(self, value: ExpandedValue) -> None:
+    def trained(self, expansion: AgentExpansion) -> None:
         """JFB through the roll-out with the time that is left."""
         self.stage("training by JFB")
         config = TrainConfig(
@@ -237,11 +251,12 @@ class _Run:
             time_budget=self.left, count_all=True, seed=self.seed, validation_states=64, validate_every=20,
         )  # fmt: skip
         self.progress.stop()
+        value = ExpandedValue(self.problem, expansion, 32, seed=self.seed).double()
         policy, history = train(self.problem, config, value)
         self.progress.start()
         policy = policy.double()
         reached = float(self._cost(policy, self.probes).mean())
-        self.take(policy, reached, f"{history.rows[-1]['iteration']:.0f} iterations of JFB")
+        self.take(policy, reached, self.optima, f"{history.rows[-1]['iteration']:.0f} iterations of JFB")
 
     @torch.no_grad()
     def _cost(self, controller: Controller, z0: Tensor) -> Tensor:

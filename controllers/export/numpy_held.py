@@ -86,21 +86,25 @@ class Bicycles:
 class Expanded:
     """phi(t, z) = E_j + Σ_i N_i(s_i, τ) at one time: ``ExpandedValue``, its tables interpolated there."""
 
-    def __init__(self, w: dict[str, Array], horizon: float, t: float) -> None:
-        self.w, last = w, len(w["value"]) - 1
+    def __init__(self, w: dict[str, Array], horizon: float, power: float, t: float) -> None:
+        self.w, self.power, last = w, power, len(w["value"]) - 1
         steps = t * last / horizon
         row = min(max(math.floor(steps), 0), last - 1)
         self.row, self.share = row, steps - row
-        tables = (w[name][row : row + 2] for name in ("value", "state", "costate", "root"))
-        self.value, state, costate, self.root = (low + self.share * (high - low) for low, high in tables)
+        names = ("value", "state", "costate", "root", "doubt", "weight")
+        tables = (low + self.share * (high - low) for low, high in (w[name][row : row + 2] for name in names))
+        self.value, state, costate, self.root, self.doubt, weight = tables
+        self.weight = weight.reshape(-1, 4)
         self.state, self.costate = (x.reshape(len(x), -1, 4) for x in (state, costate))
         self.tau = TIME_SPAN * steps / last
 
     def speaker(self, z: Array) -> int:
-        """The member with the least E_j + |s_j|² for one state ``(N, 4)``."""
+        """The member with the least U_j for one state ``(N, 4)``."""
         d = z - self.state
         s = np.matmul(d[..., None, :], self.root)[..., 0, :]
-        return int((self.value + (self.costate * d + 1.5 * s * s).sum((-2, -1))).argmin())
+        far = (s * s + self.weight * d * d).sum((-2, -1))
+        energy = self.value + (self.costate * d + 0.5 * s * s).sum((-2, -1))
+        return int((energy + self.doubt * far**self.power).argmin())
 
     def __call__(self, z: Array, j: int) -> tuple[Array, Array]:
         """phi ``(R,)`` and ∇phi ``(R, N, 4)`` of R states, by member j."""
@@ -155,6 +159,7 @@ class Policy:
         control = self.contract["control"]
         self._reach = np.array(self.contract["observation"]["high"][:-1]) * (1 + SLACK)
         self._dt, self._horizon = self.contract["period"], self.contract["horizon"]
+        self._power = self.contract["value"]["doubt_power"]
         self._step = Bicycles(given["wheelbase"], given["interaction"], given["radius"], self._dt)
         self._low, self._high = (np.array(control[name]).reshape(-1, 2) for name in ("low", "high"))
         self._most, self._tolerance = argmax["max_iterations"], argmax["tolerance"]
@@ -180,8 +185,8 @@ class Policy:
             raise ValueError(f"z = {z}; expected a state within the observation's bounds in contract.json")
         t = min(max(t, 0.0), self._horizon)
         z = z.reshape(-1, 4)
-        phi = Expanded(self._w, self._horizon, t + self._dt)
-        here = Expanded(self._w, self._horizon, t)
+        phi = Expanded(self._w, self._horizon, self._power, t + self._dt)
+        here = Expanded(self._w, self._horizon, self._power, t)
         j = here.speaker(z)
         u = self._feedback(here, j, z)
         value, slope, rest, bend = self._look(phi, j, z, u)

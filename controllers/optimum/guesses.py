@@ -11,8 +11,8 @@ from torch import Tensor
 from ...envs.integrate import Controller, rollout
 from ...envs.problem import Problem
 
-PERTURBATION = 0.05
-"""Size of the perturbation of further starts, in units of the controls' range (at most 10)."""
+PERTURBATION = (0.05, 0.2, 0.8)
+"""Sizes of the perturbation of further starts, in turn, in units of the controls' range (at most 10)."""
 
 
 @torch.no_grad()
@@ -33,7 +33,7 @@ def initial_guesses(
     guesses = np.repeat(first[:, None], starts, axis=1)
     wave = np.cos(np.pi * np.arange(steps) / steps)[:, None]
     for index, start in itertools.product(range(batch), range(1, starts)):  # u + a + b cos(πt/T), states as they are
-        a, b = np.random.default_rng([seed, index, start]).normal(size=(2, 1, m)) * PERTURBATION
+        a, b = np.random.default_rng([seed, index, start]).normal(size=(2, 1, m)) * PERTURBATION[(start - 1) % 3]
         u = guesses[index, start, :, :m]
         guesses[index, start, :, :m] = np.clip(u + (a + b * wave) * np.minimum(high - low, 10.0), low, high)
     return guesses

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections import Counter
 from typing import Literal, TypeAlias, get_args
 
 import torch
@@ -33,6 +34,7 @@ def solve_optimum(
     seconds: float | None = None,
     seed: int = 0,
     max_iterations: int = 200,
+    known: ReferenceTrajectory | None = None,
 ) -> ReferenceTrajectory:
     """The cheapest controls from each state, all the way to T, in torch alone:
 
@@ -53,6 +55,7 @@ def solve_optimum(
         seconds: after so long the best so far is returned, and said in ``status``.
         seed: of the perturbed guesses.
         max_iterations: of each descent.
+        known: optima from other states: the feedback along them is flown instead of that along the first ones.
 
     Raises:
         ValueError: if an argument makes no sense.
@@ -70,10 +73,14 @@ def solve_optimum(
     begin = time.perf_counter()
     end = None if seconds is None else begin + seconds
     z0 = z0.detach().double()
-    few = z0 if guess is not None else z0[:PILOTS]
-    found = _from_guesses(problem, few, guess, starts, seed, max_iterations, end)
-    if len(few) < len(z0):
-        found = _from_neighbours(problem, z0, found, starts, max_iterations, end)
+    if known is not None:
+        pilots = descend(problem, known.z[0].double(), known.u.double(), 0)
+        found = _from_neighbours(problem, z0, pilots, starts, max_iterations, end)
+    else:
+        few = z0 if guess is not None else z0[:PILOTS]
+        found = _from_guesses(problem, few, guess, starts, seed, max_iterations, end)
+        if len(few) < len(z0):
+            found = _from_neighbours(problem, z0, found, starts, max_iterations, end)
     return _assembled(problem, z0, found, (time.perf_counter() - begin) / max(len(z0), 1), end)
 
 
@@ -136,8 +143,8 @@ def _assembled(problem: Problem, z0: Tensor, path: Path, seconds: float, end: fl
         for good, sane, stuck in ended
     )  # fmt: skip
     if not path.converged.all():
-        bad = {i: word for i, word in enumerate(status) if word != "Converged"}
-        logging.getLogger(__name__).warning("%d of %d optima did not converge: %s", len(bad), len(status), bad)
+        bad = dict(Counter(word for word in status if word != "Converged"))
+        logging.getLogger(__name__).warning("%d of %d optima did not converge: %s", sum(bad.values()), len(status), bad)
     return ReferenceTrajectory(
         **vars(flown), converged=path.converged, status=status, costate=open_loop_costate(problem, flown),
         seconds=torch.full_like(path.cost, seconds),

@@ -44,6 +44,17 @@ class ReferenceTrajectory(Trajectory):
         }
         return ReferenceTrajectory(t=self.t, status=self.status + other.status, **tables)
 
+    def replaced(self, index: Tensor, part: ReferenceTrajectory) -> ReferenceTrajectory:
+        """All of them, with ``part`` in the place of those."""
+        tables = {
+            k: v.index_copy(v.ndim // 2, index, getattr(part, k).to(v))
+            for k, v in vars(self).items() if k not in ("t", "status")
+        }  # fmt: skip
+        status = list(self.status)
+        for i, word in zip(index.tolist(), part.status, strict=True):
+            status[i] = word
+        return ReferenceTrajectory(t=self.t, status=tuple(status), **tables)
+
 
 def cheaper(one: ReferenceTrajectory, other: ReferenceTrajectory) -> ReferenceTrajectory:
     """Of two optima from each state the cheaper; one that has not converged gives way to one that has."""

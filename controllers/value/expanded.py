@@ -2,28 +2,31 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from ...envs.fields import number
 from ...envs.problem import Problem
 from ..optimum import AgentExpansion
 from .agents import TIME_SPAN, AgentTerms
-
-DOUBT = 1.0
-"""An expansion is believed the less the further away it is: so many |s|², twice its own curvature, count against it."""
 
 
 class ExpandedValue(nn.Module):
     """phi(t, z) = E_j(t, z) + Σ_i N_i(s_i, τ),   E = V + p·d + ½ Σ_i |s_i|²,   d = z - z̄(t),   s_i = L_i(t)ᵀ d_i.
 
     Each E_j is the second-order expansion about one optimum (``expand_agents``), P_i = L_i L_iᵀ agent by agent. Optima
-    come in families (who passes whom on which side) and from different places; the one with the least E_j + |s_j|²
-    speaks (``speaker``): cheap, and near, as an expansion is worth less the further away it is. V, p, z̄ and
-    L are tables at the control steps, linear in between; they are kept with the weights and not trained. In the natural
-    coordinates s of the best E_j one unit costs one half, whatever the problem, its units and the time; that is what
-    the networks N_i (``AgentTerms``) see. They begin at 0, so the first policy is that of the expansions.
+    come in families (who passes whom on which side) and from different places. The one with the least bound
+
+        U_j = E_j + κ_j(t) (|s_j|² + Σ w(t) d_j²)^p
+
+    speaks (``speaker``): an expansion is worth less the further away it is, how much less is measured on flights
+    (``training.start.calibrated``); until then κ = 1, w = 0, p = 1. All of these are tables at the control steps,
+    linear in between; they are kept with the weights and not trained. In the natural coordinates s of the best E_j one
+    unit costs one half, whatever the problem, its units and the time; that is what the networks N_i (``AgentTerms``)
+    see. They begin at 0, so the first policy is that of the expansions.
 
     Args:
         problem: gives the agents, the horizon and the number of steps.
@@ -41,11 +44,14 @@ class ExpandedValue(nn.Module):
     ) -> None:
         super().__init__()
         rows, members, n = expansion.state.shape
+        self.power = number(expansion.power, "doubt_power")
         if (rows, n) != (problem.steps + 1, problem.state_dim):
             raise ValueError(
                 f"the expansion has {rows - 1} steps of {n} states; expected {problem.steps} of {problem.state_dim}"
             )
-        self.config: dict[str, Any] = {"expanded": members, "agent_width": width, "agent_rank": rank}
+        self.config: dict[str, Any] = {
+            "expanded": members, "doubt_power": self.power, "agent_width": width, "agent_rank": rank
+        }  # fmt: skip
         self.horizon, self.block, self.rows = problem.horizon, problem.state_block, rows
         self.low, self.high = problem.control_low, problem.control_high
         for name, table in expansion.tables().items():
@@ -56,6 +62,8 @@ class ExpandedValue(nn.Module):
         self.root: Tensor
         self.control: Tensor
         self.gain: Tensor
+        self.doubt: Tensor
+        self.weight: Tensor
         generator = torch.Generator().manual_seed(seed)
         count = n // self.block
         self.network = AgentTerms(count, self.block + 1, width, rank, generator) if width else None
@@ -65,7 +73,8 @@ class ExpandedValue(nn.Module):
     @classmethod
     def blank(cls, problem: Problem, config: dict[str, Any]) -> ExpandedValue:
         """What ``config`` describes, with zeros for tables: to be filled by ``load_state_dict``."""
-        expansion = AgentExpansion.blank(problem, int(config["expanded"]))
+        blank = AgentExpansion.blank(problem, int(config["expanded"]))
+        expansion = dataclasses.replace(blank, power=float(config.get("doubt_power", 1.0)))
         return cls(problem, expansion, int(config["agent_width"]), int(config["agent_rank"]))
 
     @property
@@ -131,8 +140,10 @@ class ExpandedValue(nn.Module):
         return self._at(self.value, row, share)[0] + linear + 0.5 * (s * s).sum((-2, -1))
 
     def _nearest(self, row: Tensor, share: Tensor, d: Tensor, s: Tensor) -> Tensor:
-        """The member with the least E_j + DOUBT |s_j|², ``(B,)``."""
-        return (self._energies(row, share, d, s) + DOUBT * (s * s).sum((-2, -1))).argmin(-1)
+        """The member with the least U_j, ``(B,)``."""
+        far = (s * s).sum((-2, -1)) + (self._at(self.weight, row, share)[0].unsqueeze(-2) * d * d).sum(-1)
+        doubt = self._at(self.doubt, row, share)[0] * far**self.power
+        return (self._energies(row, share, d, s) + doubt).argmin(-1)
 
     def _inputs(self, s: Tensor, row: Tensor, share: Tensor) -> Tensor:
         """Of each N_i, ``(N, B, b + 1)``: s_i and τ = 4 t / T."""

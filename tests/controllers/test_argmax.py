@@ -199,7 +199,7 @@ def test_solve_blocks():
         ({"operator": "newton"}, "expected ProjectedNewton"),
         ({"gradient": "exact"}, "'jfb', 'implicit', 'unroll' or ImplicitGradient"),
         ({"starts": "many"}, "'single' or 'global'"),
-        ({"max_iterations": 0}, "max_iterations=0"),
+        ({"max_iterations": -1}, "max_iterations=-1"),
         ({"tolerance": float("nan")}, "tolerance"),
     ],
 )

@@ -9,7 +9,7 @@ from conftest import Offset
 from pontryagin import ImplicitPolicy, MultiBicycle, TrainConfig, evaluate, solve_reference, train
 from pontryagin.controllers.optimum import expand_agents
 from pontryagin.controllers.value import ExpandedValue
-from pontryagin.training.start.expansion import choose, families
+from pontryagin.training.start.expansion import choose, families, trusted
 
 
 @pytest.fixture(scope="module")
@@ -28,15 +28,17 @@ def test_families_differ_and_the_cheapest_comes_first(passing):
 def test_a_convex_problem_has_one():
     known = families(Offset(), 3)
     assert len(known.cost) == 1 + 3
-    assert choose(Offset(), expand_agents(Offset(), known), 4).state.shape[1] == 1  # one says it all
+    z0 = Offset().sample_initial_state(16, torch.Generator().manual_seed(0)).double()
+    assert choose(Offset(), expand_agents(Offset(), known), z0, 4).state.shape[1] == 1  # one says it all
 
 
 def test_members_are_chosen_for_what_they_save(passing):
     problem, known = passing
     whole = expand_agents(problem, known)
-    one, two = choose(problem, whole, 1), choose(problem, whole, 2)
-    assert one.state.shape[1] == 1 and 1 <= two.state.shape[1] <= 2
     z0 = problem.sample_initial_state(32, torch.Generator().manual_seed(0)).double()
+    one, two = choose(problem, whole, z0, 1), choose(problem, whole, z0, 2)
+    assert one.state.shape[1] == 1 and 1 <= two.state.shape[1] <= 2
+    assert 1 <= trusted(problem, whole, z0, 3).state.shape[1] <= 3
     costs = []
     for chosen in (one, two):
         value = ExpandedValue(problem, chosen).double()

@@ -6,7 +6,7 @@ import pytest
 import torch
 from conftest import Offset
 
-from pontryagin import MultiBicycle, Quadrotor, solve_reference
+from pontryagin import ImplicitPolicy, MultiBicycle, Quadrotor, solve_reference
 from pontryagin.controllers.optimum import AgentExpansion, expand_agents
 from pontryagin.controllers.value import ExpandedValue
 
@@ -18,9 +18,11 @@ def invented(problem, members, seed=0):
     drawn = {
         f.name: torch.randn(getattr(blank, f.name).shape, generator=generator).double()
         for f in dataclasses.fields(blank)
+        if f.name != "power"
     }
+    drawn |= {name: drawn[name].abs() for name in ("doubt", "weight")}
     bend = drawn.pop("curvature")
-    return AgentExpansion(**drawn, curvature=bend @ bend.mT + torch.eye(bend.shape[-1]).double())
+    return AgentExpansion(**drawn, curvature=bend @ bend.mT + torch.eye(bend.shape[-1]).double(), power=1.5)
 
 
 def woken(problem, members):
@@ -48,10 +50,7 @@ def test_the_gradient_is_that_of_autograd(members, batched):
 def test_it_is_the_least_of_its_members():
     problem = MultiBicycle(2, steps=6)
     whole = invented(problem, 3)
-    parts = [
-        ExpandedValue(problem, AgentExpansion(**{k: v[:, j : j + 1] for k, v in vars(whole).items()})).double()
-        for j in range(3)
-    ]
+    parts = [ExpandedValue(problem, whole.members(torch.tensor([j]))).double() for j in range(3)]
     z = torch.randn(7, 8, generator=torch.Generator().manual_seed(1)).double()
     both = ExpandedValue(problem, whole).double()
     torch.testing.assert_close(both(0.7, z), torch.stack([part(0.7, z) for part in parts]).amin(0))
@@ -106,3 +105,30 @@ def test_refusals():
         expand_agents(Quadrotor(), path)
     with pytest.raises(ValueError, match="the expansion has 20 steps of 2 states; expected 160 of 12"):
         ExpandedValue(Quadrotor(), expand_agents(problem, path))
+
+
+def test_the_least_bound_speaks():
+    problem = MultiBicycle(2, steps=6)
+    whole = invented(problem, 4)
+    value = ExpandedValue(problem, whole).double()
+    z = torch.randn(9, 8, generator=torch.Generator().manual_seed(2)).double()
+    k, far = 3, torch.empty(9, 4).double()
+    bound = torch.empty_like(far)
+    for j in range(4):
+        d = z - whole.state[k, j]
+        own = d.unflatten(-1, (2, 4))
+        bent = torch.einsum("bni,nij,bnj->b", own, whole.curvature[k, j], own)
+        far = bent + (whole.weight[k] * d * d).sum(-1)
+        bound[:, j] = whole.value[k, j] + d @ whole.costate[k, j] + 0.5 * bent + whole.doubt[k, j] * far**whole.power
+    assert torch.equal(value.speaker(k * problem.time_step, z), bound.argmin(-1))
+
+
+def test_without_iterations_the_feedback_is_played_whatever_came_before():
+    problem = MultiBicycle(2, steps=6)
+    value = ExpandedValue(problem, invented(problem, 3)).double()
+    policy = ImplicitPolicy(problem, value, hamiltonian="held", max_iterations=0)
+    z = torch.randn(5, 8, generator=torch.Generator().manual_seed(1)).double()
+    with torch.no_grad():
+        warm = policy.solve(0.7, z, u0=torch.zeros(5, 4).double()).control
+        torch.testing.assert_close(warm, value.feedback(0.7, z))
+        torch.testing.assert_close(policy(0.7, z), value.feedback(0.7, z))

@@ -2,7 +2,21 @@
 
 from .anchoring import anchored
 from .distill import distilled
-from .expansion import choose, expanded, families
+from .doubt import calibrated, member_costs
+from .expansion import agreed, choose, expanded, families, sound, trusted
 from .nominal import nominal_costate, nominal_path
 
-__all__ = ["anchored", "choose", "distilled", "expanded", "families", "nominal_costate", "nominal_path"]
+__all__ = [
+    "agreed",
+    "anchored",
+    "calibrated",
+    "choose",
+    "distilled",
+    "expanded",
+    "families",
+    "member_costs",
+    "nominal_costate",
+    "nominal_path",
+    "sound",
+    "trusted",
+]

@@ -2,29 +2,35 @@
 
 from __future__ import annotations
 
+import functools
+import time
+
 import torch
 from torch import Tensor
 
-from ...controllers.optimum import AgentExpansion, ReferenceTrajectory, expand_agents, solve_optimum
+from ...controllers.optimum import AgentExpansion, ReferenceTrajectory, cheaper, expand_agents, solve_optimum
 from ...controllers.storage import read_store
 from ...controllers.value import ExpandedValue
 from ...envs.integrate import Controller, rollout
 from ...envs.problem import Problem
 from ..config import TrainConfig
+from .doubt import calibrated, flown_cost, member_costs
 from .nominal import SEED, mean_state
 
 SAME = 1e-6
 """Optima whose costs agree to this share are one and the same."""
 WAYS = 9
 """Optima whose controls are tried from the mean initial state, its own among them."""
-PROBES = 128
+PROBES = 256
 """Initial states that are flown to choose the members."""
 TRIED = 8
 """Members that are tried before one more is taken."""
+ROUNDS = 3
+"""Searches of each optimum from the others."""
+LATER = (0.0, 1 / 16, 1 / 8, 3 / 16, 1 / 4, 3 / 8)
+"""Shares of the horizon by which a flight may begin later."""
 WORTH = 1e-4
 """Share of the cost that one more must save."""
-AWFUL = 1e9
-"""What a flight costs at most, that one which falls apart can be compared."""
 
 
 def expanded(problem: Problem, config: TrainConfig) -> ExpandedValue:
@@ -42,7 +48,8 @@ def expanded(problem: Problem, config: TrainConfig) -> ExpandedValue:
             problem, sizes | {"agent_width": config.agent_width, "agent_rank": config.agent_rank}
         )
     known = families(problem, config.candidates)
-    chosen = choose(problem, expand_agents(problem, known), config.members)
+    probes = problem.sample_initial_state(PROBES, torch.Generator().manual_seed(SEED + 2)).double()
+    chosen = trusted(problem, expand_agents(problem, known), probes, config.members)
     return ExpandedValue(problem, chosen, config.agent_width, config.agent_rank, config.seed)
 
 
@@ -52,11 +59,12 @@ def families(problem: Problem, candidates: int, seconds: float | None = None) ->
     Those that converged; where none did, what was found.
 
     The optima of single states are better guesses for the mean one than random ones: what a state's own place decides
-    (who passes whom on which side) is decided there in many ways.
+    (who passes whom on which side) is decided there in many ways. And each is sought again from the feedback along all
+    the others (``agreed``).
 
     Args:
         candidates: how many draws.
-        seconds: for each of the two searches; then the best so far is taken.
+        seconds: for each of the three searches; then the best so far is taken.
 
     Raises:
         ValueError: if there is none.
@@ -68,43 +76,97 @@ def families(problem: Problem, candidates: int, seconds: float | None = None) ->
     rest: Controller = lambda t, z: torch.zeros_like(low).clamp(low, high).expand(len(z), -1)  # noqa: E731
     crowd = problem.state_block < problem.state_dim
     single = solve_optimum(problem, torch.cat([mean, z0]), rest if crowd else None, seconds=seconds)
-    flown = iter(single.u[:, :WAYS])
-    found = solve_optimum(
-        problem, mean.expand(min(WAYS, candidates + 1), -1), lambda t, z: next(flown), seconds=seconds
-    )
+    ways = _played(single.u[:, :WAYS])
+    found = solve_optimum(problem, mean.expand(min(WAYS, candidates + 1), -1), ways, seconds=seconds)
     found = found.rows(found.cost.nan_to_num(torch.inf, torch.inf).argsort())
     fresh = torch.cat([torch.ones(1, dtype=torch.bool), found.cost.diff() > SAME * found.cost[0].abs()])
-    known = found.rows(fresh.nonzero().ravel()).joined(single.rows(torch.arange(1, len(single.status))))
-    # about a path that is no optimum an expansion sends the argmax away from it
-    sound = known.converged if known.converged.any() else known.cost.isfinite()
-    if not sound.any():
-        raise ValueError(f"no open-loop optimum from the mean initial state {mean[0].tolist()}: {found.status[0]}")
-    return known.rows(sound.nonzero().ravel())
+    drawn = agreed(problem, single.rows(torch.arange(1, len(single.status))), seconds)
+    return sound(found.rows(fresh.nonzero().ravel()).joined(drawn))
+
+
+def agreed(problem: Problem, known: ReferenceTrajectory, seconds: float | None = None) -> ReferenceTrajectory:
+    """The optima of the same states; where the feedback along another flies more cheaply, sought again from there.
+
+    Also from where that one comes later: what begins with a swing back may lie on somebody's way forward.
+    """
+    begin = time.perf_counter()
+    for _ in range(ROUNDS):
+        left = None if seconds is None else seconds - (time.perf_counter() - begin)
+        if (left is not None and left <= 0) or not known.converged.any():
+            break
+        cost, u = _flown(problem, expand_agents(problem, known.rows(known.converged.nonzero().ravel())), known.z[0])
+        todo = (~known.converged | (cost < known.cost - SAME * known.cost.abs())).nonzero().ravel()
+        if not len(todo):
+            break
+        found = solve_optimum(problem, known.z[0, todo], _played(u[:, todo]), seconds=left)
+        known = known.replaced(todo, cheaper(known.rows(todo), found))
+    return known
+
+
+def _played(u: Tensor) -> Controller:
+    """The controls ``(K, B, m)``, one step after the other."""
+    steps = iter(u)
+    return lambda t, z: next(steps)
 
 
 @torch.no_grad()
-def choose(problem: Problem, expansion: AgentExpansion, members: int, more: Tensor | None = None) -> AgentExpansion:
-    """The members, at most so many, with which the feedback along them flies probes of rho_0 most cheaply: greedily.
+def _flown(problem: Problem, expansion: AgentExpansion, z0: Tensor) -> tuple[Tensor, Tensor]:
+    """The cheapest flights along any member, at once or from where it comes later: ``(B,)`` and u ``(K, B, m)``."""
+    least = torch.full_like(z0[:, 0], torch.inf)
+    u = z0.new_zeros(problem.steps, len(z0), problem.control_dim)
+    for share in LATER:
+        shifted = expansion.later(int(share * problem.steps))
+        cost, member = member_costs(problem, shifted, z0).min(-1)
+        better = (cost < least).nonzero().ravel()
+        value = ExpandedValue(problem, shifted).double()
+        if len(better):
+            u[:, better] = rollout(problem, functools.partial(value.feedback, member=member[better]), z0[better]).u
+        least = least.minimum(cost)
+    return least, u
+
+
+def sound(known: ReferenceTrajectory) -> ReferenceTrajectory:
+    """Those that converged: about a path that is no optimum an expansion sends the argmax away from it.
+
+    Raises:
+        ValueError: if there is none, not even an unfinished one.
+    """
+    good = known.converged if known.converged.any() else known.cost.isfinite()
+    if not good.any():
+        raise ValueError(f"no open-loop optimum from {known.z[0, 0].tolist()}: {known.status[0]}")
+    return known.rows(good.nonzero().ravel())
+
+
+def trusted(problem: Problem, expansion: AgentExpansion, z0: Tensor, members: int) -> AgentExpansion:
+    """At most so many members and the bounds they are believed by: all of them, or those chosen, calibrated.
+
+    Whichever flies ``z0`` more cheaply: many bounds are many chances for one of them to be too low.
+    """
+    options = [calibrated(problem, choose(problem, expansion, z0, members), z0)]
+    if members >= expansion.state.shape[1]:
+        options.append(calibrated(problem, expansion, z0))
+    return min(options, key=lambda option: flown_cost(problem, option, z0))
+
+
+@torch.no_grad()
+def choose(problem: Problem, expansion: AgentExpansion, z0: Tensor, members: int) -> AgentExpansion:
+    """The members, at most so many, with which the feedback along them flies ``z0`` most cheaply: greedily.
 
     What an expansion promises far from its optimum is not to be believed; what a flight costs is. Those are tried first
-    of which some probes, flown along them alone, would gain most.
-
-    Args:
-        more: ``(B, n)`` states to be flown besides those that are drawn.
+    of which some states, flown along them alone, would gain most.
     """
-    z0 = problem.sample_initial_state(PROBES, torch.Generator().manual_seed(SEED + 2)).double()
-    z0 = z0 if more is None else torch.cat([z0, more])
+    alone = member_costs(problem, expansion, z0)  # (B, M)
+    most = alone.max()
 
     def flown(rows: list[int]) -> Tensor:
         value = ExpandedValue(problem, expansion.members(torch.tensor(rows))).double()
         cost = rollout(problem, lambda t, z: value.feedback(t, z), z0).cost
-        return cost.nan_to_num(AWFUL, AWFUL, AWFUL).clamp_max(AWFUL)
+        return cost.nan_to_num(torch.inf, torch.inf).clamp_max(most)
 
-    alone = torch.stack([flown([j]) for j in range(expansion.state.shape[1])])
-    chosen = [int(alone.mean(-1).argmin())]
-    cost = alone[chosen[0]]
-    while len(chosen) < min(members, len(alone)):
-        gain = (cost - alone).clamp_min(0.0).mean(-1)
+    chosen = [int(alone.mean(0).argmin())]
+    cost = alone[:, chosen[0]]
+    while len(chosen) < min(members, alone.shape[1]):
+        gain = (cost.unsqueeze(-1) - alone).clamp_min(0.0).mean(0)
         gain[chosen] = 0.0
         tried = [j for j in gain.argsort(descending=True)[:TRIED].tolist() if gain[j] > 0]
         costs = {j: flown([*chosen, j]) for j in tried}
