@@ -191,7 +191,7 @@ def check_finite(name: str, x: Tensor) -> None:
 
 
 def problem_parameters(problem: Problem) -> dict[str, Any]:
-    """The fields of a problem as plain data (tensors and tuples become lists), for checkpoints and logs.
+    """The fields of a problem as plain data (a tensor is a list, a problem its record), for checkpoints and logs.
 
     Raises:
         ValueError: naming a field that is no plain data.
@@ -200,4 +200,18 @@ def problem_parameters(problem: Problem) -> dict[str, Any]:
         return {}
     name = type(problem).__name__
     fields = [f.name for f in dataclasses.fields(problem) if f.init]
-    return {field: plain(getattr(problem, field), f"{name}.{field}") for field in fields}
+    found = {field: getattr(problem, field) for field in fields}
+    return {
+        field: problem_record(value) if isinstance(value, Problem) else plain(value, f"{name}.{field}")
+        for field, value in found.items()
+    }
+
+
+def problem_record(problem: Problem) -> dict[str, Any]:
+    """What checkpoints keep of a problem: its class and its parameters."""
+    return {"class": class_name(type(problem)), "parameters": problem_parameters(problem)}
+
+
+def class_name(problem: type[Problem]) -> str:
+    """How checkpoints record a class: ``module:ClassName``."""
+    return f"{problem.__module__}:{problem.__qualname__}"

@@ -14,11 +14,11 @@ import numpy as np
 import torch
 
 from ...envs.boundary import observation_space
-from ...envs.catalog import problem_record
 from ...envs.compiling import compiler_at_hand
 from ...envs.extras import optional
 from ...envs.files import alone, check_folder, checksum, plain, read_json, replace_file, sha256, write_json
 from ...envs.names import control_labels, state_labels
+from ...envs.problem import problem_record
 from ..operators import ProjectedNewton
 from ..policy import ImplicitPolicy
 from ..storage import PATIENCE
