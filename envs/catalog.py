@@ -10,6 +10,20 @@ from typing import Any
 from .bicycle import MultiBicycle
 from .checking import check_functions
 from .double_integrator import DoubleIntegrator
+from .gallery import (
+    Burgers,
+    CartPole,
+    Dubins,
+    Epidemic,
+    Goddard,
+    Harvest,
+    MinFuel,
+    Pendulum,
+    ReactionDiffusion,
+    Reactor,
+    Rocket,
+    VanDerPol,
+)
 from .problem import Problem, class_name, problem_parameters, problem_record
 from .quadrotor import Quadrotor
 from .scattered import ScatteredBicycles
@@ -37,6 +51,18 @@ PROBLEMS: dict[str, tuple[type[Problem], dict[str, Any]]] = {
     "bicycle5_wide": (ScatteredBicycles, {}),
     "bicycle100_wide": (ScatteredBicycles, {"num_agents": 100, "success_radius": 0.2}),
     "double_integrator": (DoubleIntegrator, {}),
+    "pendulum": (Pendulum, {}),
+    "cartpole": (CartPole, {}),
+    "dubins": (Dubins, {}),
+    "van_der_pol": (VanDerPol, {}),
+    "epidemic": (Epidemic, {}),
+    "reactor": (Reactor, {}),
+    "harvest": (Harvest, {}),
+    "reaction_diffusion": (ReactionDiffusion, {}),
+    "burgers": (Burgers, {}),
+    "goddard": (Goddard, {}),
+    "min_fuel": (MinFuel, {}),
+    "rocket": (Rocket, {}),
 }
 """Short name -> (class, arguments)."""
 LARGEST = 100_000

@@ -20,9 +20,6 @@ class DoubleIntegrator(Problem):
     horizon: float = 2.0
     steps: int = 20
 
-    state_names = ("position (length)", "velocity (length/time)")
-    control_names = ("acceleration (length/time^2)",)
-
     def __post_init__(self) -> None:
         plain_fields(self)
         super().__post_init__()

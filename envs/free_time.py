@@ -22,10 +22,11 @@ class FreeTime(Wrapped):
 
     With s in [0, 1] for the time and the pace w = dt/ds for one more control, the last one,
 
-        dz/ds = w f(z, u)     dJ/ds = w L(z, u) + ½ price (w / longest)²     w in [shortest, longest]
+        dz/ds = w f(z, u)     dJ/ds = w L(z, u) + ½ price ((w - middle) / (longest - shortest))²
 
     the final time is ∫ w ds (``duration``). Without a price every pace with the same integral would do about as well;
-    with it one is best, and J rises by at most ½ price. Feedback at s chooses how fast to go on: no state is added.
+    with it an even one is best, and J rises by at most price / 8: the more, the further the best time is from the
+    middle of [shortest, longest]. Feedback at s chooses how fast to go on: no state is added.
 
     Args:
         inner: a problem whose f and L do not depend on t: what t is depends on how fast one went.
@@ -74,7 +75,8 @@ class FreeTime(Wrapped):
 
     def running_cost(self, t: Tensor, z: Tensor, u: Tensor) -> Tensor:
         pace = u[..., -1]
-        return pace * self.inner.running_cost(t, z, u[..., :-1]) + 0.5 * self.price * (pace / self.longest) ** 2
+        away = (pace - 0.5 * (self.shortest + self.longest)) / (self.longest - self.shortest)
+        return pace * self.inner.running_cost(t, z, u[..., :-1]) + 0.5 * self.price * away**2
 
     def scene(self, t: float, z: np.ndarray, u: np.ndarray) -> Scene | None:
         return self.inner.scene(t, z, u[:-1])

@@ -86,7 +86,7 @@ class PricedRate(Wrapped):
 
     @property
     def control_names(self) -> tuple[str, ...]:  # type: ignore[override]
-        return texts([(f"{name}_rate", f"{unit}/time".lstrip("/")) for name, unit in control_labels(self.inner)])
+        return texts([(f"{name}_rate", f"{unit or 1}/time") for name, unit in control_labels(self.inner)])
 
     def apart(self, z: Tensor) -> tuple[Tensor, Tensor]:
         """The state and the control of ``inner``."""

@@ -93,7 +93,7 @@ def test_a_price_on_the_rate_makes_the_control_smooth():
     inner = Bang()
     problem = PricedRate(inner, price=1.0)
     check_functions(problem)
-    assert problem.state_names[-1] == "acceleration (length/time^2)" and problem.state_dim == 3
+    assert problem.state_names == ("z0", "z1", "u0") and problem.control_names == ("u0_rate (1/time)",)
     z0 = problem.sample_initial_state(2, torch.Generator().manual_seed(0)).double()
     assert (z0[:, 2] == 0).all()
     rough, smooth = solve_optimum(inner, z0[:, :2]), solve_optimum(problem, z0)
