@@ -29,7 +29,7 @@ class Burgers(Published):
     """
 
     horizon: float = 1.0
-    steps: int = 40
+    steps: int = 60
     points: int = 32
     viscosity: float = 0.02
     effort: float = 0.01

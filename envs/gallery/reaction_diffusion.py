@@ -25,7 +25,7 @@ class ReactionDiffusion(Published):
         L = ∫ y² dx + effort |u|²     G = ∫ y(T)² dx     T = 2
 
     0 is a repelling equilibrium, 1 and -1 attract. Δ by differences of neighbouring cells (finite volumes, O(h²)).
-    Start: a sum of cos(k π (x + 1)/2) cos(l π (y + 1)/2), k, l <= 2, with N(0, initial_scale²) for each.
+    Start: a sum of cos(kπ(x + 1)/2) cos(lπ(y + 1)/2), k, l <= 2, with N(0, (initial_scale / (1 + k + l))²) for each.
 
     Source: Dolgov, Kalise and Kunisch, "Tensor decomposition methods for high-dimensional Hamilton-Jacobi-Bellman
     equations", SIAM J. Sci. Comput. 43 (2021), arXiv:1908.01533, and the one-dimensional problem of Kalise and Kunisch
@@ -34,7 +34,7 @@ class ReactionDiffusion(Published):
     """
 
     horizon: float = 2.0
-    steps: int = 40
+    steps: int = 60
     diffusion: float = 0.2
     reaction: float = 1.0
     effort: float = 0.1
@@ -58,7 +58,8 @@ class ReactionDiffusion(Published):
     def sample_initial_state(self, batch: int, generator: torch.Generator | None = None) -> Tensor:
         place = (torch.arange(SIDE) + 0.5) / SIDE
         waves = torch.cos(torch.pi * torch.arange(3)[:, None] * place)
-        sizes = self.initial_scale * torch.randn(batch, 3, 3, generator=generator)
+        falling = 1.0 + torch.arange(3) + torch.arange(3)[:, None]
+        sizes = self.initial_scale * torch.randn(batch, 3, 3, generator=generator) / falling
         return torch.einsum("bkl,ki,lj->bij", sizes, waves, waves).flatten(-2)
 
     def scene(self, t: float, z: np.ndarray, u: np.ndarray) -> Scene:

@@ -20,15 +20,16 @@ def _line(*points: Sequence[float] | Array, color: Color = INK, width: float = 2
 
 
 def pole_scene(
-    pivot: float, angle: float, length: float, *, low: Point, high: Point, target: Point, push: float = 0.0
+    pivot: float, angle: float, length: float, *, low: Point, high: Point, target: Point, push: float | None = None
 ) -> Scene:
-    """A pole with a bob, ``angle`` from upright, on a pivot at (``pivot``, 0), on a cart where it is pushed."""
+    """A pole with a bob, ``angle`` from upright, on a pivot at (``pivot``, 0); on a cart, where there is a push."""
     foot, up = np.array([pivot, 0.0]), np.array([np.sin(angle), np.cos(angle)])
     bob = foot + length * up
     size = 0.12 * length
     lines = [_line((low[0], 0.0), (high[0], 0.0), color=GREY, width=1.5), _line(foot, bob, width=6.0)]
-    if push:
-        lines.append(_line(foot, foot + (push, 0.0), color=RED, width=5.0))
+    if push is not None:
+        half = np.array([0.3 * length, 0.0])
+        lines += [_line(foot - half, foot + half, width=22.0), _line(foot, foot + (push, 0.0), color=RED, width=6.0)]
     circles = (Circle(foot, size, INK), Circle(bob, 1.3 * size, BLUE))
     lower, upper = np.minimum(low, foot - length - size), np.maximum(high, foot + length + size)
     lower[1], upper[1] = low[1], high[1]

@@ -115,7 +115,7 @@ def test_epidemic_is_what_the_sweep_finds():
 
 
 def test_reaction_diffusion_without_reaction_is_riccatis():
-    problem = ReactionDiffusion(reaction=0.0, steps=80)
+    problem = ReactionDiffusion(reaction=0.0)
     none, unit = torch.zeros(64, 4).double(), torch.eye(64).double()
     a, b = (
         problem.dynamics(None, unit, none).T,

@@ -138,7 +138,9 @@ def _states(problem: Problem, axis: matplotlib.axes.Axes, t: np.ndarray, z: np.n
 
 def _residuals(axis: matplotlib.axes.Axes, t: np.ndarray, result: Evaluation) -> None:
     if result.residual is None:
-        axis.hist(result.cost.numpy(), bins=24, color=ACCENT)
+        cost = result.cost.numpy().astype(float)
+        apart = np.ptp(cost) > 1e-6 * (1 + np.abs(cost).max())  # of equal costs there is one bin
+        axis.hist(cost, bins=24 if apart else 1, color=ACCENT)
         axis.set(xlabel="cost J", title="cost over the initial states")
         return
     residual = np.maximum(result.residual.numpy(), 1e-9)
