@@ -62,7 +62,7 @@ PROBLEMS: dict[str, tuple[type[Problem], dict[str, Any]]] = {
     "burgers": (Burgers, {}),
     "goddard": (Goddard, {}),
     "min_fuel": (MinFuel, {}),
-    "rocket": (Rocket, {}),
+    "rocket": (Rocket, {"initial_scale": 0.3}),
 }
 """Short name -> (class, arguments)."""
 LARGEST = 100_000

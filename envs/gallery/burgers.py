@@ -29,11 +29,11 @@ class Burgers(Published):
     """
 
     horizon: float = 1.0
-    steps: int = 60
+    steps: int = 80
     points: int = 32
     viscosity: float = 0.02
-    effort: float = 0.01
-    initial_scale: float = 1.0
+    effort: float = 0.1
+    initial_scale: float = 1.5
 
     control_dim = 4
     control_low, control_high = -5.0, 5.0

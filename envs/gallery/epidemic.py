@@ -27,7 +27,7 @@ class Epidemic(Published):
 
     horizon: float = 20.0
     steps: int = 80
-    spread: float = 0.7
+    spread: float = 1.2
 
     state_dim, control_dim = 4, 1
     control_low, control_high = 0.0, 0.9

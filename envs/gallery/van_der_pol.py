@@ -20,12 +20,12 @@ class VanDerPol(Published):
 
     Source: Balsa-Canto, Banga, Alonso and Vassiliadis, "Restricted second order information for the solution of optimal
     control problems using control vector parameterization", J. Process Control 12 (2002), case 6.1; PROPT example 124.
-    Optimum from (0, 1): 2.867259538 there, 2.8687 with u held over 60 steps.
+    Optimum from (0, 1): 2.867259538 there, 2.8681 with u held over 80 steps.
     """
 
     horizon: float = 5.0
-    steps: int = 60
-    initial_scale: float = 0.7
+    steps: int = 80
+    initial_scale: float = 1.2
 
     state_dim, control_dim = 2, 1
     control_low, control_high = -0.3, 1.0
