@@ -25,8 +25,8 @@ class Ascent(Published):
     """
 
     horizon: float = 0.2
-    steps: int = 60
-    price: float = 0.01
+    steps: int = 50
+    price: float = 0.05
     terminal_weight: float = 1000.0
     spread: float = 0.05
 
@@ -73,4 +73,4 @@ class Goddard(FreeTime):
     shortest: float = 0.1
     longest: float = 0.3
     price: float = 1.0
-    steps: int = 60
+    steps: int = 50
