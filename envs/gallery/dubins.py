@@ -51,6 +51,9 @@ class Dubins(Published):
         x, y, r = torch.tensor(DISCS, dtype=z.dtype, device=z.device).unbind(-1)
         return 1.0 - ((z[..., :1] - x) ** 2 + (z[..., 1:2] - y) ** 2) / r**2
 
+    def metrics(self, z: Tensor) -> dict[str, Tensor]:
+        return {"depth": self.excess(z[..., 0], z, z).amax(-1).clamp_min(0.0)}
+
     def dynamics(self, t: Tensor, z: Tensor, u: Tensor) -> Tensor:
         heading = z[..., 2:]
         return torch.cat([torch.cos(heading), torch.sin(heading), u], -1)

@@ -58,6 +58,9 @@ class Reactor(Published):
         """How far the reactor is above 140 °C, ``(B, 1)``, in tens of degrees."""
         return (z[..., 2:3] - 140.0) / 10.0
 
+    def metrics(self, z: Tensor) -> dict[str, Tensor]:
+        return {"too_hot": 10.0 * self.excess(z[..., 0], z, z).amax(-1).clamp_min(0.0)}
+
     def running_cost(self, t: Tensor, z: Tensor, u: Tensor) -> Tensor:
         size = torch.tensor([100.0, 2000.0], dtype=u.dtype, device=u.device)
         hot = 100.0 * penalty(self.excess(t, z, u), 0.05).sum(-1)

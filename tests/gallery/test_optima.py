@@ -38,6 +38,17 @@ def test_two_optima_converge(name):
     assert optimum.converged.all(), optimum.status
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("name", sorted(SHORT - {"harvest"}))
+def test_ipopt_finds_them_too(name):
+    pytest.importorskip("casadi")
+    problem = make_problem(name)
+    z0 = problem.sample_initial_state(1, torch.Generator().manual_seed(0)).double()
+    optimum, check = solve_optimum(problem, z0), solve_reference(problem, z0)
+    assert optimum.converged.all() and check.converged.all()
+    torch.testing.assert_close(optimum.cost, check.cost, rtol=1e-6, atol=0)
+
+
 def test_van_der_pol_costs_what_propt_says():
     assert solve_optimum(VanDerPol(), states([0, 1])).cost.item() == pytest.approx(2.867259538, rel=6e-4)
 

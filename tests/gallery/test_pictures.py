@@ -1,22 +1,29 @@
 """Each problem of the gallery is drawn, under the names of its states and controls."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 
 from pontryagin import OptimalControlEnv, evaluate, make_problem
+from pontryagin.envs import gallery
 from pontryagin.envs.catalog import PROBLEMS
-from pontryagin.envs.gallery import __all__ as classes
 from pontryagin.envs.registration import ENVIRONMENTS
 from pontryagin.training.pictures.plots import draw_trajectories
 
-NAMES = [name for name, (kind, _) in PROBLEMS.items() if kind.__name__ in classes]
+NAMES = [name for name, (kind, _) in PROBLEMS.items() if kind.__name__ in gallery.__all__]
 CHARTS = {"van_der_pol", "epidemic", "reactor", "harvest", "min_fuel"}
 """Those without a picture: their states over time."""
 
 
+def test_files_are_short():
+    files = [path for path in Path(gallery.__file__).parent.glob("*.py") if path.stem != "scenes"]
+    assert len(files) == 14 and max(len(path.read_text(encoding="utf-8").splitlines()) for path in files) <= 80
+
+
 def test_all_twelve_have_a_name_and_an_id():
-    assert len(NAMES) == len(classes) == 12
+    assert len(NAMES) == len(gallery.__all__) == 12
     for name in NAMES:
         kind = PROBLEMS[name][0].__name__
         assert ENVIRONMENTS[f"pontryagin/{kind}-v0"] == name
