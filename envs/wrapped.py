@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -64,8 +63,8 @@ class Wrapped(Problem):
 
 
 def entries(bound: Bound, size: int) -> tuple[float, ...]:
-    """A bound or a scale as ``size`` numbers."""
-    return tuple(np.broadcast_to(np.asarray(bound, dtype=float), (size,)).tolist())
+    """A bound or a scale as ``size`` numbers; without NumPy, which compiled code does not take here."""
+    return (float(bound),) * size if isinstance(bound, int | float) else tuple(float(x) for x in bound)
 
 
 def texts(labels: Sequence[tuple[str, str]]) -> tuple[str, ...]:

@@ -5,10 +5,11 @@ import dataclasses
 import pytest
 import torch
 
-from pontryagin import DoubleIntegrator, ImplicitPolicy, ValueFunction, rollout, solve_optimum
+from pontryagin import DoubleIntegrator, ImplicitPolicy, ValueFunction, make_problem, rollout, solve_optimum
 from pontryagin.envs.catalog import recorded_problem
 from pontryagin.envs.checking import check_functions
 from pontryagin.envs.free_time import FreeTime
+from pontryagin.envs.integrate import advance
 from pontryagin.envs.penalty import penalty, violation
 from pontryagin.envs.priced_rate import PricedRate
 from pontryagin.envs.problem import problem_record
@@ -106,7 +107,25 @@ def test_a_price_on_the_rate_makes_the_control_smooth():
     )
 
 
-@pytest.mark.parametrize("problem", [FreeTime(DoubleIntegrator(steps=5), 0.5, 2.0), PricedRate(DoubleIntegrator())])
+WRAPPED = [FreeTime(DoubleIntegrator(steps=5), 0.5, 2.0), PricedRate(DoubleIntegrator())]
+SHIPPED = ["goddard", "dubins", "reactor", "burgers", "reaction_diffusion", "cartpole"]
+
+
+@pytest.mark.parametrize("problem", [*WRAPPED, *map(make_problem, SHIPPED)], ids=lambda p: type(p).__name__)
+def test_a_step_compiles_in_one_piece(problem):
+    @torch.compile(fullgraph=True, backend="eager")
+    def step(t, z, u):
+        low, high = problem.control_bounds(u)
+        return advance(problem, t, z, u.clamp(low, high), problem.time_step)
+
+    z = problem.sample_initial_state(3, torch.Generator().manual_seed(0))
+    u, t = torch.ones(3, problem.control_dim), torch.zeros(())
+    low, high = problem.control_bounds(u)
+    expected = advance(problem, t, z, u.clamp(low, high), problem.time_step)
+    torch.testing.assert_close(step(t, z, u), expected)
+
+
+@pytest.mark.parametrize("problem", WRAPPED)
 def test_a_problem_in_a_problem_is_recorded_and_made_again(problem, tmp_path):
     record = problem_record(problem)
     assert record["parameters"]["inner"]["class"] == "pontryagin.envs.double_integrator:DoubleIntegrator"
