@@ -30,8 +30,11 @@ from pontryagin.envs.catalog import make_problem
 from pontryagin.envs.coupled import CoupledControls
 from pontryagin.envs.double_integrator import DoubleIntegrator
 from pontryagin.envs.environment import OptimalControlEnv
+from pontryagin.envs.free_time import FreeTime
 from pontryagin.envs.integrate import Trajectory, rollout
 from pontryagin.envs.parallel import as_parallel
+from pontryagin.envs.penalty import Violation, penalty, violation
+from pontryagin.envs.priced_rate import PricedRate
 from pontryagin.envs.problem import Problem
 from pontryagin.envs.quadrotor import Quadrotor
 from pontryagin.envs.registration import register_environments
@@ -58,6 +61,7 @@ __all__ = [
     "Evaluation",
     "ExpandedValue",
     "ExplicitPolicy",
+    "FreeTime",
     "GradientAscent",
     "HeldHamiltonian",
     "HighwayBicycles",
@@ -71,6 +75,7 @@ __all__ = [
     "OptimalControlEnv",
     "OptimalControlVectorEnv",
     "Plant",
+    "PricedRate",
     "Problem",
     "ProjectedNewton",
     "Quadrotor",
@@ -80,6 +85,7 @@ __all__ = [
     "TrainConfig",
     "Trajectory",
     "ValueFunction",
+    "Violation",
     "as_parallel",
     "as_sb3",
     "bellman_residual",
@@ -89,6 +95,7 @@ __all__ = [
     "simulate",
     "hamiltonian",
     "make_problem",
+    "penalty",
     "recipe",
     "rollout",
     "Solved",
@@ -100,6 +107,7 @@ __all__ = [
     "solve_reference",
     "train",
     "train_direct",
+    "violation",
 ]
 
 register_environments()

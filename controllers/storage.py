@@ -11,9 +11,9 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
-from ..envs.catalog import problem_record, recorded_problem
+from ..envs.catalog import recorded_problem
 from ..envs.files import alone, checksum, from_record, plain, read_file, read_json, replace_file, sha256, write_json
-from ..envs.problem import Problem
+from ..envs.problem import Problem, problem_record
 
 FORMAT = 1
 PATIENCE = 60.0

@@ -73,8 +73,9 @@ class MultiBicycle(Problem):
     success_radius: float = 0.1
     close: float = 0.1
 
-    control_block = 2
-    state_block = 4
+    control_block, state_block = 2, 4
+    state_names = ("x (length)", "y (length)", "heading (rad)", "speed (length/time)")
+    control_names = ("steering (rad)", "acceleration (length/time^2)")
 
     def __post_init__(self) -> None:
         plain_fields(self)

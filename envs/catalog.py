@@ -10,7 +10,21 @@ from typing import Any
 from .bicycle import MultiBicycle
 from .checking import check_functions
 from .double_integrator import DoubleIntegrator
-from .problem import Problem, problem_parameters
+from .gallery import (
+    Burgers,
+    CartPole,
+    Dubins,
+    Epidemic,
+    Goddard,
+    Harvest,
+    MinFuel,
+    Pendulum,
+    ReactionDiffusion,
+    Reactor,
+    Rocket,
+    VanDerPol,
+)
+from .problem import Problem, class_name, problem_parameters, problem_record
 from .quadrotor import Quadrotor
 from .scattered import ScatteredBicycles
 
@@ -37,6 +51,18 @@ PROBLEMS: dict[str, tuple[type[Problem], dict[str, Any]]] = {
     "bicycle5_wide": (ScatteredBicycles, {}),
     "bicycle100_wide": (ScatteredBicycles, {"num_agents": 100, "success_radius": 0.2}),
     "double_integrator": (DoubleIntegrator, {}),
+    "pendulum": (Pendulum, {}),
+    "cartpole": (CartPole, {}),
+    "dubins": (Dubins, {}),
+    "van_der_pol": (VanDerPol, {}),
+    "epidemic": (Epidemic, {}),
+    "reactor": (Reactor, {}),
+    "harvest": (Harvest, {}),
+    "reaction_diffusion": (ReactionDiffusion, {}),
+    "burgers": (Burgers, {}),
+    "goddard": (Goddard, {}),
+    "min_fuel": (MinFuel, {}),
+    "rocket": (Rocket, {"initial_scale": 0.3}),
 }
 """Short name -> (class, arguments)."""
 LARGEST = 100_000
@@ -78,16 +104,6 @@ def problem_class(record: str) -> type[Problem] | None:
     return found if isinstance(found, type) and issubclass(found, Problem) else None
 
 
-def class_name(problem: type[Problem]) -> str:
-    """How checkpoints record a class: ``module:ClassName``."""
-    return f"{problem.__module__}:{problem.__qualname__}"
-
-
-def problem_record(problem: Problem) -> dict[str, Any]:
-    """What checkpoints keep of a problem: its class and its parameters."""
-    return {"class": class_name(type(problem)), "parameters": problem_parameters(problem)}
-
-
 def recorded_problem(record: dict[str, Any], given: Problem | None, source: str | Path) -> Problem:
     """The problem of a ``problem_record`` found in ``source``; ``given``, where it is that one.
 
@@ -105,7 +121,7 @@ def recorded_problem(record: dict[str, Any], given: Problem | None, source: str 
     found = problem_class(record["class"])
     if found is None:
         raise ValueError(f"{source} is for {record['class']}; import that class first, or pass problem=")
-    made = found(**{k: _tupled(v) for k, v in record["parameters"].items()})
+    made = found(**{k: _read(v, source) for k, v in record["parameters"].items()})
     if max(made.state_dim, made.control_dim) > LARGEST:
         raise ValueError(
             f"{source} is for {made.state_dim} states and {made.control_dim} controls; expected {LARGEST} at most"
@@ -114,5 +130,8 @@ def recorded_problem(record: dict[str, Any], given: Problem | None, source: str 
     return made
 
 
-def _tupled(value: Any) -> Any:
-    return tuple(_tupled(v) for v in value) if isinstance(value, list) else value
+def _read(value: Any, source: str | Path) -> Any:
+    """A parameter: lists become tuples, the record of an inner problem that problem."""
+    if isinstance(value, dict) and "class" in value:
+        return recorded_problem(value, None, source)
+    return tuple(_read(v, source) for v in value) if isinstance(value, list) else value

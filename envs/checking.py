@@ -68,6 +68,13 @@ def _check_functions_of_time(problem: Problem, t: Tensor, z: Tensor, u: Tensor) 
     _expect(problem, "dynamics", f, tuple(z.shape), z, given)
     running = _call(problem, f"running_cost{given}", problem.running_cost, t, z, u)
     _expect(problem, "running_cost", running, (len(z),), z, given)
+    again = {"dynamics": (f, problem.dynamics(t, z, u)), "running_cost": (running, problem.running_cost(t, z, u))}
+    for method, (first, second) in again.items():
+        if not torch.equal(first, second):
+            raise ValueError(
+                f"{type(problem).__name__}.{method} returned two things{given}, the same twice; expected a function of "
+                "t, z and u: noise belongs in the initial states, or in a plant that the controller is tried on"
+            )
 
 
 def _check_terminal(problem: Problem, z: Tensor) -> None:

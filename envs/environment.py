@@ -116,7 +116,7 @@ class OptimalControlEnv(gymnasium.Env[np.ndarray, np.ndarray]):
         z, t = self._z[0].numpy(), int(self._index) * self.problem.time_step
         return self._renderer.draw(
             self.problem.scene(t, z, self._u), time=t, horizon=self.problem.horizon, cost=self._cost,
-            title=type(self.problem).__name__, state=z,
+            title=type(self.problem).__name__, state=z, names=self.problem.state_names,
         )  # fmt: skip
 
     def close(self) -> None:

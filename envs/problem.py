@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .fields import finite, whole
+from .declared import check_problem
 from .files import plain
 
 if TYPE_CHECKING:
@@ -70,6 +70,10 @@ class Problem(abc.ABC):
     """Bound of the observation space; observations are clipped to it, states are not."""
     success_radius: float = 0.1
     """An episode is a success when ``terminal_error`` is at most this."""
+    state_names: Sequence[str] = ()
+    """Name and unit of each state, "angle (rad)", or of each of one agent's, for figures, charts and exports."""
+    control_names: Sequence[str] = ()
+    """Name and unit of each control, likewise; numbered unless given."""
 
     def __post_init__(self) -> None:
         check_problem(self)
@@ -144,50 +148,6 @@ def vector(bound: Bound, size: int, like: Tensor) -> Tensor:
     return torch.as_tensor(bound, dtype=like.dtype, device=like.device).expand(size)
 
 
-def check_problem(problem: Problem) -> None:
-    """Refuse dimensions, horizons and bounds that make no sense.
-
-    Raises:
-        ValueError: naming the field, what came and what was expected.
-    """
-    name = type(problem).__name__
-    for field in ("state_dim", "control_dim", "steps"):
-        value = whole(getattr(problem, field), f"{name}.{field}")
-        if field in vars(problem):  # Python's, whatever it was
-            object.__setattr__(problem, field, value)
-    for field, expected in (("horizon", "a positive, finite time"), ("success_radius", "a positive, finite distance")):
-        value = getattr(problem, field)
-        if not finite(value) or value <= 0:
-            raise ValueError(f"{name}.{field} is {value!r:.100}; expected {expected}")
-    if problem.control_block < 1 or problem.control_dim % problem.control_block:
-        raise ValueError(
-            f"{name}.control_block is {problem.control_block}; expected a divisor of control_dim {problem.control_dim}"
-        )
-    if problem.state_block < 1 or problem.state_dim % problem.state_block:
-        raise ValueError(
-            f"{name}.state_block is {problem.state_block}; expected a divisor of state_dim {problem.state_dim}"
-        )
-    sizes = {"control_low": problem.control_dim, "control_high": problem.control_dim}
-    sizes |= {"state_scale": problem.state_dim, "state_bound": problem.state_dim}
-    sizes |= {} if problem.start_scale is None else {"start_scale": problem.state_dim}
-    sizes |= {} if problem.fine_scale is None else {"fine_scale": problem.state_dim}
-    for field, size in sizes.items():
-        try:
-            array = np.asarray(getattr(problem, field), dtype=float)
-        except (TypeError, ValueError, OverflowError):
-            got = getattr(problem, field)
-            raise ValueError(f"{name}.{field} is {got!r}; expected a number or {size} of them") from None
-        if array.shape not in ((), (size,)):
-            raise ValueError(f"{name}.{field} has shape {array.shape}; expected a number or ({size},)")
-        if not np.isfinite(array).all():
-            raise ValueError(f"{name}.{field} is {array}; expected finite numbers")
-        if field.endswith(("scale", "state_bound")) and (array <= 0).any():
-            raise ValueError(f"{name}.{field} is {array}; expected positive numbers")
-    low, high = (np.asarray(getattr(problem, f), dtype=float) for f in ("control_low", "control_high"))
-    if (low >= high).any():
-        raise ValueError(f"{name}.control_low {low} is not below control_high {high}")
-
-
 def check_kind(problem: object) -> None:
     """Refuse what is no problem.
 
@@ -231,7 +191,7 @@ def check_finite(name: str, x: Tensor) -> None:
 
 
 def problem_parameters(problem: Problem) -> dict[str, Any]:
-    """The fields of a problem as plain data (tensors and tuples become lists), for checkpoints and logs.
+    """The fields of a problem as plain data (a tensor is a list, a problem its record), for checkpoints and logs.
 
     Raises:
         ValueError: naming a field that is no plain data.
@@ -240,4 +200,18 @@ def problem_parameters(problem: Problem) -> dict[str, Any]:
         return {}
     name = type(problem).__name__
     fields = [f.name for f in dataclasses.fields(problem) if f.init]
-    return {field: plain(getattr(problem, field), f"{name}.{field}") for field in fields}
+    found = {field: getattr(problem, field) for field in fields}
+    return {
+        field: problem_record(value) if isinstance(value, Problem) else plain(value, f"{name}.{field}")
+        for field, value in found.items()
+    }
+
+
+def problem_record(problem: Problem) -> dict[str, Any]:
+    """What checkpoints keep of a problem: its class and its parameters."""
+    return {"class": class_name(type(problem)), "parameters": problem_parameters(problem)}
+
+
+def class_name(problem: type[Problem]) -> str:
+    """How checkpoints record a class: ``module:ClassName``."""
+    return f"{problem.__module__}:{problem.__qualname__}"

@@ -15,6 +15,18 @@ ENVIRONMENTS = {
     "pontryagin/MultiBicycle5-v0": "bicycle5",
     "pontryagin/MultiBicycle100-v0": "bicycle100",
     "pontryagin/MultiBicycleSwap100-v0": "swap100",
+    "pontryagin/Pendulum-v0": "pendulum",
+    "pontryagin/CartPole-v0": "cartpole",
+    "pontryagin/Dubins-v0": "dubins",
+    "pontryagin/VanDerPol-v0": "van_der_pol",
+    "pontryagin/Epidemic-v0": "epidemic",
+    "pontryagin/Reactor-v0": "reactor",
+    "pontryagin/Harvest-v0": "harvest",
+    "pontryagin/ReactionDiffusion-v0": "reaction_diffusion",
+    "pontryagin/Burgers-v0": "burgers",
+    "pontryagin/Goddard-v0": "goddard",
+    "pontryagin/MinFuel-v0": "min_fuel",
+    "pontryagin/Rocket-v0": "rocket",
 }
 """Environment id -> short name of the problem."""
 

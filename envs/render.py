@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -75,7 +76,15 @@ class Renderer:
             self._window = None
 
     def draw(
-        self, scene: Scene | None, *, time: float, horizon: float, cost: float | None, title: str, state: Array
+        self,
+        scene: Scene | None,
+        *,
+        time: float,
+        horizon: float,
+        cost: float | None,
+        title: str,
+        state: Array,
+        names: Sequence[str] = (),
     ) -> NDArray[np.uint8] | None:
         """Draw a moment. Drawing the same time again replaces it.
 
@@ -86,6 +95,7 @@ class Renderer:
             cost: cost so far; ``None`` leaves the word out.
             title: what is seen, in a few words.
             state: ``(n,)``, for the chart.
+            names: of the states, for its legend; numbers unless given.
 
         Returns:
             The frame, ``(height, width, 3)``, or ``None`` in human mode.
@@ -98,7 +108,7 @@ class Renderer:
         scale = OVERSAMPLING[scene is not None and len(scene.lines) >= CROWD]
         canvas = pygame.Surface((scale * self.size[0], scale * self.size[1]), 0, 32)
         canvas.fill(PAPER)
-        labels = self._draw_chart(canvas, horizon) if scene is None else self._draw_scene(canvas, scene, horizon)
+        labels = self._draw_chart(canvas, horizon, names) if scene is None else self._draw_scene(canvas, scene, horizon)
         frame = pygame.transform.smoothscale(canvas, self.size)
         for label in labels:
             word = self._word(label.text, 0.028, label.color)
@@ -142,7 +152,7 @@ class Renderer:
         draw_shapes(canvas, camera, [*lines, *scene.lines], [*circles, *scene.circles])
         return labels
 
-    def _draw_chart(self, canvas: pygame.Surface, horizon: float) -> list[Label]:
+    def _draw_chart(self, canvas: pygame.Surface, horizon: float, names: Sequence[str]) -> list[Label]:
         """The components of the state over time; the range of values grows with them."""
         import pygame
 
@@ -156,7 +166,7 @@ class Renderer:
             where = (np.stack(np.broadcast_arrays(t, value), -1) - start) / (end - start)
             return size * (np.array([0.08, 0.9]) + np.array([0.87, -0.68]) * where)
 
-        labels = []
+        labels: list[Label] = []
         for value in ticks(start[1], end[1]):
             ends = place(np.array([start[0], end[0]]), value)
             pygame.draw.line(canvas, GREY if value == 0 else RULE, ends[0], ends[1], hair)
@@ -175,9 +185,7 @@ class Renderer:
             for joint in path:
                 pygame.draw.circle(canvas, color, joint, pen / 2)
             pygame.draw.circle(canvas, color, path[-1], 1.6 * pen)
-            if i < 12:
-                labels.append(Label(f"z{i + 1}", size * (0.95 - 0.04 * (min(len(colors), 12) - 1 - i), 0.17), color))
-        return labels
+        return labels + legend(names or [f"z{i + 1}" for i in range(len(colors))], colors, size)
 
     def caption(self, frame: pygame.Surface, time: float, horizon: float, cost: float | None, title: str) -> None:
         """Words, and along the lower edge a bar for the time gone by."""
@@ -214,3 +222,11 @@ class Renderer:
         if self._window.closed:
             self.window_closed = True
             self.close()
+
+
+def legend(names: Sequence[str], colors: Sequence[Color], size: Array) -> list[Label]:
+    """The first twelve names in a row that ends at the right edge, each as wide as its letters ask for."""
+    widths = [0.022 + 0.009 * len(name) for name in names[:12]]
+    right = 0.97 - np.cumsum([0.0, *widths[::-1]])
+    middles = (0.5 * (right[:-1] + right[1:]))[::-1]
+    return [Label(n, size * (x, 0.17), c) for n, x, c in zip(names, middles, colors, strict=False)]

@@ -219,6 +219,7 @@ class OptimalControlVectorEnv(gymnasium.vector.VectorEnv[np.ndarray, np.ndarray,
             frame = renderer.draw(
                 scene, time=t, horizon=self.problem.horizon, cost=float(self._cost[i]),
                 title=type(self.problem).__name__, state=states[i],
+                names=self.problem.state_names,
             )  # fmt: skip
             assert frame is not None
             frames.append(frame)

@@ -13,9 +13,9 @@ from torch import Tensor
 from ..controllers.policy import ImplicitPolicy
 from ..controllers.storage import read_store, write_store
 from ..controllers.value import Value
-from ..envs.catalog import make_problem, problem_record
+from ..envs.catalog import make_problem
 from ..envs.files import from_record
-from ..envs.problem import Problem
+from ..envs.problem import Problem, problem_record
 from .config import TrainConfig
 
 FREE = ("time_budget", "iterations", "out", "resume", "fresh", "checkpoint_seconds", "device", "compile")

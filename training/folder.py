@@ -13,9 +13,8 @@ from typing import TypeVar
 
 from ..controllers.baselines import DirectPolicy
 from ..controllers.policy import ImplicitPolicy
-from ..envs.catalog import problem_record
 from ..envs.files import alone, save_somewhere
-from ..envs.problem import Problem
+from ..envs.problem import Problem, problem_record
 from .checkpoint import History, Progress, plain_config, write_checkpoint
 from .config import TrainConfig
 

@@ -13,14 +13,12 @@ from typing import Any, Literal, TypeAlias, get_args
 import numpy as np
 import torch
 
-from ...envs.bicycle import MultiBicycle
 from ...envs.boundary import observation_space
-from ...envs.catalog import problem_record
 from ...envs.compiling import compiler_at_hand
 from ...envs.extras import optional
 from ...envs.files import alone, check_folder, checksum, plain, read_json, replace_file, sha256, write_json
-from ...envs.problem import Problem
-from ...envs.quadrotor import Quadrotor
+from ...envs.names import control_labels, state_labels
+from ...envs.problem import problem_record
 from ..operators import ProjectedNewton
 from ..policy import ImplicitPolicy
 from ..storage import PATIENCE
@@ -92,7 +90,7 @@ def make_contract(policy: ImplicitPolicy, source: str) -> dict[str, Any]:
 
     problem = policy.problem
     low, high = (bound.tolist() for bound in problem.control_bounds(torch.zeros(())))
-    states, controls = labels(problem)
+    states, controls = state_labels(problem), control_labels(problem)
     space = observation_space(problem)
     operator = policy.operator
     return {
@@ -131,23 +129,6 @@ def weights_checksum(policy: ImplicitPolicy) -> str:
     for name, tensor in sorted(policy.state_dict().items()):
         weights.update(name.encode() + tensor.numpy().tobytes())
     return weights.hexdigest()
-
-
-def labels(problem: Problem) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
-    """Name and unit of each state and each control; those of a user's problem are numbered."""
-    if isinstance(problem, Quadrotor):
-        places, angles = ("x", "y", "z"), ("yaw", "pitch", "roll")
-        states = [(n, "length") for n in places] + [(n, "rad") for n in angles]
-        states += [(f"{n}_rate", "length/time") for n in places] + [(f"{n}_rate", "rad/time") for n in angles]
-        return states, [("thrust", "mass*length/time^2"), *((f"{n}_acceleration", "rad/time^2") for n in angles)]
-    if isinstance(problem, MultiBicycle):
-        each = (("x", "length"), ("y", "length"), ("heading", "rad"), ("speed", "length/time"))
-        agents = range(problem.num_agents)
-        states = [(f"{n}_{i}", unit) for i in agents for n, unit in each]
-        return states, [
-            (f"{n}_{i}", unit) for i in agents for n, unit in (("steering", "rad"), ("acceleration", "length/time^2"))
-        ]
-    return [(f"z{i}", "") for i in range(problem.state_dim)], [(f"u{i}", "") for i in range(problem.control_dim)]
 
 
 def onnx_bytes(policy: ImplicitPolicy) -> bytes:

@@ -21,10 +21,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ...envs.catalog import class_name
 from ...envs.files import alone, from_record, read_file, read_json, replace_file, sha256, write_json
 from ...envs.integrate import Trajectory
-from ...envs.problem import Problem, check_state, problem_parameters
+from ...envs.problem import Problem, check_state, class_name, problem_parameters
 from .certificates import open_loop_costate
 from .ipopt import agree, fly
 from .trajectory import ReferenceTrajectory

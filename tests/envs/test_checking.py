@@ -78,6 +78,11 @@ class Raises(DoubleIntegrator):
         return z + u @ torch.ones(3, 2)
 
 
+class Noisy(DoubleIntegrator):
+    def dynamics(self, t, z, u):
+        return super().dynamics(t, z, u) + 0.1 * torch.randn_like(z)
+
+
 @dataclasses.dataclass(frozen=True)
 class Stiff(DoubleIntegrator):
     rate: float = 1000.0
@@ -99,6 +104,7 @@ BROKEN = [
     (OwnType, "dynamics returned torch.float64.*expected float32"),
     (Truncates, "running_cost returned torch.float32.*expected float64"),
     (ScalarTimeOnly, r"ScalarTimeOnly.dynamics for t \(3,\), z \(3, 2\), u \(3, 1\) failed"),
+    (Noisy, r"Noisy.dynamics returned two things for t \(\), z \(1, 2\).*noise belongs in the initial states"),
     (Raises, r"Raises.dynamics for t \(\), z \(1, 2\), u \(1, 1\) failed: RuntimeError"),
 ]
 

@@ -189,3 +189,25 @@ def test_the_scale_at_the_start_fades():
     early, late = (value.gradient(t, z)[1][0] for t in (0.0, problem.horizon))
     torch.testing.assert_close(early, torch.tensor([0.0, 10.0]))
     torch.testing.assert_close(late, torch.tensor([0.0, 1.0]), atol=0.01, rtol=0)
+
+
+@pytest.mark.parametrize("names", ["angle", ("angle (rad)",), ("a", "b", "c"), (1, 2), ("", "b"), 3])
+def test_names_are_one_for_each_state(names):
+    with pytest.raises(ValueError, match=r"Named.state_names is .*expected 2 texts such as 'angle \(rad\)'"):
+        dataclasses.dataclass(frozen=True)(type("Named", (DoubleIntegrator,), {"state_names": names}))()
+
+
+def test_names_and_units_as_declared_by_agent_or_numbered():
+    from pontryagin import CoupledControls, MultiBicycle
+    from pontryagin.envs.names import control_labels, shown_controls, shown_states, state_labels
+
+    assert state_labels(Quadrotor())[::6] == [("x", "length"), ("x_rate", "length/time")]
+    assert control_labels(MultiBicycle(2))[2] == ("steering_1", "rad") and len(state_labels(MultiBicycle(2))) == 8
+    assert shown_states(MultiBicycle(2))[4:6] == ["x_1 (length)", "y_1 (length)"]
+    assert state_labels(CoupledControls(size=2)) == [("z0", ""), ("z1", "")]
+    assert shown_controls(CoupledControls(size=2)) == ["$u_{1}$", "$u_{2}$"]
+
+
+def test_an_infinite_bound_is_refused_with_what_to_do():
+    with pytest.raises(ValueError, match=r"control_high is inf; expected finite numbers: .*take more than is ever"):
+        dataclasses.dataclass(frozen=True)(type("Free", (DoubleIntegrator,), {"control_high": np.inf}))()

@@ -90,7 +90,9 @@ def _panel(problem: Problem, renderer: Renderer, group: list[Flown], ghost: Ghos
     shade = None if ghost is None else _scene(problem, *ghost, k)
     scene = None if scenes[0][0] is None else overlay([s for s in scenes if s[0] is not None], shade)  # type: ignore[misc]
     name = type(problem).__name__ if len(group) > 1 else f"{group[0].name}: {group[0].cost:.4g}"
-    frame = renderer.draw(scene, time=t, horizon=problem.horizon, cost=None, title=name, state=group[0].z[k])
+    frame = renderer.draw(
+        scene, time=t, horizon=problem.horizon, cost=None, title=name, state=group[0].z[k], names=problem.state_names
+    )
     assert frame is not None
     return _legend(frame, group, ghost is not None) if len(group) > 1 else frame
 

@@ -16,8 +16,8 @@ from torch import Tensor
 
 from ...controllers.adapter import ControllerPolicy
 from ...controllers.optimum import ReferenceTrajectory, known_reference
-from ...envs.catalog import class_name, make_problem
-from ...envs.problem import Problem, problem_parameters
+from ...envs.catalog import make_problem
+from ...envs.problem import Problem, class_name, problem_parameters
 from ...envs.states import draw_states
 from ..evaluate import evaluate
 from .methods import METHODS, Task, Trained

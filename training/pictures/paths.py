@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...envs.integrate import Trajectory
+from ...envs.names import shown_controls
 from ...envs.problem import Problem
 from ...envs.scene import Scene
 
@@ -119,7 +120,7 @@ def draw_control(
     _spread(axis, paths, np.concatenate([values, values[-1:]]), state, step=True)
     for bound in (low.min(), high.max()):
         axis.axhline(bound, color=INK, ls="--", lw=1)
-    names = [f"$u_{{{j + 1}}}$" for j in range(kind, problem.control_dim, kinds)]
+    names = shown_controls(problem)[kind::kinds]
     names[2:] = ["…"] * (len(names) > 2)
     axis.set(xlabel="time", title=f"controls {', '.join(names)}; bounds dashed")
 

@@ -9,6 +9,7 @@ import matplotlib.figure
 import numpy as np
 import torch
 
+from ...envs.names import shown_controls, shown_states
 from ...envs.problem import Problem
 from ..checkpoint import History
 from ..evaluate import Evaluation
@@ -95,7 +96,7 @@ def _state_figure(problem: Problem, result: Evaluation, shown: int) -> matplotli
     axes = figure.subplots(2, 2)
     _plane(problem, axes[0, 0], z)
     _controls(problem, axes[0, 1], t, u)
-    _states(axes[1, 0], t, z)
+    _states(problem, axes[1, 0], t, z)
     _residuals(axes[1, 1], t, result)
     tidy(figure)
     return figure
@@ -108,7 +109,8 @@ def _plane(problem: Problem, axis: matplotlib.axes.Axes, z: np.ndarray) -> None:
         axis.plot(z[:, i, columns[0]], z[:, i, columns[1]], lw=1.2, alpha=0.8)
     axis.plot(z[0, :, columns[0]], z[0, :, columns[1]], "o", color=INK, ms=3, label="start")
     axis.plot(z[-1, :, columns[0]], z[-1, :, columns[1]], "x", color="crimson", ms=7, label="end")
-    axis.set(xlabel="$z_1$", ylabel="$z_2$", title="paths")
+    names = shown_states(problem)
+    axis.set(xlabel=names[columns[0]], ylabel=names[columns[1]], title="paths")
     axis.legend(frameon=False)
 
 
@@ -119,24 +121,26 @@ def _controls(problem: Problem, axis: matplotlib.axes.Axes, t: np.ndarray, u: np
     for edge in np.unique(np.concatenate(edges)):
         if u.min() - margin <= edge <= u.max() + margin:
             axis.axhline(edge, color=INK, ls=":", lw=1)
-    for j in range(min(u.shape[2], 8)):
-        line = axis.step(t[:-1], u[:, :, j].mean(1), where="post", label=f"$u_{{{j + 1}}}$")[0]
+    for j, name in enumerate(shown_controls(problem)[:8]):
+        line = axis.step(t[:-1], u[:, :, j].mean(1), where="post", label=name)[0]
         low, high = u[:, :, j].min(1), u[:, :, j].max(1)
         axis.fill_between(t[:-1], low, high, step="post", color=line.get_color(), alpha=0.15, lw=0)
     axis.set(xlabel="time", title="controls: mean and range")
     axis.legend(frameon=False, ncols=2)
 
 
-def _states(axis: matplotlib.axes.Axes, t: np.ndarray, z: np.ndarray) -> None:
-    for j in range(min(z.shape[2], 12)):
-        axis.plot(t, z[:, :, j].mean(1), lw=1.5, label=f"$z_{{{j + 1}}}$")
+def _states(problem: Problem, axis: matplotlib.axes.Axes, t: np.ndarray, z: np.ndarray) -> None:
+    for j, name in enumerate(shown_states(problem)[:12]):
+        axis.plot(t, z[:, :, j].mean(1), lw=1.5, label=name)
     axis.set(xlabel="time", title="states: mean")
     axis.legend(frameon=False, ncols=3, fontsize=8)
 
 
 def _residuals(axis: matplotlib.axes.Axes, t: np.ndarray, result: Evaluation) -> None:
     if result.residual is None:
-        axis.hist(result.cost.numpy(), bins=24, color=ACCENT)
+        cost = result.cost.numpy().astype(float)
+        apart = np.ptp(cost) > 1e-6 * (1 + np.abs(cost).max())  # of equal costs there is one bin
+        axis.hist(cost, bins=24 if apart else 1, color=ACCENT)
         axis.set(xlabel="cost J", title="cost over the initial states")
         return
     residual = np.maximum(result.residual.numpy(), 1e-9)

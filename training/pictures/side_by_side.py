@@ -69,6 +69,7 @@ def _model_frames(problem: Problem, path: Trajectory, every: int, size: tuple[in
         frame = renderer.draw(
             problem.scene(float(path.t[k]), z, u),
             time=float(path.t[k]), horizon=problem.horizon, cost=None, title="analytic model", state=z,
+            names=problem.state_names,
         )  # fmt: skip
         if frame is not None and (k % every == 0 or k == last):
             yield frame

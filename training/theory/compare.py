@@ -17,8 +17,7 @@ from torch import Tensor
 
 from ...controllers.policy import ImplicitPolicy
 from ...controllers.value import Value
-from ...envs.catalog import problem_record
-from ...envs.problem import Problem
+from ...envs.problem import Problem, problem_record
 from ..config import TrainConfig
 from ..duration import spoken
 from ..train import VALIDATION_SEED, make_value

@@ -1,0 +1,59 @@
+"""What a problem declares about itself: dimensions, horizon, bounds, scales and names that make sense."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from .fields import finite, whole
+from .names import check_names
+
+if TYPE_CHECKING:
+    from .problem import Problem
+
+
+def check_problem(problem: Problem) -> None:
+    """Refuse dimensions, horizons and bounds that make no sense.
+
+    Raises:
+        ValueError: naming the field, what came and what was expected.
+    """
+    name = type(problem).__name__
+    for field in ("state_dim", "control_dim", "steps"):
+        value = whole(getattr(problem, field), f"{name}.{field}")
+        if field in vars(problem):  # Python's, whatever it was
+            object.__setattr__(problem, field, value)
+    for field, expected in (("horizon", "a positive, finite time"), ("success_radius", "a positive, finite distance")):
+        value = getattr(problem, field)
+        if not finite(value) or value <= 0:
+            raise ValueError(f"{name}.{field} is {value!r:.100}; expected {expected}")
+    if problem.control_block < 1 or problem.control_dim % problem.control_block:
+        raise ValueError(
+            f"{name}.control_block is {problem.control_block}; expected a divisor of control_dim {problem.control_dim}"
+        )
+    if problem.state_block < 1 or problem.state_dim % problem.state_block:
+        raise ValueError(
+            f"{name}.state_block is {problem.state_block}; expected a divisor of state_dim {problem.state_dim}"
+        )
+    sizes = {"control_low": problem.control_dim, "control_high": problem.control_dim}
+    sizes |= {"state_scale": problem.state_dim, "state_bound": problem.state_dim}
+    sizes |= {} if problem.start_scale is None else {"start_scale": problem.state_dim}
+    sizes |= {} if problem.fine_scale is None else {"fine_scale": problem.state_dim}
+    for field, size in sizes.items():
+        try:
+            array = np.asarray(getattr(problem, field), dtype=float)
+        except (TypeError, ValueError, OverflowError):
+            got = getattr(problem, field)
+            raise ValueError(f"{name}.{field} is {got!r}; expected a number or {size} of them") from None
+        if array.shape not in ((), (size,)):
+            raise ValueError(f"{name}.{field} has shape {array.shape}; expected a number or ({size},)")
+        if not np.isfinite(array).all():
+            hint = ": actions are scaled to [low, high], so take more than is ever played" if "control" in field else ""
+            raise ValueError(f"{name}.{field} is {array}; expected finite numbers{hint}")
+        if field.endswith(("scale", "state_bound")) and (array <= 0).any():
+            raise ValueError(f"{name}.{field} is {array}; expected positive numbers")
+    low, high = (np.asarray(getattr(problem, f), dtype=float) for f in ("control_low", "control_high"))
+    if (low >= high).any():
+        raise ValueError(f"{name}.control_low {low} is not below control_high {high}")
+    check_names(problem)
