@@ -4,25 +4,21 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-import datetime
 import functools
-import json
-import platform
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from ...controllers.policy import ImplicitPolicy
 from ...controllers.value import Value
-from ...envs.catalog import problem_record
+from ...envs.files import alone, check_folder
 from ...envs.problem import Problem
 from ..config import TrainConfig
-from ..duration import spoken
 from ..train import VALIDATION_SEED, make_value
 from .compare_config import CompareConfig
+from .compare_file import Result, circumstances, read_comparison, write_comparison
 from .gradients import (
     gradient_errors,
     iteration_seconds,
@@ -34,8 +30,6 @@ from .gradients import (
 from .race import Runner, Tell, race
 from .sizes import seconds_by_size
 from .variants import GRADIENTS, KINDS, Samples, Variant, samples_along_flights, steady_step
-
-Result = dict[str, Any]
 
 
 @dataclasses.dataclass
@@ -87,7 +81,8 @@ def compare_gradients(
         tell: called with the share of the present part and a line about it.
 
     Raises:
-        ValueError: if a setting makes no sense, or H has no curvature along the flights and no step size is given.
+        ValueError: if a setting makes no sense, another process compares in the same folder, or H has no curvature
+            along the flights and no step size is given.
     """
     if not dataclasses.is_dataclass(problem):
         raise ValueError(f"{type(problem).__name__} is no dataclass; expected one, so that its steps can be changed")
@@ -98,31 +93,18 @@ def compare_gradients(
         steps = None if base.has_tables else min(problem.steps, 20)
         base = dataclasses.replace(base, steps=steps, compile=False, fine_share=0.0, batch=16)
     comparison = Comparison(problem, base, config, config.out / name, tell)
-    comparison.folder.mkdir(parents=True, exist_ok=True)
+    check_folder(comparison.folder, "CompareConfig.out")
     file = comparison.folder / "compare.json"
-    about = _about(comparison, name, asked)
-    result = _resumed(file, about) if config.resume and file.exists() else {}
-    for part, measure in PARTS.items():
-        if part not in result:
-            tell(0.0, part)
-            result[part] = measure(comparison)
-        comparison.step_size = result["pilot"]["step_size"]
-        result["about"] = about
-        file.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
-    return result
-
-
-def _resumed(file: Path, about: Result) -> Result:
-    """What the file has, if it is of the same problem and settings.
-
-    Raises:
-        ValueError: naming what differs.
-    """
-    result: Result = json.loads(file.read_text(encoding="utf-8"))
-    then = result.get("about", {})
-    for key in ("problem", "settings"):
-        if then.get(key) != about[key]:
-            raise ValueError(f"{file} has {key} {then.get(key)}; resume with the same, not {about[key]}")
+    about = circumstances(problem, asked, name, base.compile)
+    with alone(comparison.folder, "compare", 0):
+        result = read_comparison(file, about) if config.resume and file.exists() else {}
+        for part, measure in PARTS.items():
+            if part not in result:
+                tell(0.0, part)
+                result[part] = measure(comparison)
+            comparison.step_size = result["pilot"]["step_size"]
+            result["about"] = about
+            write_comparison(file, result)
     return result
 
 
@@ -224,22 +206,3 @@ PARTS: dict[str, Callable[[Comparison], Result]] = {
     "needed": _needed, "sizes": _sizes,
 }  # fmt: skip
 """Part of the results -> how it is measured, in this order."""
-
-
-def _about(c: Comparison, name: str, asked: CompareConfig) -> Result:
-    own = {f.name: getattr(asked, f.name) for f in dataclasses.fields(asked) if f.name not in ("out", "resume")}
-    spelled = own | {"time_budget": spoken(asked.time_budget)}
-    flags = "".join(
-        f" --{key.replace('_', '-')}" + ("" if value is True else f" {spelled[key]}")
-        for key, value in own.items()
-        if value != getattr(type(asked)(), key)
-    )
-    return {
-        "command": f"pontryagin compare-gradients {name}{flags}",
-        "date": datetime.date.today().isoformat(), "torch": torch.__version__, "threads": torch.get_num_threads(),
-        "machine": platform.machine(), "device": "cpu",
-        "device_of_peak": "cuda" if torch.cuda.is_available() else "cpu",
-        "problem": problem_record(c.problem),
-        "settings": {k: v for k, v in dataclasses.asdict(asked).items() if k not in ("out", "resume")},
-        "compiled": c.base.compile,
-    }  # fmt: skip

@@ -9,7 +9,9 @@ from typing import Any
 
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
+from rich.text import Text
 
+from ...envs.files import replace_file
 from ..console import PlainConsole
 from .assumptions import Cell, Row, common_rows, name, operator_rows
 from .diagnose_plots import diagnosis_figure
@@ -70,9 +72,8 @@ def record_text(found: Diagnosis, command: str) -> str:
 
 def write_diagnosis(found: Diagnosis, command: str, out: Path) -> list[Path]:
     """``diagnosis.json`` and ``diagnosis.png`` in the folder ``out``."""
-    out.mkdir(parents=True, exist_ok=True)
     record = out / "diagnosis.json"
-    record.write_text(record_text(found, command) + "\n", encoding="utf-8")
+    replace_file(record, f"{record_text(found, command)}\n".encode())
     return [record, diagnosis_figure(found, out / "diagnosis.png")]
 
 
@@ -96,8 +97,8 @@ def _numbers(cell: Cell) -> str:
     return ", ".join(dict.fromkeys(numbers))
 
 
-def _colored(cell: Cell) -> str:
-    return f"[{COLORS[cell.verdict]}]{cell.text()}[/]"
+def _colored(cell: Cell) -> Text:
+    return Text(cell.text(), COLORS[cell.verdict])
 
 
 def _described(row: Row) -> dict[str, Any]:
