@@ -7,6 +7,7 @@ import dataclasses
 import torch
 from torch import Tensor
 
+from ..envs.fields import REAL
 from ..envs.problem import ControlHamiltonian, Problem, check_kind
 
 
@@ -81,7 +82,7 @@ def check_tensors(problem: Problem, t: object, z: object, p: object, u0: object)
     for name, given in (("z", z), ("p", p), ("u0", u0)):
         if not isinstance(given, Tensor) and not (name == "u0" and given is None):
             raise ValueError(f"{name} is a {type(given).__name__}; expected a torch.Tensor")
-    if not isinstance(t, Tensor | float | int) or (isinstance(t, int) and abs(t) > 1e30):
+    if not isinstance(t, (Tensor, *REAL)) or (isinstance(t, int) and abs(t) > 1e30):
         raise ValueError(f"t is a {type(t).__name__}; expected a number, or a tensor () or (B,)")
 
 

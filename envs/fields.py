@@ -7,10 +7,14 @@ import math
 from numbers import Integral, Real
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 if TYPE_CHECKING:
     from .problem import Problem
 
 
+WHOLE, REAL = (int, np.integer), (float, int, np.floating, np.integer)
+"""Whole numbers and numbers as compiled code can ask for them: the classes of ``numbers`` are abstract."""
 MOST = 10**9
 """The largest count that anything here can have; seeds go further."""
 

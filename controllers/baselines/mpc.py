@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ...envs.fields import whole
 from ...envs.problem import Problem, check_state
 from ..optimum import Hessian, Search, initial_guesses, shooting
 
@@ -68,13 +69,10 @@ class RecedingHorizon:
         max_iterations: int = 200,
         starts: int = 1,
     ) -> None:
-        for name, value in {"every": every, "max_iterations": max_iterations, "starts": starts}.items():
-            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-                raise ValueError(f"{name} is {value!r}; expected a positive integer")
         if hessian not in get_args(Hessian):
             raise ValueError(f"hessian is {hessian!r}; expected one of {get_args(Hessian)}")
-        self.problem, self.every, self.starts = problem, every, starts
-        self.search = Search(max_iterations, hessian)
+        self.problem, self.every, self.starts = problem, whole(every, "every"), whole(starts, "starts")
+        self.search = Search(whole(max_iterations, "max_iterations"), hessian)
         self.solves = self.failures = 0
         self.seconds = 0.0
         self._plans: dict[int, _Plan] = {}

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ...envs.fields import whole
 from ...envs.integrate import Controller, Trajectory, rollout
 from ...envs.problem import Problem, check_state
 from .aten import import_casadi
@@ -86,15 +87,11 @@ def solve_reference(
     """
     import_casadi()
     check_state(problem, z0, "z0")
-    steps = problem.steps if steps is None else steps
-    counts = {"starts": starts, "steps": steps, "processes": processes, "max_iterations": max_iterations}
-    for name, value in counts.items():
-        if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-            raise ValueError(f"{name} is {value!r}; expected a positive integer")
+    steps = problem.steps if steps is None else whole(steps, "steps")
+    starts, processes = whole(starts, "starts"), whole(processes, "processes")
+    max_iterations, seed = whole(max_iterations, "max_iterations"), whole(seed, "seed", 0)
     if hessian not in get_args(Hessian):
         raise ValueError(f"hessian is {hessian!r}; expected one of {get_args(Hessian)}")
-    if not isinstance(seed, int) or seed < 0:
-        raise ValueError(f"seed is {seed!r}; expected an integer >= 0")
     guesses = initial_guesses(problem, z0.detach(), guess, starts, seed, steps)
     z0 = z0.detach().double().cpu()
     if processes == 1 or len(z0) < 2:

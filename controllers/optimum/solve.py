@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import logging
 import time
+from numbers import Real
 from typing import Literal, TypeAlias, get_args
 
 import torch
 from torch import Tensor
 
+from ...envs.fields import whole
 from ...envs.integrate import Controller
 from ...envs.problem import Problem, check_state
 from .backward import Backward
@@ -58,12 +60,11 @@ def solve_optimum(
         ValueError: if an argument makes no sense.
     """
     check_state(problem, z0, "z0")
-    for name, value in {"starts": starts, "max_iterations": max_iterations}.items():
-        if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-            raise ValueError(f"{name} is {value!r}; expected a positive integer")
+    starts, max_iterations = whole(starts, "starts"), whole(max_iterations, "max_iterations")
+    seed = whole(seed, "seed", 0)
     if method not in get_args(Method):
         raise ValueError(f"method is {method!r}; expected one of {get_args(Method)}")
-    if seconds is not None and not seconds > 0:
+    if seconds is not None and not (isinstance(seconds, Real) and seconds > 0):
         raise ValueError(f"seconds is {seconds!r}; expected a positive number")
     if method == "ipopt":
         return solve_reference(problem, z0, guess=guess, starts=starts, seed=seed, max_iterations=max_iterations)
@@ -81,6 +82,7 @@ def improve_optimum(
     problem: Problem, reference: ReferenceTrajectory, max_iterations: int = 200, seconds: float | None = None
 ) -> ReferenceTrajectory:
     """From the controls of ``reference`` further downhill, state by state; what does not fall stays."""
+    max_iterations = whole(max_iterations, "max_iterations")
     begin = time.perf_counter()
     end = None if seconds is None else begin + seconds
     path = descend(problem, reference.z[0].double(), reference.u.double(), max_iterations, end=end)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
+from numbers import Integral
 from typing import Literal, TypeAlias
 
 import torch
@@ -11,6 +12,7 @@ from torch import Tensor
 
 from ...controllers.operators import GradientAscent, Operator, ProjectedNewton
 from ...controllers.policy import ImplicitPolicy
+from ...envs.fields import whole
 from .contraction import (
     Points,
     box_curvature,
@@ -53,8 +55,9 @@ def diagnose(
         ValueError: on bad states, on fewer than one time or more than there are steps, or a cost that is not finite.
     """
     steps = policy.problem.steps
-    if not isinstance(times, int) or not 1 <= times <= steps:
+    if not isinstance(times, Integral) or not 1 <= times <= steps:
         raise ValueError(f"times is {times!r}; expected 1 to {steps}, the steps of {type(policy.problem).__name__}")
+    times, seed = int(times), whole(seed, "seed", 0)
     if len(z0) < 1:
         raise ValueError("z0 holds no state; expected one or more")
     choices = _asked(operator)
