@@ -13,7 +13,7 @@ from torch import Tensor
 
 from ...envs.fields import whole
 from ...envs.problem import Problem, check_state
-from ..optimum import Hessian, Search, initial_guesses, shooting
+from ..optimum import Hessian, Search, heard_interrupts, initial_guesses, shooting
 
 
 @dataclasses.dataclass(frozen=True)
@@ -130,7 +130,8 @@ class RecedingHorizon:
         }  # fmt: skip
         self.solves += 1
         try:
-            answer = {name: value.full().ravel() for name, value in solver(**arguments).items()}
+            with heard_interrupts():
+                answer = {name: value.full().ravel() for name, value in solver(**arguments).items()}
             success = solver.stats()["return_status"] == "Solve_Succeeded"
         except RuntimeError:  # CasADi's own failures
             answer, success = {"x": np.array(np.nan), "f": np.array([np.inf])}, False

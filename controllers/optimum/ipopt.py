@@ -19,7 +19,7 @@ from ...envs.integrate import Controller, Trajectory, rollout
 from ...envs.problem import Problem, check_state
 from .aten import import_casadi
 from .guesses import initial_guesses
-from .processes import spawn_pool
+from .processes import heard_interrupts, spawn_pool
 from .trace import trace
 from .trajectory import ReferenceTrajectory
 
@@ -65,7 +65,8 @@ def solve_reference(
         min_u  Σ_k c(t_k, z_k, u_k) + G(z_K)   s.t.  z_{k+1} = F(t_k, z_k, u_k),  u_k in [low, high]
 
     with (F, c) the Runge-Kutta step of ``rollout``. IPOPT finds local optima: where there may be several, raise
-    ``starts``. A state that fails is reported in ``converged`` and ``status`` and logged; it never raises.
+    ``starts``. A state that fails is reported in ``converged`` and ``status`` and logged; it never raises. Ctrl-C stops
+    it within one iteration of IPOPT.
 
     Args:
         problem: any Problem; its torch code is traced.
@@ -181,7 +182,8 @@ def _solve(problem: Problem, solver: Any, z0: np.ndarray, guess: np.ndarray) -> 
     free = np.full(n, np.inf)
     bounds = {"lbx": np.tile(np.r_[low, -free], steps), "ubx": np.tile(np.r_[high, free], steps), "lbg": 0, "ubg": 0}
     try:
-        answer = solver(x0=guess.ravel(), p=z0, **bounds)
+        with heard_interrupts():
+            answer = solver(x0=guess.ravel(), p=z0, **bounds)
     except RuntimeError as error:  # CasADi's own failures
         return _failure(problem, steps, str(error).strip().rpartition("\n")[2], time.perf_counter() - begin)
     w = answer["x"].full().reshape(steps, -1)
