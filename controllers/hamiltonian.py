@@ -12,7 +12,16 @@ from ..envs.problem import ControlHamiltonian, Problem, check_kind
 
 
 def hamiltonian(problem: Problem, t: Tensor, z: Tensor, p: Tensor, u: Tensor) -> Tensor:
-    """H(t, z, p, u) = -p·f(t, z, u) - L(t, z, u), ``(B,)``: maximised over u (slides, PMP)."""
+    """H(t, z, p, u) = -p·f(t, z, u) - L(t, z, u), ``(B,)``: maximised over u (slides, PMP).
+
+    Raises:
+        ValueError: if an argument is no tensor, or of another shape than (B, n), (B, n) and (B, m).
+    """
+    check_tensors(problem, t, z, p, u)
+    n = problem.state_dim
+    if z.ndim != 2 or z.shape[1] != n or p.shape != z.shape or u.shape[:1] != z.shape[:1]:
+        shapes = ", ".join(str(tuple(x.shape)) for x in (z, p, u))
+        raise ValueError(f"z, p and u have shapes {shapes}; expected (B, {n}), (B, {n}) and (B, {problem.control_dim})")
     return -(p * problem.dynamics(t, z, u)).sum(-1) - problem.running_cost(t, z, u)
 
 

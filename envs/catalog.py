@@ -10,6 +10,7 @@ from typing import Any
 from .bicycle import MultiBicycle
 from .checking import check_functions
 from .double_integrator import DoubleIntegrator
+from .fields import check_is
 from .problem import Problem, problem_parameters
 from .quadrotor import Quadrotor
 from .scattered import ScatteredBicycles
@@ -49,6 +50,7 @@ def make_problem(name: str) -> Problem:
     Raises:
         ValueError: if there is no such problem, with the names that exist, or its functions do not keep to ``Problem``.
     """
+    check_is(name, str, "name")
     if name in PROBLEMS:
         problem, arguments = PROBLEMS[name]
         return problem(**arguments)

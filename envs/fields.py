@@ -56,6 +56,26 @@ def finite(value: object) -> bool:
         return False
 
 
+def check_is(value: object, kind: type, name: str) -> None:
+    """Refuse what is no ``kind``.
+
+    Raises:
+        ValueError: saying what came.
+    """
+    if not isinstance(value, kind):
+        raise ValueError(f"{name} is a {type(value).__name__}; expected a {kind.__name__}")
+
+
+def check_callable(controller: object) -> None:
+    """Refuse what cannot be asked for a control.
+
+    Raises:
+        ValueError: saying what came.
+    """
+    if not callable(controller):
+        raise ValueError(f"controller is a {type(controller).__name__}; expected a callable (t, z) -> u")
+
+
 def plain_fields(problem: Problem) -> None:
     """The fields of a shipped problem that are one number, as Python's numbers, whatever they were given as.
 

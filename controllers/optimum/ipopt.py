@@ -14,9 +14,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ...envs.checking import check_class
 from ...envs.fields import whole
 from ...envs.integrate import Controller, Trajectory, rollout
-from ...envs.problem import Problem, check_state
+from ...envs.problem import Problem
+from ...envs.states import as_states
 from .aten import import_casadi
 from .guesses import initial_guesses
 from .processes import heard_interrupts, spawn_pool
@@ -70,7 +72,7 @@ def solve_reference(
 
     Args:
         problem: any Problem; its torch code is traced.
-        z0: ``(B, n)`` initial states.
+        z0: ``(B, n)`` initial states, of torch, NumPy or in lists.
         guess: a controller (t, z) -> u whose flight is where the search begins; without it, z0 at rest: z held at z0
             and u the admissible control nearest to zero.
         starts: number of guesses, the further ones perturbed; the cheapest converged optimum is kept.
@@ -83,11 +85,13 @@ def solve_reference(
             the memory; it needs hundreds of iterations, and seldom meets the tolerance of the exact one.
 
     Raises:
-        ValueError: if an argument makes no sense or the problem cannot be traced.
+        ValueError: if an argument makes no sense, a function of the problem answers what it should not, or the problem
+            cannot be traced.
         ImportError: if CasADi is not installed: ``pip install "pontryagin[reference]"``.
     """
     import_casadi()
-    check_state(problem, z0, "z0")
+    z0 = as_states(problem, z0, "z0")
+    check_class(problem)
     steps = problem.steps if steps is None else whole(steps, "steps")
     starts, processes = whole(starts, "starts"), whole(processes, "processes")
     max_iterations, seed = whole(max_iterations, "max_iterations"), whole(seed, "seed", 0)

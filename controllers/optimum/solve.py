@@ -10,9 +10,11 @@ from typing import Literal, TypeAlias, get_args
 import torch
 from torch import Tensor
 
-from ...envs.fields import whole
+from ...envs.checking import check_class
+from ...envs.fields import check_is, whole
 from ...envs.integrate import Controller
-from ...envs.problem import Problem, check_state
+from ...envs.problem import Problem, check_kind
+from ...envs.states import as_states
 from .backward import Backward
 from .certificates import open_loop_costate
 from .ddp import Path, descend, feedback_along, follow
@@ -47,7 +49,7 @@ def solve_optimum(
 
     Args:
         problem: any Problem.
-        z0: ``(B, n)`` initial states.
+        z0: ``(B, n)`` initial states, of torch, NumPy or in lists.
         guess: a controller (t, z) -> u whose flight is where each search begins; without it, the admissible control
             nearest to zero.
         method: ``"ddp"``; ``"ipopt"`` is the independent check (``solve_reference``; needs CasADi).
@@ -57,9 +59,10 @@ def solve_optimum(
         max_iterations: of each descent.
 
     Raises:
-        ValueError: if an argument makes no sense.
+        ValueError: if an argument makes no sense, or a function of the problem answers what it should not.
     """
-    check_state(problem, z0, "z0")
+    z0 = as_states(problem, z0, "z0")
+    check_class(problem)
     starts, max_iterations = whole(starts, "starts"), whole(max_iterations, "max_iterations")
     seed = whole(seed, "seed", 0)
     if method not in get_args(Method):
@@ -82,6 +85,8 @@ def improve_optimum(
     problem: Problem, reference: ReferenceTrajectory, max_iterations: int = 200, seconds: float | None = None
 ) -> ReferenceTrajectory:
     """From the controls of ``reference`` further downhill, state by state; what does not fall stays."""
+    check_kind(problem)
+    check_is(reference, ReferenceTrajectory, "reference")
     max_iterations = whole(max_iterations, "max_iterations")
     begin = time.perf_counter()
     end = None if seconds is None else begin + seconds

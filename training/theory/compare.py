@@ -11,10 +11,12 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from ...controllers.optimum import known_reference
 from ...controllers.policy import ImplicitPolicy
 from ...controllers.value import Value
 from ...envs.files import alone, check_folder
 from ...envs.problem import Problem
+from ...envs.states import draw_states
 from ..config import TrainConfig
 from ..train import VALIDATION_SEED, make_value
 from .compare_config import CompareConfig
@@ -59,12 +61,11 @@ class Comparison:
 
     def validation(self) -> Tensor:
         """States on which costs are compared; never trained on."""
-        generator = torch.Generator().manual_seed(VALIDATION_SEED)
-        return self.problem.sample_initial_state(8 if self.config.quick else 64, generator)
+        return draw_states(self.problem, 8 if self.config.quick else 64, VALIDATION_SEED)
 
     def samples(self) -> Samples:
         """Times, states and costates along the flights of the trained policy."""
-        z0 = self.problem.sample_initial_state(self.config.states, torch.Generator().manual_seed(self.config.seed + 1))
+        z0 = draw_states(self.problem, self.config.states, self.config.seed + 1)
         return samples_along_flights(self.problem, self.trained(), z0, hamiltonian=self.base.hamiltonian)
 
 
@@ -116,7 +117,7 @@ def _pilot(c: Comparison) -> Result:
     states = c.validation()
     race([pilot], c.config.budget_seconds, c.config.slices, states, lambda share, line: c.tell(share, f"pilot: {line}"))
     pilot.progress.value.load_state_dict(pilot.progress.best)
-    z0 = c.problem.sample_initial_state(c.config.states, torch.Generator().manual_seed(c.config.seed))
+    z0 = draw_states(c.problem, c.config.states, c.config.seed)
     samples = samples_along_flights(c.problem, pilot.progress.value, z0, hamiltonian=c.base.hamiltonian)
     curvature = samples.curvature(c.problem)
     low, high = (float(torch.quantile(curvature.double(), q)) for q in (0.001, 0.999))
@@ -133,7 +134,17 @@ def _race(c: Comparison) -> Result:
     value.load_state_dict(runners[0].progress.best)
     policy = ImplicitPolicy(c.problem, value, hamiltonian=c.base.hamiltonian)
     policy.save(c.folder, {"race": runners[0].variant.record()})
-    return {"budget_seconds": c.config.budget_seconds, "runs": [r.result() for r in runners]}
+    runs = [r.result() for r in runners]
+    return {"budget_seconds": c.config.budget_seconds, "runs": runs, **_known_optima(c.problem, c.validation())}
+
+
+def _known_optima(problem: Problem, z0: Tensor) -> Result:
+    """Of how many of the states an optimum is stored that converged; what they cost, if that is so of all."""
+    stored = known_reference(problem, z0)
+    if stored is None:
+        return {}
+    known = int(stored.converged.sum())
+    return {"reference_states": known, "reference_mean": float(stored.cost.mean()) if known == len(z0) else None}
 
 
 def _saved(c: Comparison) -> Result:
@@ -163,7 +174,7 @@ def _peak(c: Comparison) -> Result:
 
 def _seconds(c: Comparison) -> Result:
     value = c.trained()
-    z0 = c.problem.sample_initial_state(c.base.batch, torch.Generator().manual_seed(c.config.seed)).to(value.scale)
+    z0 = draw_states(c.problem, c.base.batch, c.config.seed).to(value.scale)
     short = dataclasses.replace(c.problem, steps=min(c.problem.steps, 20))  # type: ignore[type-var]
     cases = [Variant(k, g, n) for k in KINDS[:2] for g in GRADIENTS for n in c.config.counts]
     c.tell(0.0, f"time of a training iteration, {len(cases)} ways in turns")
@@ -174,7 +185,7 @@ def _seconds(c: Comparison) -> Result:
 
 def _errors(c: Comparison) -> Result:
     base = dataclasses.replace(c.base, adjoint_clip=None, bound_penalty=0.0, hjb_weight=0.0)
-    z0 = c.problem.sample_initial_state(c.config.states, torch.Generator().manual_seed(c.config.seed + 1)).double()
+    z0 = draw_states(c.problem, c.config.states, c.config.seed + 1).double()
     many = 4 if c.config.quick else 50
     cells = [Variant(k, g, n) for k in KINDS for g in GRADIENTS for n in (3, many)]
     ladder = [

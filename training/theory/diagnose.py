@@ -13,6 +13,7 @@ from torch import Tensor
 from ...controllers.operators import GradientAscent, Operator, ProjectedNewton
 from ...controllers.policy import ImplicitPolicy
 from ...envs.fields import whole
+from ...envs.states import as_states
 from .contraction import (
     Points,
     box_curvature,
@@ -58,7 +59,8 @@ def diagnose(
     if not isinstance(times, Integral) or not 1 <= times <= steps:
         raise ValueError(f"times is {times!r}; expected 1 to {steps}, the steps of {type(policy.problem).__name__}")
     times, seed = int(times), whole(seed, "seed", 0)
-    if len(z0) < 1:
+    z0 = as_states(policy.problem, z0, "z0")
+    if not len(z0):
         raise ValueError("z0 holds no state; expected one or more")
     choices = _asked(operator)
     flight = fly(policy, z0)
