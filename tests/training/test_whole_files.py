@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from killed import kills
 
+from pontryagin.envs.files import alone
 from pontryagin.training.benchmark.tuning import COLUMNS, _append
-from pontryagin.training.commands.cli import _read_rows
+from pontryagin.training.commands.cli import _read_rows, main
 from pontryagin.training.pictures import save_figure, write_film
 from pontryagin.training.report import Report
 from pontryagin.training.theory.compare_file import write_comparison
@@ -55,6 +56,16 @@ def test_a_kill_leaves_the_old_file_or_the_new_one(name, tmp_path, monkeypatch):
         path.unlink()
         write(path, 1)
     assert [file.name for file in tmp_path.iterdir()] == [name]
+
+
+@pytest.mark.parametrize(("line", "lock"), [("solve", "solve"), ("compare-gradients", "compare")])
+def test_a_folder_that_another_process_writes_to_is_left_alone(line, lock, tmp_path, capsys):
+    folder = tmp_path / "double_integrator" if line == "compare-gradients" else tmp_path
+    folder.mkdir(exist_ok=True)
+    with alone(folder, lock, 0), pytest.raises(SystemExit) as stop:
+        main([line, "double_integrator", "--out-dir", str(tmp_path)])
+    assert stop.value.code == 2 and "is in use by process" in capsys.readouterr().err
+    assert not list(folder.glob("*.json"))
 
 
 def row(iteration):
