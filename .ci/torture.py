@@ -120,8 +120,10 @@ def campaign(cases: int, files: int, disk: float, seed: int, seconds: float = ma
             if time.monotonic() > begin + 2 * seconds / 3:
                 break
             tally.run("damaged files", case, name)
-        for surface, name, case in torture_disk.cases(work, chance, disk):
-            if time.monotonic() > begin + seconds:
+        struck = torture_disk.cases(work, chance, disk)
+        end = max(begin + seconds, time.monotonic() + seconds / 3)  # to write everything once takes a while
+        for surface, name, case in struck:
+            if time.monotonic() > end:
                 break
             tally.run(surface, case, name)
     return tally

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import io
+import itertools
 import os
 import random
 import resource
@@ -13,7 +14,7 @@ import signal
 import tempfile
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from unittest import mock
 
@@ -25,6 +26,7 @@ Case = tuple[str, str, Callable[[], str]]
 SIZES = (0, 100, 1_000, 4_000)
 """Bytes that a file may have where the kernel sets a limit."""
 RACES = 12
+KINDS = ("killed", "full disk", "limit of the kernel", "two at once")
 
 
 class Wrong(Exception):
@@ -140,8 +142,8 @@ def race(written: Written, place: Path, seed: int) -> str:
     return f"{one}, a reader too early" if refused else one
 
 
-def cases(work: Path, chance: random.Random, share: float = 1.0) -> Iterator[Case]:
-    """Every point of every writer, or a share of them, in any order."""
+def cases(work: Path, chance: random.Random, share: float = 1.0) -> list[Case]:
+    """Every point of every writer; or a share of them, in any order, with each of the four kinds in turn."""
     place = work / "place"
     drawn: list[Case] = []
     for name, written in WRITERS.items():
@@ -151,13 +153,13 @@ def cases(work: Path, chance: random.Random, share: float = 1.0) -> Iterator[Cas
             with Steps(place) as steps:
                 written.write(place, 2)
         shutil.rmtree(work / "warm")
-        for surface, case, over in (
-            ("killed", kill, range(steps.points)), ("full disk", no_room, range(steps.points)),
-            ("limit of the kernel", limited, SIZES), ("two at once", race, range(RACES)),
-        ):  # fmt: skip
+        turns = (kill, range(steps.points)), (no_room, range(steps.points)), (limited, SIZES), (race, range(RACES))
+        for surface, (case, over) in zip(KINDS, turns, strict=True):
             for at in over:
                 drawn.append((f"{surface}: {name}", f"{name}, {at}", functools.partial(case, written, place, at)))
-    if share < 1:
-        drawn = [case for case in drawn if chance.random() < share]
-        chance.shuffle(drawn)
-    yield from drawn
+    if share == 1:
+        return drawn
+    drawn = [case for case in drawn if chance.random() < share]
+    chance.shuffle(drawn)
+    kinds = ([case for case in drawn if case[0].startswith(kind)] for kind in KINDS)
+    return [case for turn in itertools.zip_longest(*kinds) for case in turn if case is not None]
