@@ -46,8 +46,8 @@ test-min: ## the fast tests with the oldest dependencies that setup.cfg allows, 
 	PIP_CONSTRAINT=constraints-min.txt .venv-min/bin/python -m pip install --quiet --editable '.[test]'
 	.ci/timed oldest .venv-min/bin/python -m pytest -n $(WORKERS) --dist worksteal
 
-torture: $(INSTALLED) ## hostile input, damaged files and killed writers, about five minutes
-	PYTHONPATH=.venv/link $(RUN) .ci/torture.py
+torture: $(INSTALLED) ## hostile input, damaged files, killed writers and a full disk, about a quarter of an hour
+	PYTHONPATH=.venv/link OMP_NUM_THREADS=1 $(RUN) .ci/torture.py
 
 lint: $(INSTALLED) ## ruff and mypy
 	.ci/timed lint sh -c '$(RUN) -m ruff check . && $(RUN) -m ruff format --check . && $(RUN) -m mypy'

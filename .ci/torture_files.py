@@ -1,33 +1,23 @@
-"""Files that were cut short, edited or forged; and writers that are stopped at each of their steps on the disk."""
+"""Files that were cut short, edited or forged."""
 
 from __future__ import annotations
 
 import contextlib
-import functools
 import hashlib
-import io
-import itertools
 import json
-import os
 import random
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
-from unittest import mock
 
 import numpy as np
-import torch
 
 import pontryagin
-from pontryagin.controllers.export import load_runtime
-from pontryagin.controllers.optimum import find_reference, save_reference
-from pontryagin.controllers.storage import replace_file
 
 PROBLEM = pontryagin.DoubleIntegrator(steps=4)
 Case = tuple[str, Callable[[], object]]
-Writer, Reader = Callable[[int], object], Callable[[], object]
 
 
 @contextlib.contextmanager
@@ -121,92 +111,3 @@ def _forged(chance: random.Random, where: Path) -> None:
 SPOILING: dict[str, Callable[[random.Random, Path], None]] = {
     "cut short": _cut, "flipped": _flipped, "noise": _noise, "gone": _gone, "forged": _forged,
 }  # fmt: skip
-
-
-class Kill(BaseException):
-    """The process ends here."""
-
-
-@functools.cache
-def optimum(version: int) -> Any:
-    return pontryagin.solve_reference(PROBLEM, torch.full((1, 2), float(version), dtype=torch.float64))
-
-
-def writers(work: Path) -> dict[str, tuple[Writer, Reader]]:
-    """Name -> (writes version 1 or 2, reads what is there)."""
-
-    def read_reference() -> object:
-        found = find_reference(PROBLEM, optimum(2).z[0], work)
-        if found is None or not torch.isfinite(found.cost).all():
-            raise ValueError("no reference there")
-        return found
-
-    def train(version: int) -> None:
-        config = pontryagin.TrainConfig(
-            iterations=version, width=8, batch=2, validation_states=2, out=work, resume=version == 2
-        )
-        pontryagin.train(PROBLEM, config)
-
-    flown = pontryagin.Quadrotor(steps=4)
-    exported = pontryagin.ImplicitPolicy(flown, pontryagin.ValueFunction(flown, 8, seed=0))
-    record = work / "record.json"
-    return {
-        "policy.save": (lambda version: policy(version).save(work), lambda: answer(work)),
-        "train": (train, lambda: answer(work)),
-        "save_reference": (
-            lambda version: save_reference(work / "optima", PROBLEM, optimum(version), "torture"),
-            read_reference,
-        ),
-        "export": (
-            lambda _: pontryagin.export_policy(exported, work, "numpy"),
-            lambda: load_runtime(work, "numpy")(np.zeros(13, np.float32)),
-        ),
-        "replace_file": (
-            lambda version: replace_file(record, json.dumps({"version": version}).encode()),
-            lambda: json.loads(record.read_text(encoding="utf-8")),
-        ),
-    }
-
-
-def kills(work: Path) -> Iterator[Case]:
-    """A second version is written over the first and stopped before or after each rename, flush and removal."""
-    place = work / "kill"
-
-    def case(write: Writer, read: Reader, step: str, after: bool, count: int) -> int:
-        """How often ``step`` is called at all."""
-        shutil.rmtree(place, ignore_errors=True)
-        place.mkdir()
-        write(1)
-        with contextlib.suppress(Kill), stopped(step, after, count) as calls:
-            write(2)
-        with contextlib.suppress(ValueError):  # readable, or refused in a sentence
-            read()
-        write(2)  # a repeat mends what is half there
-        read()
-        return len(calls)
-
-    for name, (write, read) in writers(place).items():
-        for step in ("replace", "fsync", "unlink"):
-            with contextlib.redirect_stdout(io.StringIO()):
-                count = case(write, read, step, False, -1)
-            for index, after in itertools.product(range(count), (False, True)):
-                yield f"{name}: {step} {index}", functools.partial(case, write, read, step, after, index)
-
-
-@contextlib.contextmanager
-def stopped(step: str, after: bool, count: int) -> Iterator[list[object]]:
-    """``os.<step>`` ends the process at its call number ``count``; yields what it was called with."""
-    real, calls = getattr(os, step), []
-
-    def patched(*arguments: Any, **options: Any) -> Any:
-        calls.append(arguments)
-        last = len(calls) == count + 1
-        if last and not after:
-            raise Kill
-        found = real(*arguments, **options)
-        if last:
-            raise Kill
-        return found
-
-    with mock.patch.object(os, step, patched):
-        yield calls

@@ -8,8 +8,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from ..envs.fields import check_callable
 from ..envs.integrate import Controller
-from ..envs.problem import Problem
+from ..envs.problem import Problem, check_kind
 from ..envs.states import as_numbers
 from .operators import host_may_look
 
@@ -74,17 +75,18 @@ class ControllerPolicy(Predictor):
         dtype: torch.dtype = torch.float32,
         device: torch.device | str = "cpu",
     ) -> None:
-        if not callable(controller):
-            raise ValueError(f"controller is a {type(controller).__name__}; expected a callable (t, z) -> u")
+        check_kind(problem)
+        check_callable(controller)
         self.problem, self.controller = problem, controller
         self.dtype, self.device = dtype, torch.device(device)
         weight = next(controller.parameters(), None) if isinstance(controller, nn.Module) else None
         if weight is not None:
             self.dtype, self.device = weight.dtype, weight.device
 
-    def __call__(self, t: Tensor, z: Tensor) -> Tensor:
-        """u(t, z), ``(B, m)``."""
-        return self.controller(t, z)
+    def __call__(self, t: Tensor | float, z: Tensor) -> Tensor:
+        """u(t, z), ``(B, m)``; of one state ``(n,)``: ``(m,)``."""
+        t, batch = asked(self.problem, t, z)
+        return answered(self.controller(torch.as_tensor(t).to(batch), batch), z)
 
     def respond(self, seen: Tensor, state: Memory, episode_start: np.ndarray | None) -> tuple[Tensor, Memory]:
         """u(t, z), and the state as it came."""

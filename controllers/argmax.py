@@ -8,7 +8,7 @@ from typing import Literal, NamedTuple, TypeAlias
 import torch
 from torch import Tensor
 
-from ..envs.fields import MOST
+from ..envs.fields import MOST, REAL, WHOLE
 from ..envs.problem import ControlHamiltonian, Problem
 from .anderson import Past, accelerated
 from .hamiltonian import check_point, check_tensors, control_hamiltonian
@@ -120,9 +120,9 @@ class Search:
             )
         if not isinstance(self.starts, str) or self.starts not in ("single", "global"):
             raise ValueError(f"starts is {self.starts!r}; expected 'single' or 'global'")
-        numbers = (self.max_iterations, int), (self.jfb_steps, int), (self.tolerance, float | int)
+        numbers = (self.max_iterations, WHOLE), (self.jfb_steps, WHOLE), (self.tolerance, REAL)
         counts = all(isinstance(value, kind) for value, kind in numbers)
-        counts = counts and (isinstance(self.tolerance, float) or self.tolerance <= MOST)
+        counts = counts and (not isinstance(self.tolerance, int) or self.tolerance <= MOST)
         if not (counts and 0 <= self.max_iterations <= MOST and 1 <= self.jfb_steps <= MOST and self.tolerance >= 0):
             raise ValueError(
                 f"max_iterations={self.max_iterations}, jfb_steps={self.jfb_steps}, tolerance={self.tolerance}; "

@@ -7,11 +7,21 @@ import dataclasses
 import torch
 from torch import Tensor
 
+from ..envs.fields import REAL
 from ..envs.problem import ControlHamiltonian, Problem, check_kind
 
 
 def hamiltonian(problem: Problem, t: Tensor, z: Tensor, p: Tensor, u: Tensor) -> Tensor:
-    """H(t, z, p, u) = -p·f(t, z, u) - L(t, z, u), ``(B,)``: maximised over u (slides, PMP)."""
+    """H(t, z, p, u) = -p·f(t, z, u) - L(t, z, u), ``(B,)``: maximised over u (slides, PMP).
+
+    Raises:
+        ValueError: if an argument is no tensor, or of another shape than (B, n), (B, n) and (B, m).
+    """
+    check_tensors(problem, t, z, p, u)
+    n = problem.state_dim
+    if z.ndim != 2 or z.shape[1] != n or p.shape != z.shape or u.shape[:1] != z.shape[:1]:
+        shapes = ", ".join(str(tuple(x.shape)) for x in (z, p, u))
+        raise ValueError(f"z, p and u have shapes {shapes}; expected (B, {n}), (B, {n}) and (B, {problem.control_dim})")
     return -(p * problem.dynamics(t, z, u)).sum(-1) - problem.running_cost(t, z, u)
 
 
@@ -81,7 +91,7 @@ def check_tensors(problem: Problem, t: object, z: object, p: object, u0: object)
     for name, given in (("z", z), ("p", p), ("u0", u0)):
         if not isinstance(given, Tensor) and not (name == "u0" and given is None):
             raise ValueError(f"{name} is a {type(given).__name__}; expected a torch.Tensor")
-    if not isinstance(t, Tensor | float | int) or (isinstance(t, int) and abs(t) > 1e30):
+    if not isinstance(t, (Tensor, *REAL)) or (isinstance(t, int) and abs(t) > 1e30):
         raise ValueError(f"t is a {type(t).__name__}; expected a number, or a tensor () or (B,)")
 
 

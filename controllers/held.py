@@ -9,10 +9,11 @@ from typing import TypeAlias
 import torch
 from torch import Tensor
 
+from ..envs.fields import check_is
 from ..envs.integrate import Trajectory, advance
-from ..envs.problem import Problem
+from ..envs.problem import Problem, check_kind
 from .argmax import Gradient, Search, Solution, maximise
-from .hamiltonian import check_point, control_hamiltonian
+from .hamiltonian import check_point, check_tensors, control_hamiltonian
 from .implicit import ImplicitGradient
 from .operators import Operator, ProjectedNewton, host_may_look
 from .value import Value
@@ -179,8 +180,11 @@ def solve_held_argmax(
     Raises:
         ValueError: on a shape, dtype or option that does not fit. Non-convergence is reported, not raised.
     """
+    check_tensors(problem, t, z, z, u0)
     t = torch.as_tensor(t, dtype=z.dtype, device=z.device)
     check_point(problem, t, z, u0)
+    if z.dtype != phi.scale.dtype:
+        raise ValueError(f"z has dtype {z.dtype}, the weights of phi {phi.scale.dtype}; expected the same")
     dt = problem.time_step if dt is None else dt
     search = Search(operator or ProjectedNewton(), gradient, max_iterations, tolerance, "single", jfb_steps)
     wanted = z.requires_grad or any(w.requires_grad for w in phi.parameters())
@@ -197,6 +201,8 @@ def bellman_residual(problem: Problem, path: Trajectory, phi: Value) -> Tensor:
     Bellman's equation for the held control, at the states of ``path``: |phi / dt + max_u H_dt|, in the unit of L, as
     the HJB residual, its limit as dt -> 0, is.
     """
+    check_kind(problem)
+    check_is(path, Trajectory, "path")
     dt, count = problem.horizon / len(path.u), path.z.shape[1]
     t, z = path.t[:-1].repeat_interleave(count), path.z[:-1].flatten(0, 1)
     u = solve_held_argmax(problem, phi, t, z, dt=dt).control

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from ..envs.fields import finite, whole
 from ..envs.problem import ControlHamiltonian
 from .operators import Box, held, newton_direction
 
@@ -53,10 +54,10 @@ class ImplicitGradient:
     def __post_init__(self) -> None:
         if self.solver not in ("auto", "dense", "cg"):
             raise ValueError(f"ImplicitGradient.solver is {self.solver!r}; expected 'auto', 'dense' or 'cg'")
-        if not isinstance(self.tolerance, int | float) or not 0 < self.tolerance < float("inf"):
+        if not finite(self.tolerance) or self.tolerance <= 0:
             raise ValueError(f"ImplicitGradient.tolerance is {self.tolerance!r}; expected a positive, finite number")
-        if not isinstance(self.max_iterations, int) or self.max_iterations < 1:
-            raise ValueError(f"ImplicitGradient.max_iterations is {self.max_iterations!r}; expected an integer >= 1")
+        found = whole(self.max_iterations, "ImplicitGradient.max_iterations")
+        object.__setattr__(self, "max_iterations", found)  # frozen for everybody else
 
     def matrix_free(self, block: int) -> bool:
         """Whether blocks of this size go to cg."""

@@ -10,6 +10,7 @@ from torch import Tensor
 from torch._C._functorch import is_functorch_wrapped_tensor
 from torch.utils._python_dispatch import _get_current_dispatch_mode
 
+from ..envs.fields import finite, whole
 from ..envs.problem import ControlHamiltonian
 
 Box: TypeAlias = tuple[Tensor, Tensor]
@@ -30,10 +31,10 @@ class GradientAscent:
     memory: int = 0
 
     def __post_init__(self) -> None:
-        if not isinstance(self.step_size, int | float) or not 0 < self.step_size < float("inf"):
+        if not finite(self.step_size) or self.step_size <= 0:
             raise ValueError(f"GradientAscent.step_size is {self.step_size!r}; expected a positive, finite number")
-        if not isinstance(self.memory, int) or isinstance(self.memory, bool) or self.memory < 0:
-            raise ValueError(f"GradientAscent.memory is {self.memory!r}; expected an integer >= 0")
+        object.__setattr__(self, "step_size", float(self.step_size))  # frozen for everybody else
+        object.__setattr__(self, "memory", whole(self.memory, "GradientAscent.memory", 0))
 
     def iterate(self, h: ControlHamiltonian, u: Tensor, slope: Tensor, box: Box, bend: Tensor | None = None) -> Tensor:
         """T(u), ``(B, m)``; ``slope`` is ∇_u H at u, ``bend`` H_uu there, if known (not needed here)."""
@@ -58,8 +59,8 @@ class ProjectedNewton:
     backtracks: int = 8
 
     def __post_init__(self) -> None:
-        if not isinstance(self.backtracks, int) or not 1 <= self.backtracks <= len(STEP_LENGTHS):
-            raise ValueError(f"ProjectedNewton.backtracks is {self.backtracks!r}; expected 1 to {len(STEP_LENGTHS)}")
+        found = whole(self.backtracks, "ProjectedNewton.backtracks", most=len(STEP_LENGTHS))
+        object.__setattr__(self, "backtracks", found)  # frozen for everybody else
 
     def iterate(self, h: ControlHamiltonian, u: Tensor, slope: Tensor, box: Box, bend: Tensor | None = None) -> Tensor:
         """T(u): of the first ``backtracks`` of STEP_LENGTHS the longest that raises H enough (Armijo), by block.

@@ -12,9 +12,9 @@ import torch
 from torch import Tensor, nn
 
 from ..envs.compiling import device_named
-from ..envs.fields import number, whole
+from ..envs.fields import check_is, number, whole
 from ..envs.files import from_record
-from ..envs.problem import ControlHamiltonian, Problem
+from ..envs.problem import ControlHamiltonian, Problem, check_kind
 from .adapter import Memory, Predictor, answered, asked
 from .argmax import Solution, Starts, solve_argmax
 from .hamiltonian import control_hamiltonian
@@ -58,6 +58,8 @@ class ImplicitPolicy(nn.Module, Predictor):
         hamiltonian: Hamiltonian = "continuous",
     ) -> None:
         super().__init__()
+        check_kind(problem)
+        check_is(value, nn.Module, "value")
         if hamiltonian not in get_args(Hamiltonian) or (hamiltonian == "held" and starts != "single"):
             raise ValueError(
                 f"hamiltonian is {hamiltonian!r} with starts={starts!r}; expected one of {get_args(Hamiltonian)}, "
@@ -91,7 +93,12 @@ class ImplicitPolicy(nn.Module, Predictor):
         return policy
 
     def solve(self, t: Tensor | float, z: Tensor, u0: Tensor | None = None, begins: Tensor | None = None) -> Solution:
-        """The argmax with its residual and status, by sample; from ``u0`` but where ``begins``, ``(B,)``, is true."""
+        """The argmax with its residual and status, by sample; from ``u0`` but where ``begins``, ``(B,)``, is true.
+
+        Raises:
+            ValueError: on a wrong shape, or a time outside [0, T]: the value function ends there.
+        """
+        t, z = asked(self.problem, t, z)
         if u0 is not None and begins is not None:
             u0 = torch.where(begins.reshape(-1, 1), self.hamiltonian_at(torch.as_tensor(t), z).start(), u0)
         fine = self.value.scale.dtype
@@ -121,8 +128,7 @@ class ImplicitPolicy(nn.Module, Predictor):
         Raises:
             ValueError: on a wrong shape, or a time outside [0, T]: the value function ends there.
         """
-        t, batch = asked(self.problem, t, z)
-        return answered(self.solve(t, batch).control, z)
+        return answered(self.solve(t, z).control, z)
 
     @torch.no_grad()
     def respond(self, seen: Tensor, state: Memory, episode_start: np.ndarray | None) -> tuple[Tensor, Memory]:

@@ -4,15 +4,15 @@ Writes the curves of the validation cost to results/anchors/: curves.json and cu
 """
 
 import dataclasses
-import json
 import time
 from pathlib import Path
 
 import torch
 import tyro
-from rich.console import Console
 
 import pontryagin
+from pontryagin.envs.files import write_json
+from pontryagin.training.console import PlainConsole
 from pontryagin.training.pictures.plots import curves_figure
 from pontryagin.training.recipes import recipe
 from pontryagin.training.train import VALIDATION_SEED, make_value
@@ -51,9 +51,9 @@ def main(
         curves[anchor] = [[(spent + row["seconds"]) / 60, row["validation_cost"] / optimum - 1] for row in history.rows]
         first, last = curves[anchor][0], min(curves[anchor], key=lambda point: point[1])
         text = f"begins at {first[1]:.2%} after {first[0]:.1f} min, best {last[1]:.2%} after {last[0]:.1f} min"
-        Console().print(f"{anchor:10} {text}", highlight=False)
+        PlainConsole().print(f"{anchor:10} {text}", highlight=False)
     out_dir.mkdir(parents=True, exist_ok=True)
-    (out_dir / "curves.json").write_text(json.dumps({"optimum": optimum, "curves": curves}, indent=1) + "\n")
+    write_json(out_dir / "curves.json", {"optimum": optimum, "curves": curves})
     lines = {f"anchor: {a}": ([x for x, _ in c], [100 * y for _, y in c], "o-") for a, c in curves.items()}
     across = "minutes, optima included, compiling not"
     curves_figure(lines, out_dir / "curves.png", across, "mean cost above the optimum, %")

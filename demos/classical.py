@@ -3,17 +3,17 @@
 Writes a table and a figure of the gaps to results/classical/.
 """
 
-import json
 from pathlib import Path
 
 import matplotlib.figure
 import torch
 import tyro
-from rich.console import Console
 from rich.table import Table
 
 import pontryagin
-from pontryagin.training.pictures.plots import tidy
+from pontryagin.envs.files import write_json
+from pontryagin.training.console import PlainConsole
+from pontryagin.training.pictures.plots import save_figure, tidy
 
 
 def main(states: int = 128, mpc_states: int = 16, seed: int = 0, out_dir: Path = Path("results/classical")) -> dict:
@@ -62,9 +62,9 @@ def main(states: int = 128, mpc_states: int = 16, seed: int = 0, out_dir: Path =
     axis.legend(frameon=False)
     tidy(figure)
     out_dir.mkdir(parents=True, exist_ok=True)
-    figure.savefig(out_dir / "gaps.png", dpi=130)
-    (out_dir / "figures.json").write_text(json.dumps(figures, indent=2) + "\n")
-    Console(width=max(Console().width, 110)).print(table)
+    save_figure(figure, out_dir / "gaps.png")
+    write_json(out_dir / "figures.json", figures)
+    PlainConsole(least=110).print(table)
     return figures
 
 

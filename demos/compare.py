@@ -5,14 +5,14 @@ Flies what ``pontryagin benchmark`` has trained; what is missing it trains here,
 
 from pathlib import Path
 
-import torch
 import tyro
-from rich.console import Console
 
 import pontryagin
 from pontryagin.envs.environment import frames_per_second
+from pontryagin.envs.states import draw_states
 from pontryagin.training.benchmark.film import Flown, compare_frames, rgb
 from pontryagin.training.benchmark.methods import METHODS, Task, load_controller
+from pontryagin.training.console import PlainConsole
 from pontryagin.training.pictures.film import write_film
 
 
@@ -37,24 +37,25 @@ def main(
         video: the film, .gif or .mp4.
     """
     made = pontryagin.make_problem(problem)
-    z0 = made.sample_initial_state(1, torch.Generator().manual_seed(seed))
+    z0 = draw_states(made, 1, seed)
     flown = []
     for name in methods:
         method, folder = METHODS[name], policies / problem / f"{name}-0"
         if (folder / "policy.json").exists():
             controller = load_controller(folder, made)
         else:
-            Console().print(f"{method.label}: nothing in {folder}, training for {seconds:g} s", highlight=False)
+            PlainConsole().print(f"{method.label}: nothing in {folder}, training for {seconds:g} s", highlight=False)
             controller = method.make(Task(problem, made, 0, seconds)).controller
         path = pontryagin.evaluate(made, controller, z0).trajectory
         z, u = path.z[:, 0].numpy(), path.u[:, 0].numpy()
         flown.append(Flown(method.label, rgb(method.color), z, u, float(path.cost)))
-        Console().print(f"{method.label}: cost {float(path.cost):.4g}", highlight=False)
+        PlainConsole().print(f"{method.label}: cost {float(path.cost):.4g}", highlight=False)
     ghost = None
     if optimum:
         best = pontryagin.solve_reference(made, z0)
-        Console().print(f"optimum: cost {float(best.cost):.4g}", highlight=False)
-        ghost = best.z[:, 0].numpy(), best.u[:, 0].numpy()
+        said = f"cost {float(best.cost):.4g}" if best.converged.all() else f"not found, {best.status[0]}: none is shown"
+        PlainConsole().print(f"optimum: {said}", highlight=False)
+        ghost = (best.z[:, 0].numpy(), best.u[:, 0].numpy()) if best.converged.all() else None
     every = max(1, frames_per_second(made) // 15)
     frames = compare_frames(made, flown, ghost, every)
     print(write_film(frames, video, frames_per_second(made) // every, width=640))

@@ -1,17 +1,17 @@
 """Five cars swap places: the shipped policy in highway-env and under commonroad's kinematic single track, unchanged."""
 
-import json
 from pathlib import Path
 
 import torch
 import tyro
-from rich.console import Console
 from rich.table import Table
 
 import pontryagin
 from pontryagin.controllers.plants.commonroad import CommonRoadBicycles
 from pontryagin.controllers.plants.highway import HighwayBicycles
+from pontryagin.envs.files import write_json
 from pontryagin.training.commands.simulate import compare, simulate_all
+from pontryagin.training.console import PlainConsole
 from pontryagin.training.pictures.film import write_film
 from pontryagin.training.pictures.side_by_side import side_by_side
 
@@ -40,10 +40,10 @@ def main(states: int = 32, seed: int = 0, seconds: float = 6.0, out_dir: Path = 
         f["flights_that_touched"], error = touched, f["terminal_error_worst"]
         row = (f"{f['cost_plant']:.3f}", f"{error:.3f}", f"{error / problem.wheelbase:.3f}")
         table.add_row(name, *row, f"{f['min_distance_path_min']:.2f}", f"{touched:.0f} of {states}")
-    Console(width=max(Console().width, 90)).print(table)
+    PlainConsole(least=90).print(table)
     frames, _ = side_by_side(problem, policy, plants, z0[:1], every=1, size=(480, 480))
     print(write_film(frames, out_dir / "highway.gif", fps=15, width=1080))
-    (out_dir / "highway.json").write_text(json.dumps(figures, indent=2) + "\n")
+    write_json(out_dir / "highway.json", figures)
     return figures
 
 

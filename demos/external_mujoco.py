@@ -1,16 +1,16 @@
 """The shipped quadrotor policy in MuJoCo, unchanged: beside its own model, and with the plant made wrong on purpose."""
 
-import json
 from pathlib import Path
 
 import torch
 import tyro
-from rich.console import Console
 from rich.table import Table
 
 import pontryagin
 from pontryagin.controllers.plants.mujoco import MujocoQuadrotor, PlantMismatch
+from pontryagin.envs.files import write_json
 from pontryagin.training.commands.simulate import compare, simulate_all
+from pontryagin.training.console import PlainConsole
 from pontryagin.training.pictures.film import write_film
 from pontryagin.training.pictures.side_by_side import side_by_side
 
@@ -55,11 +55,11 @@ def main(
         table.add_row(
             name, f"{f['cost_plant']:.3f}", f"{f['cost_ratio_of_means']:+.3%}", f"{f['terminal_error_worst']:.3f}"
         )
-    Console(width=max(Console().width, 90)).print(table)
+    PlainConsole(least=90).print(table)
     plant = MujocoQuadrotor(problem, size=(560, 480))
     frames, _ = side_by_side(problem, policy, {"MuJoCo": plant}, z0[:1], every=every, size=plant.size)
     print(write_film(frames, out_dir / "mujoco.gif", fps=max(1, round(36 / every)), width=960))
-    (out_dir / "mujoco.json").write_text(json.dumps(figures, indent=2) + "\n")
+    write_json(out_dir / "mujoco.json", figures)
     return figures
 
 

@@ -4,17 +4,18 @@ Flies expansions about 1, 2, 4, .. optima from the mean initial state three ways
 with the least expected cost, by argmax H_dt, and by argmax of the continuous H. Writes results/families/.
 """
 
-import json
 from pathlib import Path
 
 import matplotlib.figure
 import torch
 import tyro
-from rich.console import Console
 from rich.table import Table
 
 from pontryagin import ExpandedValue, ImplicitPolicy, evaluate, make_problem
 from pontryagin.controllers.optimum import expand_agents, known_reference
+from pontryagin.envs.files import write_json
+from pontryagin.training.console import PlainConsole
+from pontryagin.training.pictures import save_figure
 from pontryagin.training.start.expansion import families, trusted
 
 STORED = 128
@@ -59,10 +60,10 @@ def main(
             row = {key: s[f"gap_{key}"] for key in ("mean", "median", "worst")}
             table.add_row(str(count), way, *(f"{x:.2%}" for x in row.values()))
             figures[f"{count} {way}"] = row
-    Console().print(table)
+    PlainConsole().print(table)
     out_dir.mkdir(parents=True, exist_ok=True)
-    draw(figures, members).savefig(out_dir / "families.png", dpi=130)
-    (out_dir / "families.json").write_text(json.dumps(figures, indent=2) + "\n")
+    save_figure(draw(figures, members), out_dir / "families.png")
+    write_json(out_dir / "families.json", figures)
     return figures
 
 

@@ -5,15 +5,15 @@ The class is ``pontryagin/envs/gallery/rocket.py``, forty lines: f, L, G, where 
 Writes the gap to the optimum, a figure of the flights and a GIF to results/rocket/.
 """
 
-import json
 from pathlib import Path
 
 import torch
 import tyro
-from rich.console import Console
 
 import pontryagin
+from pontryagin.envs.files import write_json
 from pontryagin.envs.gallery import Rocket
+from pontryagin.training.console import PlainConsole
 from pontryagin.training.pictures.film import film, write_film
 from pontryagin.training.pictures.plots import history_figure, trajectory_figure
 
@@ -39,8 +39,8 @@ def main(
     trajectory_figure(problem, result, out_dir / "landings.png")
     history_figure(history, out_dir / "training.png", float(optimum.cost.mean()))
     write_film(film(problem, policy, z0[:3].numpy()), out_dir / "rocket.gif", width=480)
-    (out_dir / "figures.json").write_text(json.dumps(figures, indent=2) + "\n")
-    Console().print(
+    write_json(out_dir / "figures.json", figures)
+    PlainConsole().print(
         f"cost {figures['cost_mean']:.4f}, optimum {figures['reference_mean']:.4f}: gap {figures['gap_mean']:.2%} in "
         f"the mean, {figures['gap_worst']:.2%} worst of {states}; error at T {figures['terminal_error_mean']:.3f}; "
         f"see {out_dir}"

@@ -5,16 +5,16 @@ Writes results/demo/: both policies, the learning curve, a figure of the flights
 """
 
 import dataclasses
-import json
 from pathlib import Path
 
 import torch
 import tyro
-from rich.console import Console
 from rich.table import Table
 
 from pontryagin import ImplicitPolicy, Quadrotor, recipe, train
+from pontryagin.envs.files import write_json
 from pontryagin.training.commands.evaluate import measure
+from pontryagin.training.console import PlainConsole
 from pontryagin.training.pictures.film import film, write_film
 from pontryagin.training.pictures.plots import history_figure, trajectory_figure
 
@@ -64,8 +64,8 @@ def main(
     history_figure(history, out_dir / "training.png", figures["optimum"])
     z0 = problem.sample_initial_state(2, torch.Generator().manual_seed(0))
     write_film(film(problem, anchored, z0.numpy()), out_dir / "quadrotor.gif", width=480)
-    (out_dir / "table.json").write_text(json.dumps(figures, indent=2) + "\n")
-    console = Console(width=max(Console().width, 120))
+    write_json(out_dir / "table.json", figures)
+    console = PlainConsole(least=120)
     console.print(table)
     console.print(f"pictures: {out_dir}/flights.png, {out_dir}/training.png, {out_dir}/quadrotor.gif")
     console.print(

@@ -4,15 +4,15 @@ Writes figures.json (after every width; a second call goes on) and widths.png to
 """
 
 import dataclasses
-import json
 import time
 from pathlib import Path
 
 import torch
 import tyro
-from rich.console import Console
 
 import pontryagin
+from pontryagin.envs.files import read_json, write_json
+from pontryagin.training.console import PlainConsole
 from pontryagin.training.duration import seconds
 from pontryagin.training.pictures.plots import curves_figure
 from pontryagin.training.recipes import recipe
@@ -58,7 +58,7 @@ def main(
     """
     out_dir.mkdir(parents=True, exist_ok=True)
     path = out_dir / "figures.json"
-    figures = json.loads(path.read_text()) if path.exists() else {}
+    figures = read_json(path) if path.exists() else {}
     options = {"anchors": anchors, "teaching": teaching, "time_budget": seconds(time_budget), "states": states}
     if figures.setdefault("options", options) != options:
         raise ValueError(f"{path} was made with {figures['options']}, not {options}; move it away first")
@@ -70,10 +70,12 @@ def main(
         if str(width) not in figures:
             problem = pontryagin.Quadrotor(initial_scale=width)
             figures[str(width)] = study(problem, config, seconds(time_budget), states, mpc_states)
-            path.write_text(json.dumps(figures, indent=2) + "\n")
+            write_json(path, figures)
         for name, row in figures[str(width)].items():
             row_text = f"gap {row['gap_mean']:.2%} mean, {row['gap_median']:.2%} median, {row['gap_worst']:.1%} worst"
-            Console().print(f"width {width:<5} {name:15} {row_text}, {row['minutes']:.1f} minutes", highlight=False)
+            PlainConsole().print(
+                f"width {width:<5} {name:15} {row_text}, {row['minutes']:.1f} minutes", highlight=False
+            )
     colors = {"random + JFB": "k", "anchored": "C1", "anchored + JFB": "C0"}  # MPC's gap is 0 to plotting accuracy
     curves = {
         f"{name}, {key[4:]}": (widths, [100 * figures[str(width)][name][key] for width in widths], f"o{dash}{color}")

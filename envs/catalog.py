@@ -10,6 +10,7 @@ from typing import Any
 from .bicycle import MultiBicycle
 from .checking import check_functions
 from .double_integrator import DoubleIntegrator
+from .fields import check_is
 from .gallery import (
     Burgers,
     CartPole,
@@ -75,6 +76,7 @@ def make_problem(name: str) -> Problem:
     Raises:
         ValueError: if there is no such problem, with the names that exist, or its functions do not keep to ``Problem``.
     """
+    check_is(name, str, "name")
     if name in PROBLEMS:
         problem, arguments = PROBLEMS[name]
         return problem(**arguments)

@@ -3,19 +3,28 @@
 from __future__ import annotations
 
 import warnings
+import weakref
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from .integrate import advance
-from .problem import Problem
+from .problem import Problem, check_kind
 
 SEED = 0
 GENTLE = 5e-4
 """Share of the way from rest to a control drawn from the whole box, where values must be finite."""
 STIFF = 8
 """States, and as many controls, at which one step is compared with two halves."""
+_tried: weakref.WeakSet[type[Problem]] = weakref.WeakSet()
+
+
+def check_class(problem: Problem) -> None:
+    """``check_functions`` where an object of this class comes by for the first time."""
+    if type(problem) not in _tried:
+        check_functions(problem)
+        _tried.add(type(problem))
 
 
 def check_functions(problem: Problem, device: torch.device | str = "cpu") -> None:
@@ -30,6 +39,7 @@ def check_functions(problem: Problem, device: torch.device | str = "cpu") -> Non
     Raises:
         ValueError: naming the method, what it was given, what came and what was expected.
     """
+    check_kind(problem)
     with torch.random.fork_rng(devices=[]), torch.no_grad():
         torch.manual_seed(SEED)
         generator = torch.Generator().manual_seed(SEED)

@@ -7,10 +7,14 @@ import math
 from numbers import Integral, Real
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 if TYPE_CHECKING:
     from .problem import Problem
 
 
+WHOLE, REAL = (int, np.integer), (float, int, np.floating, np.integer)
+"""Whole numbers and numbers as compiled code can ask for them: the classes of ``numbers`` are abstract."""
 MOST = 10**9
 """The largest count that anything here can have; seeds go further."""
 
@@ -50,6 +54,26 @@ def finite(value: object) -> bool:
         return isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)
     except OverflowError:  # a whole number beyond any float
         return False
+
+
+def check_is(value: object, kind: type, name: str) -> None:
+    """Refuse what is no ``kind``.
+
+    Raises:
+        ValueError: saying what came.
+    """
+    if not isinstance(value, kind):
+        raise ValueError(f"{name} is a {type(value).__name__}; expected a {kind.__name__}")
+
+
+def check_callable(controller: object) -> None:
+    """Refuse what cannot be asked for a control.
+
+    Raises:
+        ValueError: saying what came.
+    """
+    if not callable(controller):
+        raise ValueError(f"controller is a {type(controller).__name__}; expected a callable (t, z) -> u")
 
 
 def plain_fields(problem: Problem) -> None:

@@ -168,8 +168,10 @@ def check_folder(folder: Path, name: str) -> None:
     probe = folder / f".probe.{_here()}-{os.getpid()}-{secrets.token_hex(4)}{PARTIAL}"
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        probe.write_bytes(b"?")
-        probe.unlink()
+        try:
+            probe.write_bytes(b"?")
+        finally:
+            probe.unlink(missing_ok=True)
     except OSError as error:
         raise ValueError(
             f"{name} is {str(folder)!r}; expected a folder that can be written to ({error.strerror})"

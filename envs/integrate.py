@@ -9,7 +9,7 @@ from typing import TypeAlias
 import torch
 from torch import Tensor
 
-from .fields import whole
+from .fields import check_callable, whole
 from .problem import Problem
 from .states import as_states
 
@@ -72,6 +72,7 @@ def rollout(problem: Problem, controller: Controller, z0: Tensor, steps: int | N
         ValueError: if z0 or the controller's answer has the wrong shape, or z0 is not finite.
     """
     z0 = as_states(problem, z0, "z0")
+    check_callable(controller)
     steps = problem.steps if steps is None else whole(steps, "steps")
     dt = problem.horizon / steps
     times = torch.arange(steps + 1, dtype=z0.dtype, device=z0.device) * dt

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from ..controllers.policy import ImplicitPolicy
 from ..envs.checking import check_functions
+from ..envs.fields import check_callable
 from ..envs.integrate import Controller, Trajectory, rollout
 from ..envs.problem import Problem, check_finite, vector
 from ..envs.states import as_numbers, as_states
@@ -110,6 +111,7 @@ def evaluate(
             the index of the first such state).
     """
     z0 = as_states(problem, z0, "z0")
+    check_callable(controller)
     if not len(z0):
         raise ValueError("z0 has no states; expected one or more")
     check_functions(problem, z0.device)

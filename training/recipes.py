@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..controllers.policy import Hamiltonian
+from ..envs.fields import check_is
 from .config import TrainConfig
 
 BICYCLES: dict[str, Any] = {
@@ -94,6 +95,7 @@ CONTINUOUS: dict[str, TrainConfig] = {
 
 def recipe(name: str, hamiltonian: Hamiltonian | None = None) -> TrainConfig:
     """The recipe of a shipped problem, for another Hamiltonian than its usual one if asked; else the plain defaults."""
+    check_is(name, str, "name")
     usual = RECIPES.get(name, TrainConfig())
     if hamiltonian is None or hamiltonian == usual.hamiltonian:
         return usual

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import io
 import time
 import warnings
 from pathlib import Path
@@ -12,6 +13,7 @@ from types import TracebackType
 from rich.progress import BarColumn, Progress, Task, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.progress_bar import ProgressBar
 
+from ..envs.files import replace_file
 from .console import PlainConsole
 
 
@@ -32,16 +34,14 @@ class Report:
             console=self.console, disable=not self.console.is_terminal,
         )  # fmt: skip
         self.task = self.bar.add_task("", total=1.0, text="")
-        self.out = out
+        self.out, self.rows = out, list(rows)
         self.writer = None
         self.last = (time.monotonic(), 0)
         if out is not None:
             from torch.utils.tensorboard import SummaryWriter
 
             self.writer = SummaryWriter(str(out), purge_step=int(rows[-1]["iteration"]) + 1 if rows else 0)
-            (out / "log.csv").unlink(missing_ok=True)
-            for row in rows:
-                self._append(row)
+            self._keep()
 
     def __enter__(self) -> Report:
         self.bar.start()
@@ -75,8 +75,8 @@ class Report:
                 flush=True,
             )
         try:
-            if self.out is not None:
-                self._append(row)
+            self.rows.append(row)
+            self._keep()
             if self.writer is not None:
                 for name, value in row.items():
                     if name != "iteration":
@@ -84,15 +84,15 @@ class Report:
         except OSError as error:  # the curve is in the checkpoint, too
             warnings.warn(f"the log cannot be written to {self.out} ({error.strerror})", stacklevel=2)
 
-    def _append(self, row: dict[str, float]) -> None:
-        assert self.out is not None
-        path = self.out / "log.csv"
-        fresh = not path.exists()
-        with path.open("a", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, list(row), lineterminator="\n")
-            if fresh:
-                writer.writeheader()
-            writer.writerow(row)
+    def _keep(self) -> None:
+        """``log.csv`` with every row so far: no half of one, whenever the run ends."""
+        if self.out is None or not self.rows:
+            return
+        text = io.StringIO()
+        writer = csv.DictWriter(text, list(self.rows[0]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(self.rows)
+        replace_file(self.out / "log.csv", text.getvalue().encode())
 
 
 class TimeBar(BarColumn):

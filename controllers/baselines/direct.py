@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from ...envs.compiling import device_named
 from ...envs.fields import whole
 from ...envs.files import from_record
-from ...envs.problem import Problem, vector
+from ...envs.problem import Problem, check_kind, vector
 from ..adapter import answered, asked
 from ..storage import check_sizes, fill, read_policy, write_policy
 from ..value import TIME_SPAN
@@ -39,8 +39,8 @@ class DirectPolicy(nn.Module):
 
     def __init__(self, problem: Problem, width: int = 64, depth: int = 1, seed: int | None = None) -> None:
         super().__init__()
-        if width < 1 or depth < 0:
-            raise ValueError(f"width={width}, depth={depth}; expected width >= 1 and depth >= 0")
+        check_kind(problem)
+        width, depth = whole(width, "width"), whole(depth, "depth", 0)
         self.problem = problem
         self.config = {"width": width, "depth": depth}
         inputs, outputs = problem.state_dim + 1, problem.control_dim

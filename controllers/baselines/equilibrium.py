@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from ...envs.problem import Problem
+from ...envs.states import as_numbers
 from ..argmax import solve_argmax
 from ..operators import STEP_LENGTHS, ProjectedNewton
 
@@ -94,7 +95,7 @@ def find_equilibrium(problem: Problem, target: Point | None = None) -> tuple[Ten
 
 def given(name: str, point: Point, size: int) -> Tensor:
     """A point a caller gave, ``(size,)`` float64, or a ValueError."""
-    array = torch.as_tensor(point, dtype=torch.float64).detach().cpu()
+    array = as_numbers(point, name).detach().double().cpu()
     if array.shape != (size,):
         raise ValueError(f"{name} has shape {tuple(array.shape)}; expected ({size},)")
     if not array.isfinite().all():

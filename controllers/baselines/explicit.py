@@ -5,7 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from ...envs.problem import Problem
+from ...envs.fields import check_is
+from ...envs.problem import Problem, check_kind
+from ..adapter import answered, asked
 from ..hamiltonian import control_hamiltonian, hamiltonian
 from ..optimum import along
 from ..value import ValueFunction
@@ -33,19 +35,23 @@ class ExplicitPolicy(nn.Module):
 
     def __init__(self, problem: Problem, value: ValueFunction) -> None:
         super().__init__()
+        check_kind(problem)
+        check_is(value, nn.Module, "value")
         _check_closed_form(problem)
         self.problem, self.value = problem, value
 
     def forward(self, t: Tensor | float, z: Tensor) -> Tensor:
-        """u(t, z), ``(B, m)``: a controller for ``rollout``; differentiable."""
-        t = torch.as_tensor(t, dtype=z.dtype, device=z.device)
-        _, p = self.value.gradient(t, z)
-        h = control_hamiltonian(self.problem, t, z, p)
-        low, high = self.problem.control_bounds(z)
-        zero = z.new_zeros(len(z), len(low))
+        """u(t, z), ``(B, m)``: a controller for ``rollout``; differentiable. Of one state ``(n,)``: ``(m,)``."""
+        t, batch = asked(self.problem, t, z)
+        fine = batch.to(self.value.scale.dtype)
+        t = torch.as_tensor(t).to(fine)
+        _, p = self.value.gradient(t, fine)
+        h = control_hamiltonian(self.problem, t, fine, p)
+        low, high = self.problem.control_bounds(fine)
+        zero = fine.new_zeros(len(fine), len(low))
         # R is diagonal, so its row sums, one derivative of ∇_u H along (1, .., 1), are all of it
         slope, rows = along(h.gradient, (zero,), (torch.ones_like(zero),))
-        return (slope / -rows).clamp(low, high)
+        return answered((slope / -rows).clamp(low, high).to(batch.dtype), z)
 
 
 def _check_closed_form(problem: Problem) -> None:

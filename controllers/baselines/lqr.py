@@ -5,8 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from ...envs.fields import check_is
 from ...envs.integrate import advance
-from ...envs.problem import Problem
+from ...envs.problem import Problem, check_kind
+from ..adapter import answered, asked
 from ..optimum import ReferenceTrajectory, expand_end, riccati, second_order, step_model
 from .equilibrium import Point, find_equilibrium, given
 
@@ -63,16 +65,14 @@ class _Affine:
         self.z, self.u, self.feedback = z, u, feedback
 
     def __call__(self, t: Tensor | float, z: Tensor) -> Tensor:
-        """u(t, z), ``(B, m)``; t is ``()`` or ``(B,)``; a time between two control steps counts as the earlier."""
-        n = self.problem.state_dim
-        if z.ndim != 2 or z.shape[1] != n:
-            raise ValueError(f"z has shape {tuple(z.shape)}; {type(self.problem).__name__} expects (B, {n})")
-        time = torch.as_tensor(t, dtype=torch.float64, device=z.device).expand(len(z))
+        """u(t, z), ``(B, m)``, of one state ``(m,)``; a time between two control steps counts as the earlier."""
+        t, batch = asked(self.problem, t, z)
+        time = torch.as_tensor(t, dtype=torch.float64, device=batch.device).expand(len(batch))
         pace = len(self.u) / self.problem.horizon
         k = (time * pace + 1e-3).long().clamp(0, len(self.u) - 1)  # times are rounded
-        z0, u0, gain = (table.to(z.device).index_select(0, k) for table in (self.z, self.u, self.feedback))
-        u = u0 + (gain @ (z.double() - z0).unsqueeze(-1)).squeeze(-1)
-        return u.to(z.dtype).clamp(*self.problem.control_bounds(z))
+        z0, u0, gain = (table.to(batch.device).index_select(0, k) for table in (self.z, self.u, self.feedback))
+        u = u0 + (gain @ (batch.double() - z0).unsqueeze(-1)).squeeze(-1)
+        return answered(u.to(batch.dtype).clamp(*self.problem.control_bounds(batch)), z)
 
 
 class LinearQuadraticRegulator(_Affine):
@@ -97,6 +97,7 @@ class LinearQuadraticRegulator(_Affine):
     """
 
     def __init__(self, problem: Problem, target: Point | None = None, control: Point | None = None) -> None:
+        check_kind(problem)
         if target is None or control is None:
             if control is not None:
                 raise ValueError("control was given without the target that it belongs to; expected both or neither")
@@ -133,6 +134,8 @@ class TimeVaryingLQR(_Affine):
     """
 
     def __init__(self, problem: Problem, reference: ReferenceTrajectory) -> None:
+        check_kind(problem)
+        check_is(reference, ReferenceTrajectory, "reference")
         count, batch = len(reference.u), reference.u.shape[1]
         expected = (count + 1, 1, problem.state_dim), (count, 1, problem.control_dim)
         if (reference.z.shape, reference.u.shape) != expected:

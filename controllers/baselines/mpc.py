@@ -11,8 +11,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ...envs.problem import Problem, check_state
-from ..optimum import Hessian, Search, initial_guesses, shooting
+from ...envs.fields import whole
+from ...envs.problem import Problem, check_finite, check_kind
+from ..adapter import answered, asked
+from ..optimum import Hessian, Search, heard_interrupts, initial_guesses, shooting
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,13 +70,11 @@ class RecedingHorizon:
         max_iterations: int = 200,
         starts: int = 1,
     ) -> None:
-        for name, value in {"every": every, "max_iterations": max_iterations, "starts": starts}.items():
-            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-                raise ValueError(f"{name} is {value!r}; expected a positive integer")
+        check_kind(problem)
         if hessian not in get_args(Hessian):
             raise ValueError(f"hessian is {hessian!r}; expected one of {get_args(Hessian)}")
-        self.problem, self.every, self.starts = problem, every, starts
-        self.search = Search(max_iterations, hessian)
+        self.problem, self.every, self.starts = problem, whole(every, "every"), whole(starts, "starts")
+        self.search = Search(whole(max_iterations, "max_iterations"), hessian)
         self.solves = self.failures = 0
         self.seconds = 0.0
         self._plans: dict[int, _Plan] = {}
@@ -85,15 +85,16 @@ class RecedingHorizon:
         return shooting(self.problem, self.problem.steps, self.search._replace(warm=True))
 
     def __call__(self, t: Tensor | float, z: Tensor) -> Tensor:
-        """u(t, z), ``(B, m)``; t is ``()`` or ``(B,)``."""
-        check_state(self.problem, z)
-        times = torch.as_tensor(t, dtype=torch.float64).expand(len(z)).tolist()
+        """u(t, z), ``(B, m)``; t is ``()`` or ``(B,)``. Of one state ``(n,)``: ``(m,)``."""
+        t, batch = asked(self.problem, t, z)
+        check_finite("z", batch)
+        times = torch.as_tensor(t, dtype=torch.float64).expand(len(batch)).tolist()
         steps = [min(max(int(s / self.problem.time_step + 1e-3), 0), self.problem.steps - 1) for s in times]
-        states = z.detach().double().cpu().numpy()
+        states = batch.detach().double().cpu().numpy()
         controls = [self._control(row, k, state) for row, (k, state) in enumerate(zip(steps, states, strict=True))]
-        u = torch.from_numpy(np.array(controls).reshape(len(z), self.problem.control_dim))
-        low, high = self.problem.control_bounds(z)
-        return u.to(z).clamp(low, high)  # clamped again: rounding to float32 may leave the bounds
+        u = torch.from_numpy(np.array(controls).reshape(len(batch), self.problem.control_dim))
+        low, high = self.problem.control_bounds(batch)
+        return answered(u.to(batch).clamp(low, high), z)  # clamped again: rounding to float32 may leave the bounds
 
     def _control(self, row: int, k: int, z: np.ndarray) -> np.ndarray:
         plan = self._plans.get(row)
@@ -132,7 +133,8 @@ class RecedingHorizon:
         }  # fmt: skip
         self.solves += 1
         try:
-            answer = {name: value.full().ravel() for name, value in solver(**arguments).items()}
+            with heard_interrupts():
+                answer = {name: value.full().ravel() for name, value in solver(**arguments).items()}
             success = solver.stats()["return_status"] == "Solve_Succeeded"
         except RuntimeError:  # CasADi's own failures
             answer, success = {"x": np.array(np.nan), "f": np.array([np.inf])}, False

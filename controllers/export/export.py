@@ -16,6 +16,7 @@ import torch
 from ...envs.boundary import observation_space
 from ...envs.compiling import compiler_at_hand
 from ...envs.extras import optional
+from ...envs.fields import check_is
 from ...envs.files import alone, check_folder, checksum, plain, read_json, replace_file, sha256, write_json
 from ...envs.names import control_labels, state_labels
 from ...envs.problem import problem_record
@@ -53,6 +54,7 @@ def export_policy(policy: ImplicitPolicy, folder: str | Path, to: Target, source
         ValueError: for a policy that the runtime cannot run (a sentence says why), or a folder that holds another one.
         ImportError: where an extra is missing, with the line that installs it.
     """
+    check_is(policy, ImplicitPolicy, "policy")
     if to not in get_args(Target):
         raise ValueError(f"to is {to!r}; expected one of {get_args(Target)}")
     like = policy.value.scale

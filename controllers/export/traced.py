@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import torch
@@ -69,10 +70,10 @@ class TracedLaw(nn.Module):
 def _trace(function: Callable[..., object], *arguments: Tensor) -> GraphModule:
     """``function`` as plain tensor operations, without what nothing depends on: ``torch.func`` leaves checks behind.
 
-    tan is written out as sin / cos, for ONNX Runtime knows no tan of a float64.
+    tan and cos of a float64 are written out by sin, for ONNX Runtime knows no tan, and before 1.29 no cos, of one.
     """
-    tan = {torch.ops.aten.tan.default: lambda x: torch.sin(x) / torch.cos(x)}
-    module = make_fx(function, decomposition_table=tan)(*arguments)
+    written = {torch.ops.aten.tan.default: _tan, torch.ops.aten.cos.default: _cos}
+    module = make_fx(function, decomposition_table=written)(*arguments)
     for node in reversed(list(module.graph.nodes)):
         if node.op == "call_function" and not node.users:
             module.graph.erase_node(node)
@@ -116,3 +117,11 @@ def _parts(policy: ImplicitPolicy) -> tuple[Part, Part, Callable[[Tensor], Tenso
         return (2 * (u - low) / (high - low) - 1).clamp(-1.0, 1.0)
 
     return head, body, tail
+
+
+def _cos(x: Tensor) -> Tensor:
+    return torch.sin(x + math.pi / 2) if x.dtype == torch.float64 else NotImplemented
+
+
+def _tan(x: Tensor) -> Tensor:
+    return torch.sin(x) / (_cos(x) if x.dtype == torch.float64 else torch.cos(x))

@@ -5,7 +5,7 @@ from .certificates import Certificate, certify
 from .expansion import Expansion, expand, joined
 from .guesses import initial_guesses
 from .ipopt import Hessian, Search, shooting, solve_reference
-from .processes import spawn_pool
+from .processes import heard_interrupts, spawn_pool
 from .solve import Method, improve_optimum, solve_optimum
 from .step_model import along, expand_end, riccati, second_order, step_model
 from .store import FOLDER, find_reference, known_reference, save_reference
@@ -27,6 +27,7 @@ __all__ = [
     "expand",
     "expand_end",
     "find_reference",
+    "heard_interrupts",
     "improve_optimum",
     "initial_guesses",
     "joined",

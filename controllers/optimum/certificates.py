@@ -8,8 +8,9 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from ...envs.fields import check_is
 from ...envs.integrate import Trajectory, advance
-from ...envs.problem import Problem, check_finite
+from ...envs.problem import Problem, check_finite, check_kind
 from ..argmax import solve_argmax
 from ..hamiltonian import hamiltonian
 from ..operators import held
@@ -137,6 +138,8 @@ def _slopes(problem: Problem, t: Tensor, z: Tensor, u: Tensor, p_next: Tensor, d
 
 
 def _check(problem: Problem, path: Trajectory) -> None:
+    check_kind(problem)
+    check_is(path, Trajectory, "path")
     steps, batch = path.u.shape[:2]
     expected = (steps + 1, batch, problem.state_dim), (steps, batch, problem.control_dim)
     if (path.z.shape, path.u.shape) != expected:

@@ -14,11 +14,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ...envs.checking import check_class
+from ...envs.fields import whole
 from ...envs.integrate import Controller, Trajectory, rollout
-from ...envs.problem import Problem, check_state
+from ...envs.problem import Problem
+from ...envs.states import as_states
 from .aten import import_casadi
 from .guesses import initial_guesses
-from .processes import spawn_pool
+from .processes import heard_interrupts, spawn_pool
 from .trace import trace
 from .trajectory import ReferenceTrajectory
 
@@ -64,11 +67,12 @@ def solve_reference(
         min_u  Σ_k c(t_k, z_k, u_k) + G(z_K)   s.t.  z_{k+1} = F(t_k, z_k, u_k),  u_k in [low, high]
 
     with (F, c) the Runge-Kutta step of ``rollout``. IPOPT finds local optima: where there may be several, raise
-    ``starts``. A state that fails is reported in ``converged`` and ``status`` and logged; it never raises.
+    ``starts``. A state that fails is reported in ``converged`` and ``status`` and logged; it never raises. Ctrl-C stops
+    it within one iteration of IPOPT.
 
     Args:
         problem: any Problem; its torch code is traced.
-        z0: ``(B, n)`` initial states.
+        z0: ``(B, n)`` initial states, of torch, NumPy or in lists.
         guess: a controller (t, z) -> u whose flight is where the search begins; without it, z0 at rest: z held at z0
             and u the admissible control nearest to zero.
         starts: number of guesses, the further ones perturbed; the cheapest converged optimum is kept.
@@ -81,20 +85,18 @@ def solve_reference(
             the memory; it needs hundreds of iterations, and seldom meets the tolerance of the exact one.
 
     Raises:
-        ValueError: if an argument makes no sense or the problem cannot be traced.
+        ValueError: if an argument makes no sense, a function of the problem answers what it should not, or the problem
+            cannot be traced.
         ImportError: if CasADi is not installed: ``pip install "pontryagin[reference]"``.
     """
     import_casadi()
-    check_state(problem, z0, "z0")
-    steps = problem.steps if steps is None else steps
-    counts = {"starts": starts, "steps": steps, "processes": processes, "max_iterations": max_iterations}
-    for name, value in counts.items():
-        if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-            raise ValueError(f"{name} is {value!r}; expected a positive integer")
+    z0 = as_states(problem, z0, "z0")
+    check_class(problem)
+    steps = problem.steps if steps is None else whole(steps, "steps")
+    starts, processes = whole(starts, "starts"), whole(processes, "processes")
+    max_iterations, seed = whole(max_iterations, "max_iterations"), whole(seed, "seed", 0)
     if hessian not in get_args(Hessian):
         raise ValueError(f"hessian is {hessian!r}; expected one of {get_args(Hessian)}")
-    if not isinstance(seed, int) or seed < 0:
-        raise ValueError(f"seed is {seed!r}; expected an integer >= 0")
     guesses = initial_guesses(problem, z0.detach(), guess, starts, seed, steps)
     z0 = z0.detach().double().cpu()
     if processes == 1 or len(z0) < 2:
@@ -184,7 +186,8 @@ def _solve(problem: Problem, solver: Any, z0: np.ndarray, guess: np.ndarray) -> 
     free = np.full(n, np.inf)
     bounds = {"lbx": np.tile(np.r_[low, -free], steps), "ubx": np.tile(np.r_[high, free], steps), "lbg": 0, "ubg": 0}
     try:
-        answer = solver(x0=guess.ravel(), p=z0, **bounds)
+        with heard_interrupts():
+            answer = solver(x0=guess.ravel(), p=z0, **bounds)
     except RuntimeError as error:  # CasADi's own failures
         return _failure(problem, steps, str(error).strip().rpartition("\n")[2], time.perf_counter() - begin)
     w = answer["x"].full().reshape(steps, -1)

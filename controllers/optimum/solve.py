@@ -5,13 +5,17 @@ from __future__ import annotations
 import logging
 import time
 from collections import Counter
+from numbers import Real
 from typing import Literal, TypeAlias, get_args
 
 import torch
 from torch import Tensor
 
+from ...envs.checking import check_class
+from ...envs.fields import check_is, whole
 from ...envs.integrate import Controller
-from ...envs.problem import Problem, check_state
+from ...envs.problem import Problem, check_kind
+from ...envs.states import as_states
 from .backward import Backward
 from .certificates import open_loop_costate
 from .ddp import Path, descend, feedback_along, follow
@@ -47,7 +51,7 @@ def solve_optimum(
 
     Args:
         problem: any Problem.
-        z0: ``(B, n)`` initial states.
+        z0: ``(B, n)`` initial states, of torch, NumPy or in lists.
         guess: a controller (t, z) -> u whose flight is where each search begins; without it, the admissible control
             nearest to zero.
         method: ``"ddp"``; ``"ipopt"`` is the independent check (``solve_reference``; needs CasADi).
@@ -58,15 +62,15 @@ def solve_optimum(
         known: optima from other states: the feedback along them is flown instead of that along the first ones.
 
     Raises:
-        ValueError: if an argument makes no sense.
+        ValueError: if an argument makes no sense, or a function of the problem answers what it should not.
     """
-    check_state(problem, z0, "z0")
-    for name, value in {"starts": starts, "max_iterations": max_iterations}.items():
-        if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-            raise ValueError(f"{name} is {value!r}; expected a positive integer")
+    z0 = as_states(problem, z0, "z0")
+    check_class(problem)
+    starts, max_iterations = whole(starts, "starts"), whole(max_iterations, "max_iterations")
+    seed = whole(seed, "seed", 0)
     if method not in get_args(Method):
         raise ValueError(f"method is {method!r}; expected one of {get_args(Method)}")
-    if seconds is not None and not seconds > 0:
+    if seconds is not None and not (isinstance(seconds, Real) and seconds > 0):
         raise ValueError(f"seconds is {seconds!r}; expected a positive number")
     if method == "ipopt":
         return solve_reference(problem, z0, guess=guess, starts=starts, seed=seed, max_iterations=max_iterations)
@@ -88,6 +92,9 @@ def improve_optimum(
     problem: Problem, reference: ReferenceTrajectory, max_iterations: int = 200, seconds: float | None = None
 ) -> ReferenceTrajectory:
     """From the controls of ``reference`` further downhill, state by state; what does not fall stays."""
+    check_kind(problem)
+    check_is(reference, ReferenceTrajectory, "reference")
+    max_iterations = whole(max_iterations, "max_iterations")
     begin = time.perf_counter()
     end = None if seconds is None else begin + seconds
     path = descend(problem, reference.z[0].double(), reference.u.double(), max_iterations, end=end)

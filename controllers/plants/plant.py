@@ -12,8 +12,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ...envs.fields import check_callable
 from ...envs.integrate import Controller, Trajectory
-from ...envs.problem import Problem, check_state
+from ...envs.problem import Problem
+from ...envs.states import as_states
 from ..policy import ImplicitPolicy
 
 
@@ -103,7 +105,10 @@ def simulate(
     Raises:
         ValueError: if z0, rate, latency or an answer makes no sense, or a flight leaves the finite numbers.
     """
-    check_state(problem, z0, "z0")
+    z0 = as_states(problem, z0, "z0")
+    check_callable(controller)
+    if lacking := [name for name in ("reset", "read_state", "write_control", "advance") if not hasattr(plant, name)]:
+        raise ValueError(f"plant is a {type(plant).__name__} without {', '.join(lacking)}; expected a pontryagin.Plant")
     rate = problem.steps / problem.horizon if rate is None else rate
     if not (math.isfinite(rate) and rate > 0):
         raise ValueError(f"rate is {rate!r}; expected a positive number of answers per unit of time")

@@ -30,7 +30,7 @@ def test_bad_input_is_refused_in_a_sentence(capsys):
     for arguments in (["--states", "0"], ["--times", "1000"]):
         with pytest.raises(SystemExit):
             main(["diagnose", "quadrotor", *arguments])
-        assert "expected 1" in capsys.readouterr().err
+        assert "expected " in capsys.readouterr().err
 
 
 def test_the_command_prints_and_writes(tmp_path, capsys):
@@ -38,6 +38,7 @@ def test_the_command_prints_and_writes(tmp_path, capsys):
     printed = capsys.readouterr().out
     for word in ("T contracts at u*", "Newton", "ascent", "Ass. 2", "holds", "measured", "diagnosis.json"):
         assert word in printed
+    assert "[green]" not in printed and "[/]" not in printed
     record = json.loads((tmp_path / "diagnosis.json").read_text(encoding="utf-8"))
     assert record["command"].startswith("pontryagin diagnose quadrotor --states 2 --times 3 --seed 0")
     ascent, newton = record["operators"]

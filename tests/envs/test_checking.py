@@ -7,7 +7,8 @@ import pytest
 import torch
 
 import pontryagin
-from pontryagin import DoubleIntegrator, make_problem
+from pontryagin import DoubleIntegrator, make_problem, solve_optimum
+from pontryagin.envs import checking
 from pontryagin.envs.catalog import PROBLEMS
 from pontryagin.envs.checking import check_functions
 
@@ -156,3 +157,32 @@ def test_so_does_every_command(tmp_path, monkeypatch, capsys):
         with pytest.raises(SystemExit) as stop:
             main(line.split())
         assert stop.value.code == 2 and "KeepsAxis.running_cost returned shape (1, 1)" in capsys.readouterr().err
+
+
+WRONG = {
+    "dynamics": (lambda self, t, z, u: z[..., :1], r"dynamics returned shape \(1, 1\)"),
+    "running_cost": (lambda self, t, z, u: 0.5 * (u**2), "running_cost returned shape .* need their axis"),
+    "terminal_cost": (lambda self, z: (z**2).sum(-1).float(), "terminal_cost returned torch.float32"),
+    "sample_initial_state": (lambda self, batch, generator=None: torch.zeros(2), "sample_initial_state"),
+}
+
+
+@pytest.mark.parametrize("method", WRONG)
+@pytest.mark.parametrize("solver", ["ddp", "ipopt"])
+def test_a_search_for_an_optimum_tries_the_class_first(method, solver):
+    if solver == "ipopt":
+        pytest.importorskip("casadi")
+    function, sentence = WRONG[method]
+    problem = type("Wrong", (DoubleIntegrator,), {method: function})(steps=3)
+    with pytest.raises(ValueError, match=f"Wrong.{sentence}"):
+        solve_optimum(problem, torch.ones(1, 2), method=solver)
+
+
+def test_a_class_is_tried_once(monkeypatch):
+    tried = []
+    real = checking.check_functions
+    monkeypatch.setattr(checking, "check_functions", lambda problem: (tried.append(type(problem)), real(problem)))
+    kind = type("Tried", (DoubleIntegrator,), {})
+    for steps in (3, 4, 3):
+        solve_optimum(kind(steps=steps), torch.ones(1, 2), max_iterations=1)
+    assert tried == [kind]

@@ -132,3 +132,14 @@ def test_a_folder_is_tried_by_writing(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(ValueError, match="out is .*file'; expected a folder that can be written to"):
         check_folder(tmp_path / "file", "out")
+
+
+def test_a_folder_that_takes_no_byte_is_left_as_it_was(tmp_path, monkeypatch):
+    def full(path, content):
+        path.touch()
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(ValueError, match="No space left on device"):
+        check_folder(tmp_path, "out")
+    assert not list(tmp_path.iterdir())

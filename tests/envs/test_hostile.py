@@ -86,6 +86,21 @@ def test_predict_takes_back_what_it_returned(state, policy):
 @pytest.mark.skipif(not TORTURE.exists(), reason="an installed package has no .ci")
 def test_a_minute_of_torture():
     environment = {**os.environ, "PYTHONPATH": str(Path(pontryagin.__file__).parent.parent), "OMP_NUM_THREADS": "1"}
-    line = [sys.executable, str(TORTURE), "--cases", "4000", "--files", "400", "--seed", "1", "--seconds", "60"]
+    line = [
+        sys.executable,
+        str(TORTURE),
+        "--cases",
+        "4000",
+        "--files",
+        "400",
+        "--disk",
+        "0.05",
+        "--seed",
+        "1",
+        "--seconds",
+        "60",
+    ]
     done = subprocess.run(line, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
+    for part in ("damaged files", "killed: ", "full disk: ", "limit of the kernel: ", "two at once: "):
+        assert f"| {part}" in done.stdout

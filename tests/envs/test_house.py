@@ -29,6 +29,50 @@ def test_no_module_is_over_250_lines_and_no_function_over_50(path):
     assert {f.name: n for f in functions if (n := lines_without_docstring(f)) > 50} == {}
 
 
+def calls(path):
+    """``(name, line)`` of each function or method that is called, ``open`` with the mode that it is given."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Call):
+            name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
+            modes = [x.value for x in (*node.args, *(k.value for k in node.keywords)) if isinstance(x, ast.Constant)]
+            modes = {str(mode) for mode in modes if re.fullmatch("[rwxabt+]{1,3}", str(mode))}
+            yield (f"open {''.join(modes)}" if name == "open" else name), node.lineno
+
+
+WRITES = {"write_text", "write_bytes", "savefig", "dump", "savez", "savez_compressed", "mimwrite", "imwrite", "mimsave"}
+WRITERS = {
+    "envs/files.py": {"open xb", "write_bytes", "write_text"},  # the place itself; a probe, and who holds a lock
+    "controllers/export/numpy_weights.py": {"savez"},  # these five: to memory, or to a scratch folder
+    "controllers/optimum/store.py": {"savez_compressed"},
+    "training/pictures/film.py": {"mimwrite"},
+    "training/pictures/plots.py": {"savefig"},
+    "training/console.py": {"open w"},  # the null device
+    "training/theory/gradients.py": {"write_text"},  # to the kernel
+}
+"""What may write otherwise than by ``envs.files``, and how."""
+
+
+@pytest.mark.parametrize("path", [p for p in FILES if p.parts[len(ROOT.parts)] != "tests"], ids=lambda path: path.name)
+def test_files_are_written_whole_and_one_console_prints(path):
+    own = path.relative_to(ROOT).as_posix()
+    found = {name for name, _ in calls(path) if name in WRITES or re.match("open .*[wxa+]", name)}
+    assert found <= WRITERS.get(own, set()), f"{own} writes by {found}; expected replace_file or write_json"
+    consoles = [line for name, line in calls(path) if name in ("Console", "get_console")]
+    assert not consoles, f"{own} makes a Console in {consoles}; expected training.console.PlainConsole"
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    shown = {
+        a.name for x in ast.walk(tree) if isinstance(x, ast.ImportFrom) and x.module == "rich.progress" for a in x.names
+    }
+    bars = [
+        x.lineno
+        for x in ast.walk(tree)
+        if isinstance(x, ast.Call)
+        and getattr(x.func, "id", "") in shown & {"track", "Progress"}
+        and "console" not in {keyword.arg for keyword in x.keywords}
+    ]
+    assert not bars, f"{own} has a bar in {bars} on a console of its own; expected console=PlainConsole()"
+
+
 @pytest.mark.parametrize("version", ["3.10", "3.11", "3.12", "3.13"])
 def test_every_python_reads_the_sources(version):
     """With the interpreter where it is at hand, else by the grammar that this one knows of it."""

@@ -8,7 +8,7 @@ from killed import kills
 
 from pontryagin import ImplicitPolicy
 from pontryagin.controllers.export import export as module
-from pontryagin.controllers.export import numpy_runtime
+from pontryagin.controllers.export import numpy_held, numpy_runtime
 from pontryagin.controllers.export.export import export_policy, numpy_bytes
 from pontryagin.controllers.export.runtimes import load_runtime, read_contract
 from pontryagin.envs.files import checksum, sha256
@@ -105,3 +105,12 @@ def test_what_cannot_be_observed_is_refused_by_every_runtime(tmp_path, target):
     for shape in ((12,), (14,), (1, 13), ()):
         with pytest.raises(ValueError, match=r"observation has shape .*; expected \(13,\)"):
             run(np.zeros(shape, np.float32))
+
+
+@pytest.mark.parametrize(("name", "runtime"), [("cars5_continuous", numpy_runtime), ("cars5", numpy_held)])
+def test_a_runtime_that_its_contract_does_not_name_yet_is_a_sentence(name, runtime, tmp_path):
+    """So it is between two of the steps of an export that writes over an earlier one, or after a kill there."""
+    export_policy(shipped(name), tmp_path, "numpy")
+    forge(tmp_path, lambda contract: contract.update(files={}))
+    with pytest.raises(ValueError, match="its SHA-256 is not that of contract.json"):
+        runtime.Policy(tmp_path)

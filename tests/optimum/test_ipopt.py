@@ -147,7 +147,10 @@ def test_starts_never_hurt_and_repeat(pendulum):
 
 
 def test_failures_are_reported_by_sample(caplog):
-    problem = oscillator(running_cost=lambda self, t, z, u: (u * u).sum(-1) + torch.sqrt(z[:, 0]))
+    problem = oscillator(
+        running_cost=lambda self, t, z, u: (u * u).sum(-1) + torch.sqrt(z[:, 0]),
+        sample_initial_state=lambda self, batch, generator=None: 2 + torch.rand(batch, 2, generator=generator),
+    )
     reference = solve_reference(problem, torch.tensor([[2.0, 0.0], [-2.0, 0.0]]))
     assert reference.converged.tolist() == [True, False]
     assert reference.status == ("Solve_Succeeded", "Invalid_Number_Detected")

@@ -75,7 +75,7 @@ def test_trace_equals_torch(problem):
     ("method", "message"),
     [
         (
-            lambda self, t, z, u: torch.linalg.inv(z[:, :, None] * z[:, None])[:, 0],
+            lambda self, t, z, u: torch.linalg.inv(torch.eye(2).to(z) + z[:, :, None] * z[:, None])[:, 0],
             "Changed.dynamics uses aten.linalg_inv",
         ),
         (lambda self, t, z, u: z if z[0, 0] > 0 else -z, "Changed.dynamics cannot be traced"),

@@ -186,9 +186,10 @@ def test_a_folder_that_is_removed_during_the_run_is_made_again(tmp_path, untried
                 shutil.rmtree(tmp_path / "run")
             return super().sample_initial_state(batch, generator)
 
-    with pytest.warns(UserWarning, match="the log cannot be written"):
-        train(Removed(), TrainConfig(**BRIEF, out=tmp_path / "run"))
+    _, history = train(Removed(), TrainConfig(**BRIEF, out=tmp_path / "run"))
     assert ImplicitPolicy.load(tmp_path / "run", problem=Removed())
+    lines = (tmp_path / "run" / "log.csv").read_text().splitlines()
+    assert len(lines) == 1 + len(history.rows)  # with the rows from before
 
 
 def test_an_error_of_the_system_is_a_sentence(tmp_path, monkeypatch, capsys):

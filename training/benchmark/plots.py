@@ -11,7 +11,7 @@ import matplotlib.figure
 import numpy as np
 
 from ...envs.problem import Problem
-from ..pictures import INK, SOFT, plain_ticks, tidy
+from ..pictures import INK, SOFT, plain_ticks, save_figure, tidy
 from .disturbances import disturbances
 from .methods import METHODS
 from .paths import Ghost, paths_figure
@@ -35,12 +35,12 @@ def benchmark_figures(
     found = by_method(records)
     paths = []
     if any(run["curve"] for runs in found.values() for run in runs):
-        paths.append(_save(curves_figure(name, found, optimum), folder / "curves.png"))
-    paths.append(_save(distribution_figure(name, found), folder / "gaps.png"))
-    paths.append(_save(paths_figure(problem, found, ghost), folder / "paths.png"))
-    paths.append(_save(latency_figure(found), folder / "latency.png"))
+        paths.append(save_figure(curves_figure(name, found, optimum), folder / "curves.png", 110))
+    paths.append(save_figure(distribution_figure(name, found), folder / "gaps.png", 110))
+    paths.append(save_figure(paths_figure(problem, found, ghost), folder / "paths.png", 110))
+    paths.append(save_figure(latency_figure(found), folder / "latency.png", 110))
     if any("robustness" in run for runs in found.values() for run in runs):
-        paths.append(_save(robustness_figure(problem, name, found), folder / "robustness.png"))
+        paths.append(save_figure(robustness_figure(problem, name, found), folder / "robustness.png", 110))
     return paths
 
 
@@ -165,9 +165,3 @@ def robustness_figure(problem: Problem, name: str, found: dict[str, list[Record]
 
 def _value(cost: float | None) -> float:
     return math.nan if cost is None else cost
-
-
-def _save(figure: matplotlib.figure.Figure, path: Path) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=110)
-    return path

@@ -109,8 +109,7 @@ def evaluation_states(problem: Problem, count: int) -> Tensor:
 
 def known_optima(problem: Problem, z0: Tensor) -> tuple[Tensor, ReferenceTrajectory] | None:
     """``z0`` and the stored optima from there; or other states, of a smaller draw, whose optima are stored; or None."""
-    draws = [problem.sample_initial_state(count, torch.Generator().manual_seed(SEED)) for count in (64, 32, 16, 8, 4)]
-    for states in (z0, *draws):
+    for states in (z0, *(draw_states(problem, count, SEED) for count in (64, 32, 16, 8, 4))):
         if found := known_reference(problem, states):
             return states, found
     return None

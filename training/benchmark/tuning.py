@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+import io
 import json
 import math
 import time
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from ...envs.catalog import make_problem
-from ...envs.files import check_folder
+from ...envs.files import check_folder, replace_file
 from ...envs.problem import Problem
 from ..duration import seconds
 from ..rules import Checked, Count, Duration, OutFolder, Seed
@@ -174,9 +175,7 @@ def _lines(log: Path) -> int:
 
 
 def _append(log: Path, row: list[Any]) -> None:
-    fresh = not log.exists()
-    with log.open("a", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        if fresh:
-            writer.writerow(COLUMNS)
-        writer.writerow(row)
+    before = log.read_text(encoding="utf-8") if log.exists() else ""
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows([row] if before else [COLUMNS, row])
+    replace_file(log, (before + text.getvalue()).encode())

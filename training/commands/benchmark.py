@@ -67,8 +67,9 @@ def write_results(name: str, records: list[Record], folder: Path, film: bool) ->
     problem = make_problem(name)
     z0 = evaluation_states(problem, max(record["states"] for record in done))
     known = known_optima(problem, z0)
-    optimum = None if known is None else float(known[1].optimum.nanmean())
-    ghost = (known[1].z[:, 0].numpy(), known[1].u[:, 0].numpy()) if known and known[0] is z0 else None
+    optimum = float(known[1].optimum.nanmean()) if known and known[1].converged.any() else None
+    first = known is not None and known[0] is z0 and bool(known[1].converged[0])
+    ghost = (known[1].z[:, 0].numpy(), known[1].u[:, 0].numpy()) if known and first else None
     paths = [folder / "table.md"]
     replace_file(paths[0], markdown(records).encode())
     paths += benchmark_figures(problem, name, done, optimum, ghost, folder)

@@ -89,6 +89,14 @@ def _table(title: str, columns: tuple[str, ...]) -> Table:
     return table
 
 
+def _optimum(race: Result) -> str:
+    if "reference_states" not in race:
+        return ""
+    if race["reference_mean"] is None:
+        return f"; of the optima only {race['reference_states']} are known: the others did not converge"
+    return f", the optimum {race['reference_mean']:.4f}"
+
+
 def findings(result: Result) -> list[str]:
     """What the numbers say about the claims of the talk, one sentence each."""
     saved = {(r["kind"], r["gradient"]): r for r in result["saved"]["rows"]}
@@ -108,7 +116,7 @@ def findings(result: Result) -> list[str]:
         f"{min(ascent):.3f} at the trained weights.",
         f"In training, {watched['descent_share']:.0%} of the jfb + ascent directions looked at descend, median cosine "
         f"{watched['cosine_median']:.3f}, worst {watched['cosine_worst']:.3f}.",
-        f"Cost at equal wall time: best jfb {jfb:.4f}, best of the others {rest:.4f}.",
+        f"Cost at equal wall time: best jfb {jfb:.4f}, best of the others {rest:.4f}{_optimum(result['race'])}.",
     ]
     counts = [f"{k} {needed[k]['median']:.0f} ({needed[k]['converged']:.0%} converge)" for k in needed]
     return [*found, f"Iterations to 1e-6, median: {', '.join(counts)}."]

@@ -6,11 +6,12 @@ import sys
 from pathlib import Path
 from typing import Annotated, Literal
 
-import torch
 import tyro
 
+from ...envs.states import draw_states
 from ..checkpoint import load_policy
 from ..theory import choices, diagnose, print_diagnosis, record_text, write_diagnosis
+from .evaluate import stored_optima
 
 
 def diagnose_command(
@@ -41,18 +42,17 @@ def diagnose_command(
         out_dir: folder for diagnosis.json and diagnosis.png.
         json: print JSON instead of the tables.
     """
-    if states < 1:
-        raise ValueError(f"states is {states}; expected 1 or more")
     policy = load_policy(checkpoint, problem)
-    z0 = policy.problem.sample_initial_state(states, torch.Generator().manual_seed(seed))
+    z0 = draw_states(policy.problem, states, seed)
     found = diagnose(policy, z0, choices(operator, step_size), times, seed)
+    optimum = stored_optima(policy.problem, z0)
     command = f"pontryagin diagnose {checkpoint} --states {states} --times {times} --seed {seed}"
     command += f" --operator {operator} --step-size {step_size}"
     if json:
-        print(record_text(found, command))
+        print(record_text(found, command, optimum))
     else:
         title = f"{type(policy.problem).__name__}: {checkpoint}, {states} states, seed {seed}"
-        print_diagnosis(found, title)
+        print_diagnosis(found, title, optimum)
     if out_dir is not None:
-        for path in write_diagnosis(found, command, out_dir):
+        for path in write_diagnosis(found, command, out_dir, optimum):
             print(path, file=sys.stderr if json else sys.stdout)

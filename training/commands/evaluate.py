@@ -7,6 +7,7 @@ import json as json_
 
 import torch
 from rich.table import Table
+from torch import Tensor
 
 from ...controllers.baselines import CLASSICAL
 from ...controllers.held import bellman_residual
@@ -93,5 +94,14 @@ def _chosen(checkpoint: str, problem: str | None, on: str | None, certificate: b
 def measure(problem: Problem, controller: Controller, states: int, seed: int) -> Evaluation:
     """``evaluate`` on seeded initial states, against the stored optima if there are any."""
     z0 = draw_states(problem, states, seed)
+    return evaluate(problem, controller, z0, stored_optima(problem, z0))
+
+
+def stored_optima(problem: Problem, z0: Tensor) -> Tensor | None:
+    """The optimal costs from ``z0`` where a reference is stored; nan where it did not converge, which is said."""
     stored = known_reference(problem, z0)
-    return evaluate(problem, controller, z0, None if stored is None else stored.optimum)
+    if stored is None:
+        return None
+    if lost := int((~stored.converged).sum()):
+        PlainConsole(stderr=True).print(f"{lost} of {len(z0)} stored optima did not converge: they are left out")
+    return stored.optimum

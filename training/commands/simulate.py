@@ -16,11 +16,13 @@ from ...controllers.plants import CommonRoadBicycles, HighwayBicycles, MujocoQua
 from ...controllers.policy import ImplicitPolicy
 from ...envs.integrate import Trajectory
 from ...envs.problem import Problem
+from ...envs.states import draw_states
 from ..checkpoint import load_policy
 from ..console import PlainConsole
 from ..evaluate import Evaluation, evaluate, relative_gap
 from ..pictures import side_by_side, trajectory_figure, write_film
 from .arguments import PolicyPath
+from .evaluate import stored_optima
 
 TIME_SCALE = 6.0
 """Seconds that a unit of time takes with cars, unless asked for otherwise."""
@@ -69,28 +71,27 @@ def simulate_command(
         problem: module:ClassName of a policy for a problem of your own.
         json: print JSON instead of a table.
     """
-    _check_options(states, rate, out_dir, video, json)
+    _check_options(rate, out_dir, video, json)
     policy = load_policy(checkpoint, problem)
     mismatch = PlantMismatch(mass_error, drag, wind, motor_lag)
     made = make_plant(policy.problem, plant, mismatch, rotor_low, time_scale)
-    z0 = policy.problem.sample_initial_state(states, torch.Generator().manual_seed(seed))
+    z0 = draw_states(policy.problem, states, seed)
     if video is not None:
         frames, _ = side_by_side(policy.problem, policy, {plant: made}, z0[:1], latency=latency, size=made.size)
         print(write_film(frames, video, fps=18, width=960))
         return
-    model = evaluate(policy.problem, policy, z0)
+    optimum = stored_optima(policy.problem, z0)
+    model = evaluate(policy.problem, policy, z0, optimum)
     flown, touched = simulate_all(policy, made, z0, rate, latency)
-    result = evaluate(policy.problem, policy, z0, flown=flown)
+    result = evaluate(policy.problem, policy, z0, optimum, flown)
     figures = compare(policy.problem, model, result) | ({} if touched is None else {"flights_that_touched": touched})
     if out_dir is not None:
         trajectory_figure(policy.problem, result, out_dir / f"{plant}.png")
     _report(f"{checkpoint} in {plant}: {states} states, seed {seed}", figures, json)
 
 
-def _check_options(states: int, rate: float | None, out_dir: Path | None, video: Path | None, json: bool) -> None:
+def _check_options(rate: float | None, out_dir: Path | None, video: Path | None, json: bool) -> None:
     """Refuse options that nothing would heed."""
-    if states < 1:
-        raise ValueError(f"states is {states}; expected at least one")
     if video is not None and (rate is not None or json or out_dir is not None):
         raise ValueError("a video is of one flight at the problem's rate; --rate, --json and --out-dir are for figures")
 
@@ -169,6 +170,9 @@ def compare(problem: Problem, model: Evaluation, plant: Evaluation) -> dict[str,
         "terminal_error_worst": float(plant.terminal_error.max()),
         "success_rate": float(plant.success.float().mean()),
     }
+    for name, found in (("model", model.summary()), ("plant", plant.summary())):
+        figures |= {f"{key}_{name}": found[key] for key in ("gap_mean", "gap_worst") if key in found}
+        figures |= {key: found[key] for key in ("reference_states",) if key in found}
     for name, metric in plant.metrics.items():
         figures[f"{name}_path_min"] = float(metric.min())
     return figures

@@ -9,7 +9,7 @@ import torch
 
 from ...controllers.optimum import ReferenceTrajectory
 from ...envs.catalog import make_problem
-from ...envs.files import write_json
+from ...envs.files import alone, check_folder, write_json
 from ..console import PlainConsole
 from ..evaluate import Evaluation, evaluate
 from ..pictures import trajectory_figure
@@ -44,8 +44,10 @@ def solve_command(
     """
     made = make_problem(problem)
     folder = Path("runs") / problem.replace(":", ".") if out_dir is None else out_dir
-    found = solve(made, time_budget, seed, folder, gap, states)
-    write_json(folder / "solved.json", record(found, problem))
+    check_folder(folder, "--out-dir")
+    with alone(folder, "solve", 0):
+        found = solve(made, time_budget, seed, folder, gap, states)
+        write_json(folder / "solved.json", record(found, problem))
     flown = measured(found, min(states, 16))
     figure = trajectory_figure(made, flown, folder / "trajectory.png")
     PlainConsole(least=80).print(f"\n{found.report}\n\npolicy in {folder}; {figure}", highlight=False)

@@ -2,7 +2,7 @@
 
 from .film import film, write_film
 from .paths import ACCENT, FEW, INK, SOFT, Array
-from .plots import history_figure, plain_ticks, tidy, trajectory_figure
+from .plots import history_figure, plain_ticks, save_figure, tidy, trajectory_figure
 from .side_by_side import side_by_side
 
 __all__ = [
@@ -14,6 +14,7 @@ __all__ = [
     "film",
     "history_figure",
     "plain_ticks",
+    "save_figure",
     "side_by_side",
     "tidy",
     "trajectory_figure",

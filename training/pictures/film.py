@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import tempfile
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ...envs.environment import OptimalControlEnv
+from ...envs.files import replace_file
 from ...envs.problem import Problem
 
 if TYPE_CHECKING:
@@ -39,7 +42,6 @@ def write_film(frames: Iterable[np.ndarray], path: Path, fps: int = 15, width: i
     Raises:
         ValueError: on another ending, or without frames.
     """
-    import imageio
     from PIL import Image
 
     if path.suffix not in (".gif", ".mp4"):
@@ -47,17 +49,28 @@ def write_film(frames: Iterable[np.ndarray], path: Path, fps: int = 15, width: i
     pictures = [Image.fromarray(frame) for frame in frames]
     if not pictures:
         raise ValueError("no frames to write")
-    path.parent.mkdir(parents=True, exist_ok=True)
     if width is not None:
         height = round(pictures[0].height * width / pictures[0].width / 2) * 2
         pictures = [p.resize((width, height), Image.Resampling.LANCZOS) for p in pictures]
-    if path.suffix == ".mp4":
-        imageio.mimwrite(path, [np.asarray(p) for p in pictures], fps=fps, macro_block_size=1)
-        return path
+    replace_file(path, _encoded(pictures, path.suffix, fps))
+    return path
+
+
+def _encoded(pictures: list[Image.Image], suffix: str, fps: int) -> bytes:
+    """The film as a file has it."""
+    import imageio
+    from PIL import Image
+
+    if suffix == ".mp4":
+        with tempfile.TemporaryDirectory() as scratch:  # ffmpeg writes files alone
+            imageio.mimwrite(f"{scratch}/film.mp4", [np.asarray(p) for p in pictures], fps=fps, macro_block_size=1)
+            return Path(scratch, "film.mp4").read_bytes()
     palette = Image.fromarray(_palette_pixels(pictures)).quantize(255, dither=Image.Dither.NONE)
     flat = [p.quantize(palette=palette, dither=Image.Dither.NONE) for p in pictures]
-    flat[0].save(path, save_all=True, append_images=flat[1:], duration=round(1000 / fps), loop=0, optimize=True)
-    return path
+    drawn = io.BytesIO()
+    duration = round(1000 / fps)
+    flat[0].save(drawn, "GIF", save_all=True, append_images=flat[1:], duration=duration, loop=0, optimize=True)
+    return drawn.getvalue()
 
 
 def _palette_pixels(pictures: Sequence[Image.Image], samples: int = 12) -> np.ndarray:

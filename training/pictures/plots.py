@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import numpy as np
 import torch
 
 from ...envs.names import shown_controls, shown_states
+from ...envs.files import replace_file
 from ...envs.problem import Problem
 from ..checkpoint import History
 from ..evaluate import Evaluation
@@ -18,7 +20,7 @@ from .paths import ACCENT, INK, SOFT, PlanePaths, control_kinds, draw_control, d
 
 def trajectory_figure(problem: Problem, result: Evaluation, path: Path, shown: int = 16) -> Path:
     """``draw_trajectories`` of the first ``shown`` initial states, to ``path``."""
-    return _save(draw_trajectories(problem, result, shown), path)
+    return save_figure(draw_trajectories(problem, result, shown), path)
 
 
 def draw_trajectories(problem: Problem, result: Evaluation, shown: int = 16) -> matplotlib.figure.Figure:
@@ -48,7 +50,7 @@ def history_figure(history: History, path: Path, optimum: float | None = None) -
     axis.set(xlabel="wall time (minutes)", ylabel="cost J", title="Training through the implicit argmax")
     axis.legend(frameon=False)
     tidy(figure)
-    return _save(figure, path)
+    return save_figure(figure, path)
 
 
 def curves_figure(
@@ -65,7 +67,7 @@ def curves_figure(
         axis.set_xticks(ticks, [str(tick) for tick in ticks], minor=False)
     axis.legend(frameon=False)
     tidy(figure)
-    return _save(figure, path)
+    return save_figure(figure, path)
 
 
 def _path_figure(problem: Problem, result: Evaluation, paths: PlanePaths) -> matplotlib.figure.Figure:
@@ -157,9 +159,11 @@ def tidy(figure: matplotlib.figure.Figure) -> None:
         axis.grid(alpha=0.25)
 
 
-def _save(figure: matplotlib.figure.Figure, path: Path) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=130)
+def save_figure(figure: matplotlib.figure.Figure, path: Path, dpi: int = 130) -> Path:
+    """Write a figure in the format that the name says: whole, or not at all."""
+    drawn = io.BytesIO()
+    figure.savefig(drawn, dpi=dpi, format=path.suffix.removeprefix("."))
+    replace_file(path, drawn.getvalue())
     return path
 
 

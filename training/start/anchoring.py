@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import torch
-from rich.console import Console
 from torch import Tensor
 
 from ...controllers.optimum import Expansion, ReferenceTrajectory, expand, joined
@@ -11,6 +10,7 @@ from ...controllers.policy import ImplicitPolicy
 from ...controllers.value import AnchoredValue, Blend, ValueFunction
 from ...envs.integrate import rollout
 from ...envs.problem import Problem
+from ..console import PlainConsole
 from .nominal import SEED, gentle, nominal_path, optima
 
 SPREAD = 1.3
@@ -49,7 +49,7 @@ def anchored(
     if count == 1:
         expansion = _expansion(problem, nominal_path(problem, share), share)
         return AnchoredValue(problem, expansion, value, blend=blend)
-    console = Console()
+    console = PlainConsole()
     console.print(f"anchors: solving for {count} optima, then {rounds} rounds of {max(1, count // 5)}", highlight=False)
     generator = torch.Generator().manual_seed(SEED)
     z0 = problem.sample_initial_state(count, generator).double()

@@ -7,7 +7,6 @@ import math
 from typing import NamedTuple
 
 import torch
-from rich.console import Console
 from rich.progress import track
 from torch import Tensor
 
@@ -19,6 +18,7 @@ from ...controllers.value import ValueFunction
 from ...envs.compiling import compiled
 from ...envs.problem import Problem, vector
 from ..config import TrainConfig
+from ..console import PlainConsole
 from ..schedule import clip_gradient, one_cycle
 from .nominal import SEED, gentle, nominal_path, optima
 
@@ -86,7 +86,7 @@ def distilled(problem: Problem, value: ValueFunction, config: TrainConfig) -> Va
     Raises:
         ValueError: if no optimum was found at all.
     """
-    console = Console()
+    console = PlainConsole()
     console.print(f"distilling {config.anchors} optima", highlight=False)
     teacher = consult(problem, config, console)
     left = teach(problem, value, teacher, config)
@@ -94,7 +94,7 @@ def distilled(problem: Problem, value: ValueFunction, config: TrainConfig) -> Va
     return value
 
 
-def consult(problem: Problem, config: TrainConfig, console: Console | None = None) -> Teacher:
+def consult(problem: Problem, config: TrainConfig, console: PlainConsole | None = None) -> Teacher:
     """The optima from ``config.anchors`` draws of rho_0, those that were found, and the feedback along each; float32.
 
     They are sought within ``config.nominal_share`` of ``problem.gentle_bounds``, and, with ``config.nominal``, from the
@@ -104,9 +104,9 @@ def consult(problem: Problem, config: TrainConfig, console: Console | None = Non
     z0 = torch.lerp(z0.mean(0), z0, SPREAD)
     nominal = nominal_path(problem, config.nominal_share) if config.nominal else None
     within = gentle(problem, config.nominal_share)
-    console = console or Console()
+    console = console or PlainConsole()
     parts: list[Teacher] = []
-    for part in track(z0.split(CHUNK), "optima", transient=True):
+    for part in track(z0.split(CHUNK), "optima", transient=True, console=console):
         if parts:
             console.print(f"{sum(len(p.weight) for p in parts)} of {len(z0)} optima", highlight=False)
         try:
@@ -138,7 +138,7 @@ def teach(problem: Problem, value: ValueFunction, teacher: Teacher, config: Trai
         loss = compiled(loss, device)
     optimizer = torch.optim.Adam(value.parameters(), lr=config.distill_rate, betas=config.betas)
     usual, last = 0.0, []
-    for iteration in track(range(config.distill_iterations), "distilling", transient=True):
+    for iteration in track(range(config.distill_iterations), "distilling", transient=True, console=PlainConsole()):
         share = iteration / config.distill_iterations
         optimizer.param_groups[0]["lr"] = one_cycle(config.distill_rate, WARMUP, share)
         current = loss(*(x.to(device) for x in ask(problem, teacher, config.distill_distance, generator)))

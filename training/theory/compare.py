@@ -4,24 +4,23 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-import datetime
 import functools
-import json
-import platform
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
 
+from ...controllers.optimum import known_reference
 from ...controllers.policy import ImplicitPolicy
 from ...controllers.value import Value
-from ...envs.problem import Problem, problem_record
+from ...envs.files import alone, check_folder
+from ...envs.problem import Problem
+from ...envs.states import draw_states
 from ..config import TrainConfig
-from ..duration import spoken
 from ..train import VALIDATION_SEED, make_value
 from .compare_config import CompareConfig
+from .compare_file import Result, circumstances, read_comparison, write_comparison
 from .gradients import (
     gradient_errors,
     iteration_seconds,
@@ -33,8 +32,6 @@ from .gradients import (
 from .race import Runner, Tell, race
 from .sizes import seconds_by_size
 from .variants import GRADIENTS, KINDS, Samples, Variant, samples_along_flights, steady_step
-
-Result = dict[str, Any]
 
 
 @dataclasses.dataclass
@@ -64,12 +61,11 @@ class Comparison:
 
     def validation(self) -> Tensor:
         """States on which costs are compared; never trained on."""
-        generator = torch.Generator().manual_seed(VALIDATION_SEED)
-        return self.problem.sample_initial_state(8 if self.config.quick else 64, generator)
+        return draw_states(self.problem, 8 if self.config.quick else 64, VALIDATION_SEED)
 
     def samples(self) -> Samples:
         """Times, states and costates along the flights of the trained policy."""
-        z0 = self.problem.sample_initial_state(self.config.states, torch.Generator().manual_seed(self.config.seed + 1))
+        z0 = draw_states(self.problem, self.config.states, self.config.seed + 1)
         return samples_along_flights(self.problem, self.trained(), z0, hamiltonian=self.base.hamiltonian)
 
 
@@ -86,7 +82,8 @@ def compare_gradients(
         tell: called with the share of the present part and a line about it.
 
     Raises:
-        ValueError: if a setting makes no sense, or H has no curvature along the flights and no step size is given.
+        ValueError: if a setting makes no sense, another process compares in the same folder, or H has no curvature
+            along the flights and no step size is given.
     """
     if not dataclasses.is_dataclass(problem):
         raise ValueError(f"{type(problem).__name__} is no dataclass; expected one, so that its steps can be changed")
@@ -97,31 +94,18 @@ def compare_gradients(
         steps = None if base.has_tables else min(problem.steps, 20)
         base = dataclasses.replace(base, steps=steps, compile=False, fine_share=0.0, batch=16)
     comparison = Comparison(problem, base, config, config.out / name, tell)
-    comparison.folder.mkdir(parents=True, exist_ok=True)
+    check_folder(comparison.folder, "CompareConfig.out")
     file = comparison.folder / "compare.json"
-    about = _about(comparison, name, asked)
-    result = _resumed(file, about) if config.resume and file.exists() else {}
-    for part, measure in PARTS.items():
-        if part not in result:
-            tell(0.0, part)
-            result[part] = measure(comparison)
-        comparison.step_size = result["pilot"]["step_size"]
-        result["about"] = about
-        file.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
-    return result
-
-
-def _resumed(file: Path, about: Result) -> Result:
-    """What the file has, if it is of the same problem and settings.
-
-    Raises:
-        ValueError: naming what differs.
-    """
-    result: Result = json.loads(file.read_text(encoding="utf-8"))
-    then = result.get("about", {})
-    for key in ("problem", "settings"):
-        if then.get(key) != about[key]:
-            raise ValueError(f"{file} has {key} {then.get(key)}; resume with the same, not {about[key]}")
+    about = circumstances(problem, asked, name, base.compile)
+    with alone(comparison.folder, "compare", 0):
+        result = read_comparison(file, about) if config.resume and file.exists() else {}
+        for part, measure in PARTS.items():
+            if part not in result:
+                tell(0.0, part)
+                result[part] = measure(comparison)
+            comparison.step_size = result["pilot"]["step_size"]
+            result["about"] = about
+            write_comparison(file, result)
     return result
 
 
@@ -133,7 +117,7 @@ def _pilot(c: Comparison) -> Result:
     states = c.validation()
     race([pilot], c.config.budget_seconds, c.config.slices, states, lambda share, line: c.tell(share, f"pilot: {line}"))
     pilot.progress.value.load_state_dict(pilot.progress.best)
-    z0 = c.problem.sample_initial_state(c.config.states, torch.Generator().manual_seed(c.config.seed))
+    z0 = draw_states(c.problem, c.config.states, c.config.seed)
     samples = samples_along_flights(c.problem, pilot.progress.value, z0, hamiltonian=c.base.hamiltonian)
     curvature = samples.curvature(c.problem)
     low, high = (float(torch.quantile(curvature.double(), q)) for q in (0.001, 0.999))
@@ -150,7 +134,17 @@ def _race(c: Comparison) -> Result:
     value.load_state_dict(runners[0].progress.best)
     policy = ImplicitPolicy(c.problem, value, hamiltonian=c.base.hamiltonian)
     policy.save(c.folder, {"race": runners[0].variant.record()})
-    return {"budget_seconds": c.config.budget_seconds, "runs": [r.result() for r in runners]}
+    runs = [r.result() for r in runners]
+    return {"budget_seconds": c.config.budget_seconds, "runs": runs, **_known_optima(c.problem, c.validation())}
+
+
+def _known_optima(problem: Problem, z0: Tensor) -> Result:
+    """Of how many of the states an optimum is stored that converged; what they cost, if that is so of all."""
+    stored = known_reference(problem, z0)
+    if stored is None:
+        return {}
+    known = int(stored.converged.sum())
+    return {"reference_states": known, "reference_mean": float(stored.cost.mean()) if known == len(z0) else None}
 
 
 def _saved(c: Comparison) -> Result:
@@ -180,7 +174,7 @@ def _peak(c: Comparison) -> Result:
 
 def _seconds(c: Comparison) -> Result:
     value = c.trained()
-    z0 = c.problem.sample_initial_state(c.base.batch, torch.Generator().manual_seed(c.config.seed)).to(value.scale)
+    z0 = draw_states(c.problem, c.base.batch, c.config.seed).to(value.scale)
     short = dataclasses.replace(c.problem, steps=min(c.problem.steps, 20))  # type: ignore[type-var]
     cases = [Variant(k, g, n) for k in KINDS[:2] for g in GRADIENTS for n in c.config.counts]
     c.tell(0.0, f"time of a training iteration, {len(cases)} ways in turns")
@@ -191,7 +185,7 @@ def _seconds(c: Comparison) -> Result:
 
 def _errors(c: Comparison) -> Result:
     base = dataclasses.replace(c.base, adjoint_clip=None, bound_penalty=0.0, hjb_weight=0.0)
-    z0 = c.problem.sample_initial_state(c.config.states, torch.Generator().manual_seed(c.config.seed + 1)).double()
+    z0 = draw_states(c.problem, c.config.states, c.config.seed + 1).double()
     many = 4 if c.config.quick else 50
     cells = [Variant(k, g, n) for k in KINDS for g in GRADIENTS for n in (3, many)]
     ladder = [
@@ -223,22 +217,3 @@ PARTS: dict[str, Callable[[Comparison], Result]] = {
     "needed": _needed, "sizes": _sizes,
 }  # fmt: skip
 """Part of the results -> how it is measured, in this order."""
-
-
-def _about(c: Comparison, name: str, asked: CompareConfig) -> Result:
-    own = {f.name: getattr(asked, f.name) for f in dataclasses.fields(asked) if f.name not in ("out", "resume")}
-    spelled = own | {"time_budget": spoken(asked.time_budget)}
-    flags = "".join(
-        f" --{key.replace('_', '-')}" + ("" if value is True else f" {spelled[key]}")
-        for key, value in own.items()
-        if value != getattr(type(asked)(), key)
-    )
-    return {
-        "command": f"pontryagin compare-gradients {name}{flags}",
-        "date": datetime.date.today().isoformat(), "torch": torch.__version__, "threads": torch.get_num_threads(),
-        "machine": platform.machine(), "device": "cpu",
-        "device_of_peak": "cuda" if torch.cuda.is_available() else "cpu",
-        "problem": problem_record(c.problem),
-        "settings": {k: v for k, v in dataclasses.asdict(asked).items() if k not in ("out", "resume")},
-        "compiled": c.base.compile,
-    }  # fmt: skip

@@ -12,7 +12,7 @@ import matplotlib.figure
 import matplotlib.ticker
 import numpy as np
 
-from ..pictures import INK, SOFT, plain_ticks, tidy
+from ..pictures import INK, SOFT, plain_ticks, save_figure, tidy
 
 COLOURS = {"jfb": "#2563eb", "implicit": "#d97706", "unroll": "#b91c1c"}
 DASHES = {"newton": "-", "ascent": "--", "anderson": ":"}
@@ -34,14 +34,12 @@ def compare_figures(result: dict[str, Any], name: str, folder: Path) -> list[Pat
         draw(axis)
     tidy(figure)
     figure.suptitle(f"{name}: what differentiating the argmax costs, and what it is worth", color=INK, fontsize=15)
-    paths = [folder / "overview.png"]
-    figure.savefig(paths[0], dpi=110)
+    paths = [save_figure(figure, folder / "overview.png", 110)]
     for panel, draw in panels.items():
         alone = matplotlib.figure.Figure(figsize=(7, 4.6), layout="constrained")
         draw(alone.subplots())
         tidy(alone)
-        paths.append(folder / f"{panel}.png")
-        alone.savefig(paths[-1], dpi=130)
+        paths.append(save_figure(alone, folder / f"{panel}.png"))
     return paths
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
+from numbers import Integral
 from typing import Literal, TypeAlias
 
 import torch
@@ -11,6 +12,8 @@ from torch import Tensor
 
 from ...controllers.operators import GradientAscent, Operator, ProjectedNewton
 from ...controllers.policy import ImplicitPolicy
+from ...envs.fields import whole
+from ...envs.states import as_states
 from .contraction import (
     Points,
     box_curvature,
@@ -53,9 +56,11 @@ def diagnose(
         ValueError: on bad states, on fewer than one time or more than there are steps, or a cost that is not finite.
     """
     steps = policy.problem.steps
-    if not isinstance(times, int) or not 1 <= times <= steps:
+    if not isinstance(times, Integral) or not 1 <= times <= steps:
         raise ValueError(f"times is {times!r}; expected 1 to {steps}, the steps of {type(policy.problem).__name__}")
-    if len(z0) < 1:
+    times, seed = int(times), whole(seed, "seed", 0)
+    z0 = as_states(policy.problem, z0, "z0")
+    if not len(z0):
         raise ValueError("z0 holds no state; expected one or more")
     choices = _asked(operator)
     flight = fly(policy, z0)

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from ...controllers.operators import GradientAscent
-from ..pictures import ACCENT, INK, SOFT, Array
+from ..pictures import ACCENT, INK, SOFT, Array, save_figure
 from .assumptions import name
 from .diagnosis import Diagnosis, OperatorDiagnosis
 
@@ -21,9 +21,7 @@ FLOOR = 1e-4
 
 def diagnosis_figure(found: Diagnosis, path: Path) -> Path:
     """``draw_diagnosis`` to ``path``."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draw_diagnosis(found).savefig(path, dpi=130)
-    return path
+    return save_figure(draw_diagnosis(found), path)
 
 
 def draw_diagnosis(found: Diagnosis) -> matplotlib.figure.Figure:

@@ -9,8 +9,12 @@ from typing import Any
 
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
+from rich.text import Text
+from torch import Tensor
 
+from ...envs.files import replace_file
 from ..console import PlainConsole
+from ..evaluate import relative_gap
 from .assumptions import Cell, Row, common_rows, name, operator_rows
 from .diagnose_plots import diagnosis_figure
 from .diagnosis import Diagnosis
@@ -27,8 +31,8 @@ TEXT = 112
 """Of the sentences, at most."""
 
 
-def print_diagnosis(found: Diagnosis, title: str) -> None:
-    """The two tables and the sentences."""
+def print_diagnosis(found: Diagnosis, title: str, optimum: Tensor | None = None) -> None:
+    """The two tables and the sentences; ``optimum`` as in ``diagnosis_record``."""
     console = PlainConsole()
     if not console.is_terminal:
         console.width = WIDTH
@@ -39,10 +43,27 @@ def print_diagnosis(found: Diagnosis, title: str) -> None:
     console.print(f"{REMARK}\n", style="dim")
     for line in sentences(found):
         console.print(f"• {line}", highlight=False, width=min(console.width, TEXT))
+    if "gap_mean" in (gap := gap_figures(found, optimum)):
+        known = f"{gap['reference_states']} of {len(found.cost)} states, whose optima are known"
+        text = f"• Above the optimum: {gap['gap_mean']:.2%} in the mean, {gap['gap_worst']:.2%} at worst, from {known}."
+        console.print(text, highlight=False, width=min(console.width, TEXT))
 
 
-def diagnosis_record(found: Diagnosis, command: str) -> dict[str, Any]:
-    """Plain data: the command, the sampled points, every row with a cell for each operator, the sentences; no NaN."""
+def gap_figures(found: Diagnosis, optimum: Tensor | None) -> dict[str, Any]:
+    """Of how many states the optimum is known, and how far above it the paths cost."""
+    if optimum is None:
+        return {}
+    gap = relative_gap(found.cost, optimum.to(found.cost))
+    known = gap[gap.isfinite()]
+    figures = {"gap_mean": float(known.mean()), "gap_worst": float(known.max())} if len(known) else {}
+    return {"reference_states": len(known), **figures}
+
+
+def diagnosis_record(found: Diagnosis, command: str, optimum: Tensor | None = None) -> dict[str, Any]:
+    """Plain data: the command, the sampled points, every row with a cell for each operator, the sentences; no NaN.
+
+    ``optimum``: ``(B,)`` optimal costs from the same states, nan where they are not known.
+    """
     operators = [{"name": type(part.operator).__name__, **vars(part.operator)} for part in found.operators]
     return {
         "command": command,
@@ -53,6 +74,7 @@ def diagnosis_record(found: Diagnosis, command: str) -> dict[str, Any]:
         "draws": found.draws,
         "weights": found.weights,
         "cost_mean": float(found.cost.mean()),
+        **gap_figures(found, optimum),
         "box_curvature": [_plain(x) for x in found.box_range],
         "operators": operators,
         "assumptions": {
@@ -63,16 +85,15 @@ def diagnosis_record(found: Diagnosis, command: str) -> dict[str, Any]:
     }
 
 
-def record_text(found: Diagnosis, command: str) -> str:
+def record_text(found: Diagnosis, command: str, optimum: Tensor | None = None) -> str:
     """``diagnosis_record`` as JSON."""
-    return json.dumps(diagnosis_record(found, command), indent=2, ensure_ascii=False, allow_nan=False)
+    return json.dumps(diagnosis_record(found, command, optimum), indent=2, ensure_ascii=False, allow_nan=False)
 
 
-def write_diagnosis(found: Diagnosis, command: str, out: Path) -> list[Path]:
+def write_diagnosis(found: Diagnosis, command: str, out: Path, optimum: Tensor | None = None) -> list[Path]:
     """``diagnosis.json`` and ``diagnosis.png`` in the folder ``out``."""
-    out.mkdir(parents=True, exist_ok=True)
     record = out / "diagnosis.json"
-    record.write_text(record_text(found, command) + "\n", encoding="utf-8")
+    replace_file(record, f"{record_text(found, command, optimum)}\n".encode())
     return [record, diagnosis_figure(found, out / "diagnosis.png")]
 
 
@@ -96,8 +117,8 @@ def _numbers(cell: Cell) -> str:
     return ", ".join(dict.fromkeys(numbers))
 
 
-def _colored(cell: Cell) -> str:
-    return f"[{COLORS[cell.verdict]}]{cell.text()}[/]"
+def _colored(cell: Cell) -> Text:
+    return Text(cell.text(), COLORS[cell.verdict])
 
 
 def _described(row: Row) -> dict[str, Any]:

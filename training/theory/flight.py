@@ -13,7 +13,7 @@ from ...controllers.operators import Operator, ProjectedNewton, held
 from ...controllers.policy import ImplicitPolicy
 from ...controllers.value import Value
 from ...envs.integrate import advance
-from ...envs.problem import Problem, check_finite, check_state
+from ...envs.problem import Problem, check_finite
 from .law import Law
 
 ITERATIONS, TOLERANCE = 100, 1e-12
@@ -69,7 +69,6 @@ def fly(policy: ImplicitPolicy, z0: Tensor) -> Flight:
         ValueError: on bad states, a cost that is not finite, or a value function without weights.
     """
     problem = policy.problem
-    check_state(problem, z0, "z0")
     law = Law.of(policy)
     z = z0.to(law.value.scale.device, torch.float64)
     times = torch.arange(problem.steps, dtype=z.dtype, device=z.device) * problem.time_step
