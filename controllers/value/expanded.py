@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ...envs.fields import number
+from ...envs.fields import number, whole
 from ...envs.problem import Problem
 from ..optimum import AgentExpansion
 from .agents import TIME_SPAN, AgentTerms
@@ -64,7 +64,7 @@ class ExpandedValue(nn.Module):
         self.gain: Tensor
         self.doubt: Tensor
         self.weight: Tensor
-        generator = torch.Generator().manual_seed(seed)
+        generator = torch.Generator().manual_seed(whole(seed, "seed", 0))
         count = n // self.block
         self.network = AgentTerms(count, self.block + 1, width, rank, generator) if width else None
         if self.network is not None:

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
+from ...envs.fields import whole
+
 
 @torch.no_grad()
 def hand_on(given: Mapping[str, Tensor], taken: Mapping[str, Tensor], block: int, seed: int = 0) -> None:
@@ -25,7 +27,7 @@ def hand_on(given: Mapping[str, Tensor], taken: Mapping[str, Tensor], block: int
         raise ValueError(f"there is no place for {sorted(lost)}; expected the terms {sorted(taken)}")
     if lost := taken.keys() - given.keys():
         raise ValueError(f"{sorted(lost)} are missing there; expected the terms {sorted(taken)}")
-    generator = torch.Generator().manual_seed(seed)
+    generator = torch.Generator().manual_seed(whole(seed, "seed", 0))
     weights = {name: _handed_on(name, given[name], mine, block, generator) for name, mine in taken.items()}
     for name, mine in taken.items():
         mine.copy_(weights[name])

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from ...envs.fields import whole
 from ...envs.problem import Problem, vector
 from .agents import TIME_SPAN, AgentTerms, log_cosh
 from .fine import FADING, FineTerms
@@ -64,9 +65,8 @@ class ValueFunction(nn.Module):
             self.config |= {"fine_width": fine_width, "agent_rank": agent_rank}
         if nominal:
             self.config["nominal"] = True
-        self.horizon = problem.horizon
-        inputs = problem.state_dim + 1
-        generator = torch.Generator().manual_seed(torch.seed() if seed is None else seed)
+        self.horizon, inputs = problem.horizon, problem.state_dim + 1
+        generator = torch.Generator().manual_seed(torch.seed() if seed is None else whole(seed, "seed", 0))
 
         def weight(rows: int, columns: int) -> nn.Parameter:
             # Glorot: keeps the size of tanh's argument through the layers.

@@ -54,6 +54,7 @@ WHOLE = {
     "mpc": casadi(lambda n: pontryagin.RecedingHorizon(PROBLEM, every=n, starts=n, max_iterations=5 * n)(0.0, Z)),
     "improved": lambda n: pontryagin.improve_optimum(PROBLEM, solve_optimum(PROBLEM, Z), max_iterations=n).cost,
     "diagnosis": lambda n: diagnosed(times=n, seed=n),
+    "value": lambda n: ValueFunction(PROBLEM, 4, seed=n)(torch.zeros(()), Z),
     "direct": lambda n: DirectPolicy(PROBLEM, width=n, seed=n)(torch.zeros(()), Z),
     "policy": lambda n: ImplicitPolicy(PROBLEM, ValueFunction(PROBLEM, 4, seed=0), max_iterations=n)(0.0, Z),
     "configuration": lambda n: TrainConfig(seed=n, iterations=n, width=n),

@@ -10,8 +10,8 @@ import matplotlib.figure
 import numpy as np
 import torch
 
-from ...envs.names import shown_controls, shown_states
 from ...envs.files import replace_file
+from ...envs.names import shown_controls, shown_states
 from ...envs.problem import Problem
 from ..checkpoint import History
 from ..evaluate import Evaluation
