@@ -45,7 +45,8 @@ from pontryagin.training.config import TrainConfig
 from pontryagin.training.direct import train_direct
 from pontryagin.training.evaluate import Evaluation, evaluate
 from pontryagin.training.recipes import recipe
-from pontryagin.training.solve import Solved, solve
+from pontryagin.training.solve import solve
+from pontryagin.training.solved import Solved
 from pontryagin.training.train import train
 
 __version__ = "0.1.0"

@@ -13,7 +13,8 @@ from ...envs.files import alone, check_folder, write_json
 from ..console import PlainConsole
 from ..evaluate import Evaluation, evaluate
 from ..pictures import trajectory_figure
-from ..solve import Solved, solve
+from ..solve import solve
+from ..solved import Solved
 from .arguments import ProblemName
 
 

@@ -1,0 +1,51 @@
+"""What ``solve`` came to: the policy, and how far above the optimum it flies from fresh states."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import torch
+from torch import Tensor
+
+from ..controllers.optimum import ReferenceTrajectory
+from ..controllers.policy import ImplicitPolicy
+from .evaluate import relative_gap
+
+
+@dataclasses.dataclass(frozen=True)
+class Solved:
+    """What ``solve`` came to.
+
+    Attributes:
+        policy: the controller.
+        cost: ``(B,)`` of its flights from fresh states, on which nothing was chosen or trained.
+        optima: of the same states: the cheaper of a search from rest and one from the policy's own flight.
+        linear_cost: ``(B,)`` of linear feedback along the one best optimum, for comparison.
+        history: by stage: ``stage``, ``seconds``, ``members``, ``gap_mean``, ``gap_worst``.
+    """
+
+    policy: ImplicitPolicy
+    cost: Tensor
+    optima: ReferenceTrajectory
+    linear_cost: Tensor
+    history: tuple[dict[str, float | str], ...]
+
+    @property
+    def gap(self) -> Tensor:
+        """(J - J*) / |J*| from each fresh state, ``(B,)``; nan where the optimum is not known."""
+        return relative_gap(self.cost, self.optima.optimum)
+
+    @property
+    def report(self) -> str:
+        """The gap as a table in words."""
+        one = relative_gap(self.linear_cost, self.optima.optimum)
+        rows = {"policy": self.gap, "linear feedback along one optimum": one}
+        known = int(self.optima.converged.sum())
+        lines = [f"above the optimum, {known} fresh states:            mean    median     worst"]
+        for name, gap in rows.items():
+            seen = gap[~gap.isnan()]
+            figures = (seen.mean(), seen.median(), seen.max()) if len(seen) else (torch.tensor(torch.nan),) * 3
+            lines.append(f"{name:<42}" + "".join(f"{float(x):>10.2%}" for x in figures))
+        left = len(self.gap) - known
+        lines += [f"the optimum of {left} more is not known: its search did not converge"] if left else []
+        return "\n".join(lines)
