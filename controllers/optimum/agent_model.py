@@ -17,7 +17,6 @@ class Costless(Problem):
 
     def __init__(self, problem: Problem) -> None:
         self.inner = problem
-        self.horizon, self.steps = problem.horizon, problem.steps
 
     def dynamics(self, t: Tensor, z: Tensor, u: Tensor) -> Tensor:
         return self.inner.dynamics(t, z, u)
@@ -86,7 +85,7 @@ def bends(problem: Problem, t: Tensor, y: Tensor, b: int, p: Tensor) -> tuple[Te
     """ℓ_yy of each agent by itself, ``(R, N, d, d)``, and what agents that meet add to ℓ_zz, ``(R, n, n)`` or ``None``.
 
     ℓ is the cost of the step plus p·F. Forward- over reverse-mode, column j of all agents at once. What that mixes in
-    from the others is taken off by ``problem.coupling``, held over the step at its middle; of ``Costless`` it is none.
+    from the others is taken off by ``problem.coupling``, held over the step at its middle.
     """
 
     def column(seed: Tensor) -> Tensor:
@@ -95,7 +94,7 @@ def bends(problem: Problem, t: Tensor, y: Tensor, b: int, p: Tensor) -> tuple[Te
 
     hessian = torch.func.vmap(column, out_dims=-1)(torch.eye(y.shape[-1], dtype=y.dtype, device=y.device))
     coupling, count = None, y.shape[-2]
-    if count > 1 and not isinstance(problem, Costless):
+    if count > 1:
         z, u = apart(y, b)
         after = advance(Costless(problem), t, z, u, problem.time_step)[0]
         coupling = problem.coupling(t + 0.5 * problem.time_step, 0.5 * (z + after))

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ...envs.integrate import advance
 from ...envs.problem import Problem
-from .agent_model import ROWS, Costless, bends, by_agent, count_agents, jacobians, slopes
+from .agent_model import ROWS, bends, by_agent, count_agents, jacobians, slopes
 from .backward import Backward, Model, sweep, sweep_alone
 from .newton import Hessian, Step, newton
 
@@ -19,6 +19,9 @@ FULL, SHORTER, LONGER = (1.0,), (0.5, 0.2, 0.05, 0.01), (2.0, 4.0, 8.0)
 """Shares of a step: tried first, where that is not the best, and, of the agents' own, further than their model says."""
 ARMIJO = 1e-4
 """Share of the promised decrease that a step must keep."""
+NEAR = 1e-4
+"""Where agents alone promise so little of |J|, the whole model is followed though it has no minimum. Not before: it
+leads to dearer optima."""
 STUBBORN = 1e8
 """Damping at which a state is given up."""
 
@@ -118,30 +121,36 @@ def _improve(problem: Problem, path: Path, tolerance: float) -> None:
     if len(index):
         part, model = path.rows(index), model.rows(index) if len(index) < len(path.cost) else model
         back = sweep_alone(model, part.u, box, part.damping)
-        hessian = Hessian(model, back)
-        hessian.turned(turn(problem, part, hessian.shift[1:], back.feedback.shape[2]))
-        whole, *nearer = newton(hessian, part.cost.abs(), FULL + SHORTER)
+        hessian = Hessian(model, back, bending(problem, part, back.feedback.shape[2]))
+        near = -(back.slope + back.bend) < NEAR * part.cost.abs()
+        found = newton(hessian, part.cost.abs(), FULL + SHORTER)
+        whole, *nearer = (x._replace(slope=torch.where(x.minimum | near, x.slope, 0.0)) for x in found)
         alone = Step(back.feedforward, back.slope, back.bend, back.doubtful)
         further = [alone.shortened(x) for x in SHORTER + LONGER]
         path.put(index, _moved(problem, part, back, [whole, alone], nearer + further))
 
 
-def turn(problem: Problem, path: Path, p: Tensor, count: int) -> Tensor:
-    """p·F_yy of every step, by agent."""
-    cut = (x.split(ROWS) for x in (*_steps(problem, path.z, path.u, count), p.flatten(0, 1)))
-    b, free = problem.state_dim // count, Costless(problem)
-    return torch.cat([bends(free, t, y, b, q)[0] for t, y, q in zip(*cut, strict=True)]).unflatten(0, path.u.shape[:2])
+def bending(problem: Problem, path: Path, count: int) -> Callable[[Tensor, Tensor], Tensor]:
+    """(dy ``(K, B, N, d, 1)``, shift) -> ℓ_yy dy of every step, whole, at costates ``shift`` off the path's."""
+    t, y = _steps(problem, path.z, path.u, count)
+
+    def bend(dy: Tensor, shift: Tensor) -> Tensor:
+        p = (path.costate + shift)[1:].flatten(0, 1)
+        slope = lambda v: slopes(problem, t, v, problem.state_dim // count, p)  # noqa: E731
+        bent: Tensor = torch.func.jvp(slope, (y,), (dy.squeeze(-1).flatten(0, 1),))[1]
+        return bent.reshape(dy.shape)
+
+    return bend
 
 
 def _moved(problem: Problem, begin: Path, back: Backward, steps: list[Step], others: list[Step]) -> Path:
     """The cheapest flight of those that keep their promise: of ``steps``, and ``others`` where not the first was it."""
-    now, first = begin.rows(torch.arange(len(begin.cost), device=begin.cost.device)), steps[0]
+    todo = torch.arange(len(begin.cost), device=begin.cost.device)
+    now, first, moved = begin.rows(todo), steps[0], steps[0].minimum.new_zeros(len(todo))
     left = -(first.slope + first.bend) / (begin.cost.abs() + 1e-9)
     now.left = torch.where(first.minimum, left, torch.inf).nan_to_num(torch.inf)
-    far = first.minimum.new_zeros(len(now.cost))
-    todo = torch.arange(len(now.cost), device=now.cost.device)
-    moved = far.clone()
-    for tried in (steps, others):
+    more, less = (10 * now.damping).clamp_min(1e-4), torch.where(now.damping < 1e-7, 0.0, 0.1 * now.damping)
+    for tried, eased in ((steps, less), (others, now.damping)):
         if not len(todo):
             break
         each, some = todo.repeat(len(tried)), [step.rows(todo) for step in tried]
@@ -153,12 +162,10 @@ def _moved(problem: Problem, begin: Path, back: Backward, steps: list[Step], oth
         cost, which = torch.where((cost <= aim) & (slope < 0), cost, torch.inf).min(0)
         good = (cost.isfinite() & (~moved[todo] | (cost < now.cost[todo]))).nonzero().ravel()
         flown, rows = which[good] * len(todo) + good, todo[good]
-        now.z[:, rows], now.u[:, rows], now.cost[rows], moved[rows] = z[:, flown], u[:, flown], cost[good], True
-        if tried is steps:
-            far = moved.clone()
-            todo = todo[~(cost.isfinite() & (which == 0))]
-    more, less = (10 * now.damping).clamp_min(1e-4), torch.where(now.damping < 1e-7, 0.0, 0.1 * now.damping)
-    now.damping = torch.where(moved, torch.where(far, less, now.damping), more)
+        now.z[:, rows], now.u[:, rows], now.cost[rows] = z[:, flown], u[:, flown], cost[good]
+        now.damping[rows], moved[rows] = eased[rows], True
+        todo = todo[cost.isinf() | (which != 0)]
+    now.damping = torch.where(moved, now.damping, more)
     return now
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
@@ -52,16 +53,13 @@ class Hessian:
         shift: ``(K + 1, B, n)`` what the feedback adds to the costate.
     """
 
-    def __init__(self, model: Model, back: Backward) -> None:
+    def __init__(self, model: Model, back: Backward, bend: Callable[[Tensor, Tensor], Tensor]) -> None:
         self.model, self.back, self.b = model, back, model.jacobian.shape[-2]
         gain, self.push = back.feedback, model.jacobian[..., self.b :]
         self.closed = (model.jacobian[..., : self.b] + self.push @ gain).flatten(1, 2)
         q = model.slope.reshape(*gain.shape[:-1], 1)
         self.slope, self.shift = self._adjoint(0.0, q, torch.zeros_like(self.closed[0, :, :, :1]))
-
-    def turned(self, more: Tensor) -> None:
-        """Add ``more``, shift·F_yy by agent, to ℓ_yy."""
-        self.model = self.model._replace(hessian=self.model.hessian + more)
+        self.bend = bend
 
     def times(self, w: Tensor) -> Tensor:
         """H w: one linearised flight and one adjoint."""
@@ -71,9 +69,7 @@ class Hessian:
         for a, f in zip(self.closed, (self.push @ w).flatten(1, 2), strict=True):
             flight.append(torch.baddbmm(f, a, flight[-1]))
         dz = torch.stack(flight[:-1]).unflatten(1, gain.shape[1:3])
-        own, q = (self.model.hessian @ torch.cat([dz, w + gain @ dz], -2)).split([self.b, gain.shape[-2]], -2)
-        if self.model.coupling is not None:
-            own = own + (self.model.coupling @ dz.flatten(2).unsqueeze(-1)).reshape(own.shape)
+        own, q = self.bend(torch.cat([dz, w + gain @ dz], -2), self.shift).split([self.b, gain.shape[-2]], -2)
         last = flight[-1]
         return self._adjoint(own, q, (self.model.end @ last.reshape(gain.shape[1], -1, 1)).reshape(last.shape))[0]
 
