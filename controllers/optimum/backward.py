@@ -86,7 +86,7 @@ def sweep_alone(model: Model, u: Tensor, box: tuple[Tensor, Tensor], damping: Te
 
 
 def sweep(model: Model, u: Tensor, box: tuple[Tensor, Tensor], damping: Tensor) -> Backward:
-    """Backwards from P = ∇²G, s = 0, with ℓ and F of ``model``:
+    """Backwards from P = ∇²G, s = 0, with ℓ and F of ``model``, but without ``coupling``:
 
         Q = ℓ_yy + F_yᵀ P F_y,   q = ∇_u ℓ + F_uᵀ s
         feedforward = -Q_uu⁻¹ q,  feedback = -Q_uu⁻¹ Q_uz,   over the controls that no bound holds against q
@@ -105,7 +105,7 @@ def sweep(model: Model, u: Tensor, box: tuple[Tensor, Tensor], damping: Tensor) 
     one = torch.eye(u.shape[-1], dtype=u.dtype, device=u.device)
     for k in reversed(range(len(u))):
         jacobian = model.jacobian[k]
-        zz, uz, uu = _q(jacobian, model.hessian[k], None if model.coupling is None else model.coupling[k], curvature)
+        zz, uz, uu = _q(jacobian, model.hessian[k], curvature)
         carried = (jacobian.mT @ s.unflatten(-1, (count, b)).unsqueeze(-1)).squeeze(-1)
         q = model.slope[k] + carried[..., b:].flatten(-2)
         free = ~held(u[k], -q, box)
@@ -128,7 +128,7 @@ def sweep(model: Model, u: Tensor, box: tuple[Tensor, Tensor], damping: Tensor) 
     return Backward(forwards, feedbacks, roots, frees, slope, bend, doubtful | ~slope.isfinite())
 
 
-def _q(jacobian: Tensor, hessian: Tensor, coupling: Tensor | None, p: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def _q(jacobian: Tensor, hessian: Tensor, p: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Q_zz, Q_uz and Q_uu of one step, ``(B, ..)``, from F_y and ℓ_yy by agent and P of what follows."""
     batch, count, b, d = jacobian.shape
     if count == 1:
@@ -143,7 +143,7 @@ def _q(jacobian: Tensor, hessian: Tensor, coupling: Tensor | None, p: Tensor) ->
         q[:, :, i, :, j].flatten(3, 4).flatten(1, 2)
         for i, j in ((slice(b), slice(b)), (slice(b, d), slice(b)), (slice(b, d), slice(b, d)))
     )
-    return zz if coupling is None else zz + coupling, uz, uu
+    return zz, uz, uu
 
 
 def reflected(matrix: Tensor) -> Tensor:

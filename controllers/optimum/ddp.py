@@ -93,7 +93,7 @@ def descend(
             break
         for rows in index.split(max(1, _together(problem))):
             part = path.rows(rows)
-            _improve(problem, part, tolerance)
+            _improve(problem, part)
             path.put(rows, part)
         path.converged = path.cost.isfinite() & (path.left <= tolerance)
         moving = path.cost.isfinite() & ~path.converged & ~path.stuck
@@ -107,7 +107,7 @@ def _together(problem: Problem) -> int:
     return int(2e9 / 8 / problem.steps / (problem.state_dim + problem.control_dim) ** 2)
 
 
-def _improve(problem: Problem, path: Path, tolerance: float) -> None:
+def _improve(problem: Problem, path: Path) -> None:
     """One iteration, in place."""
     model, path.costate = expand_path(problem, path.z, path.u)
     path.cost = torch.where(model.slope.isfinite().all(-1).all(0), path.cost, torch.inf)  # too wild to be expanded
@@ -115,7 +115,7 @@ def _improve(problem: Problem, path: Path, tolerance: float) -> None:
     box, index = problem.control_bounds(path.u), torch.arange(len(path.cost), device=path.cost.device)
     if model.jacobian.shape[2] == 1:
         back = sweep(model, path.u, box, path.damping)
-        sure, index = ((~back.doubtful).nonzero().ravel(), back.doubtful.nonzero().ravel())
+        sure, index = (~back.doubtful).nonzero().ravel(), back.doubtful.nonzero().ravel()
         part, step = path.rows(sure), Step(back.feedforward, back.slope, back.bend, ~back.doubtful).rows(sure)
         path.put(sure, _moved(problem, part, back.rows(sure), [step], [step.shortened(x) for x in SHORTER]))
     if len(index):
