@@ -14,6 +14,8 @@ LONGEST = 50
 """Most products with the Hessian for one step."""
 FORCING = 0.3
 """Share of the slope that a step may leave, at most; near an optimum, as much as is left relative to √|J|."""
+ENOUGH = 1e-3
+"""Share of the slope that is always left: more products would only meet rounding."""
 FLAT = 0.1
 """Where curvature is negative the step goes as far as if it were positive, and at least so large."""
 
@@ -101,7 +103,7 @@ def newton(hessian: Hessian, size: Tensor, shares: tuple[float, ...]) -> list[St
     r = hessian.slope
     w, y = torch.zeros_like(r), hessian.solved(r)
     d, left = -y, _dot(r, y)
-    enough = left * (left / size.clamp_min(1e-300)).clamp_max(FORCING**2)
+    enough = left * (left / size.clamp_min(1e-300)).clamp(ENOUGH**2, FORCING**2)
     square, across, ahead = torch.zeros_like(left), torch.zeros_like(left), left  # |w|², w·d, |d|², in the norm of Q_uu
     minimum, active = left <= 0, left > 0
     points, slopes, lengths = [w], [r], [square]
