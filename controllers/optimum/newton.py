@@ -10,7 +10,7 @@ from torch import Tensor
 
 from .backward import Backward, Model
 
-LONGEST = 50
+LONGEST = 200
 """Most products with the Hessian for one step."""
 FORCING = 0.3
 """Share of the slope that a step may leave, at most; near an optimum, as much as is left relative to √|J|."""
