@@ -54,14 +54,16 @@ class Backward(NamedTuple):
 
     Attributes:
         feedforward, feedback: ``(K, B, m)``, ``(K, B, G, m / G, n / G)``.
-        curvature: ``(K + 1, B, G, n / G, n / G)`` P.
+        root: ``(K, B, G, m / G, m / G)`` of Q_uu = root rootᵀ.
+        free: ``(K, B, m)`` the controls that no bound holds.
         slope, bend: ``(B,)`` J(share) ≈ J + share slope + share² bend.
         doubtful: ``(B,)`` whether some Q_uu was not positive definite: then this is no minimum yet.
     """
 
     feedforward: Tensor
     feedback: Tensor
-    curvature: Tensor
+    root: Tensor
+    free: Tensor
     slope: Tensor
     bend: Tensor
     doubtful: Tensor
@@ -77,15 +79,14 @@ def sweep_alone(model: Model, u: Tensor, box: tuple[Tensor, Tensor], damping: Te
     cut = (len(u), batch * count, -1)
     boxes = tuple(x.reshape(count, -1).repeat(batch, 1) for x in box)
     found = sweep(model.convex(), u.reshape(cut), (boxes[0], boxes[1]), damping.repeat_interleave(count))
-    slope, bend, doubtful = (x.unflatten(0, (batch, count)) for x in found[3:])
-    feedback, curvature = (x.squeeze(2).unflatten(1, (batch, count)) for x in found[1:3])
-    return Backward(
-        found.feedforward.reshape(u.shape), feedback, curvature, slope.sum(-1), bend.sum(-1), doubtful.any(-1)
-    )
+    slope, bend, doubtful = (x.unflatten(0, (batch, count)) for x in found[4:])
+    feedback, root = (x.squeeze(2).unflatten(1, (batch, count)) for x in found[1:3])
+    forward, free = found.feedforward.reshape(u.shape), found.free.reshape(u.shape)
+    return Backward(forward, feedback, root, free, slope.sum(-1), bend.sum(-1), doubtful.any(-1))
 
 
 def sweep(model: Model, u: Tensor, box: tuple[Tensor, Tensor], damping: Tensor) -> Backward:
-    """Backwards from P = ∇²G, s = 0, with ℓ and F of ``model``:
+    """Backwards from P = ∇²G, s = 0, with ℓ and F of ``model``, but without ``coupling``:
 
         Q = ℓ_yy + F_yᵀ P F_y,   q = ∇_u ℓ + F_uᵀ s
         feedforward = -Q_uu⁻¹ q,  feedback = -Q_uu⁻¹ Q_uz,   over the controls that no bound holds against q
@@ -99,12 +100,12 @@ def sweep(model: Model, u: Tensor, box: tuple[Tensor, Tensor], damping: Tensor) 
     curvature, s = model.end, torch.zeros_like(model.end[..., 0])
     slope = bend = torch.zeros_like(s[:, 0])
     doubtful = torch.zeros_like(slope, dtype=torch.bool)
-    tables: list[tuple[Tensor, Tensor, Tensor]] = []
+    tables: list[tuple[Tensor, Tensor, Tensor, Tensor]] = []
     count, b, d = model.jacobian.shape[2:]
     one = torch.eye(u.shape[-1], dtype=u.dtype, device=u.device)
     for k in reversed(range(len(u))):
         jacobian = model.jacobian[k]
-        zz, uz, uu = _q(jacobian, model.hessian[k], None if model.coupling is None else model.coupling[k], curvature)
+        zz, uz, uu = _q(jacobian, model.hessian[k], curvature)
         carried = (jacobian.mT @ s.unflatten(-1, (count, b)).unsqueeze(-1)).squeeze(-1)
         q = model.slope[k] + carried[..., b:].flatten(-2)
         free = ~held(u[k], -q, box)
@@ -120,15 +121,14 @@ def sweep(model: Model, u: Tensor, box: tuple[Tensor, Tensor], damping: Tensor) 
         slope = slope + (q.unsqueeze(-1) * forward).sum((-2, -1))
         bend = bend + 0.5 * (forward * bent).sum((-2, -1))
         s = carried[..., :b].flatten(-2) + (feedback.mT @ (q.unsqueeze(-1) + bent) + uz.mT @ forward).squeeze(-1)
-        tables.append((forward.squeeze(-1), feedback.unsqueeze(1), curvature.unsqueeze(1)))
+        tables.append((forward.squeeze(-1), feedback.unsqueeze(1), root.unsqueeze(1), free))
         after = zz + feedback.mT @ (uu @ feedback + uz) + uz.mT @ feedback
         curvature = 0.5 * (after + after.mT)
-    forwards, feedbacks, curvatures = (torch.stack(x[::-1]) for x in zip(*tables, strict=True))
-    whole = torch.cat([curvature[None, :, None], curvatures])
-    return Backward(forwards, feedbacks, whole, slope, bend, doubtful | ~slope.isfinite())
+    forwards, feedbacks, roots, frees = (torch.stack(x[::-1]) for x in zip(*tables, strict=True))
+    return Backward(forwards, feedbacks, roots, frees, slope, bend, doubtful | ~slope.isfinite())
 
 
-def _q(jacobian: Tensor, hessian: Tensor, coupling: Tensor | None, p: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def _q(jacobian: Tensor, hessian: Tensor, p: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Q_zz, Q_uz and Q_uu of one step, ``(B, ..)``, from F_y and ℓ_yy by agent and P of what follows."""
     batch, count, b, d = jacobian.shape
     if count == 1:
@@ -143,7 +143,7 @@ def _q(jacobian: Tensor, hessian: Tensor, coupling: Tensor | None, p: Tensor) ->
         q[:, :, i, :, j].flatten(3, 4).flatten(1, 2)
         for i, j in ((slice(b), slice(b)), (slice(b, d), slice(b)), (slice(b, d), slice(b, d)))
     )
-    return zz if coupling is None else zz + coupling, uz, uu
+    return zz, uz, uu
 
 
 def reflected(matrix: Tensor) -> Tensor:

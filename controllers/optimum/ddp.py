@@ -13,13 +13,15 @@ from ...envs.integrate import advance
 from ...envs.problem import Problem
 from .agent_model import ROWS, bends, by_agent, count_agents, jacobians, slopes
 from .backward import Backward, Model, sweep, sweep_alone
+from .newton import Hessian, Step, newton
 
 FULL, SHORTER, LONGER = (1.0,), (0.5, 0.2, 0.05, 0.01), (2.0, 4.0, 8.0)
-"""Shares of the step that the model proposes: tried first, where that fails, and where agents alone may go further."""
+"""Shares of a step: tried first, where that is not the best, and, of the agents' own, further than their model says."""
 ARMIJO = 1e-4
 """Share of the promised decrease that a step must keep."""
-PATIENCE = 2
-"""Iterations from one try of the whole model to the next, where it was no minimum."""
+NEAR = 1e-4
+"""Where agents alone promise so little of |J|, the whole model is followed though it has no minimum. Not before: it
+leads to dearer optima."""
 STUBBORN = 1e8
 """Damping at which a state is given up."""
 
@@ -31,10 +33,9 @@ class Path:
     Attributes:
         z, u, cost: ``(K + 1, B, n)``, ``(K, B, m)``, ``(B,)``.
         damping: ``(B,)`` added to Q_uu, relative to its diagonal.
-        left: ``(B,)`` what the model still promises, relative to |J|; inf before the first iteration.
+        left: ``(B,)`` what the whole model still promises, relative to |J|; inf where it has no minimum.
         iterations: ``(B,)`` sweeps.
         costate: ``(K + 1, B, n)``.
-        doubtful: ``(B,)`` whether the whole model had no minimum there.
         converged: ``(B,)``.
     """
 
@@ -45,7 +46,6 @@ class Path:
     left: Tensor
     iterations: Tensor
     costate: Tensor
-    doubtful: Tensor
     converged: Tensor
 
     @property
@@ -76,7 +76,9 @@ def descend(
 
     One iteration expands the K steps of each flight to second order (exact costates), sweeps backwards to the feedback
     δu = α k + K δz that minimises the expansion within the bounds, and flies it for the largest share α that keeps its
-    promise (Tassa, Mansard, Todorov 2014). Damping, share and end are each flight's own.
+    promise (Tassa, Mansard, Todorov 2014). Where agents meet, or the expansion has no minimum, the sweep is that of
+    the agents alone, made convex; then it is also the preconditioner with which ``newton`` looks for the minimum of
+    the whole, and the cheaper of the two is flown. Damping, share and end are each flight's own.
 
     Args:
         end: on ``time.perf_counter``; then the best so far is returned.
@@ -91,7 +93,7 @@ def descend(
             break
         for rows in index.split(max(1, _together(problem))):
             part = path.rows(rows)
-            _improve(problem, part, tolerance)
+            _improve(problem, part)
             path.put(rows, part)
         path.converged = path.cost.isfinite() & (path.left <= tolerance)
         moving = path.cost.isfinite() & ~path.converged & ~path.stuck
@@ -105,68 +107,80 @@ def _together(problem: Problem) -> int:
     return int(2e9 / 8 / problem.steps / (problem.state_dim + problem.control_dim) ** 2)
 
 
-def _improve(problem: Problem, path: Path, tolerance: float) -> None:
+def _improve(problem: Problem, path: Path) -> None:
     """One iteration, in place."""
     model, path.costate = expand_path(problem, path.z, path.u)
     path.cost = torch.where(model.slope.isfinite().all(-1).all(0), path.cost, torch.inf)  # too wild to be expanded
-    hopeful = ~path.doubtful | (path.iterations % PATIENCE == 0)
     path.iterations += 1
-    alone = torch.ones_like(hopeful)
-    index = hopeful.nonzero().ravel()
+    box, index = problem.control_bounds(path.u), torch.arange(len(path.cost), device=path.cost.device)
+    if model.jacobian.shape[2] == 1:
+        back = sweep(model, path.u, box, path.damping)
+        sure, index = (~back.doubtful).nonzero().ravel(), back.doubtful.nonzero().ravel()
+        part, step = path.rows(sure), Step(back.feedforward, back.slope, back.bend, ~back.doubtful).rows(sure)
+        path.put(sure, _moved(problem, part, back.rows(sure), [step], [step.shortened(x) for x in SHORTER]))
     if len(index):
-        back = _swept(sweep, problem, model, path, index)
-        alone[index] = back.doubtful
-        sure = (~back.doubtful).nonzero().ravel()
-        _move(problem, path, index.index_select(0, sure), back.rows(sure))
-    path.doubtful = alone
-    index = alone.nonzero().ravel()
-    if len(index):
-        _move(problem, path, index, _swept(sweep_alone, problem, model, path, index), longer=True)
+        part, model = path.rows(index), model.rows(index) if len(index) < len(path.cost) else model
+        back = sweep_alone(model, part.u, box, part.damping)
+        hessian = Hessian(model, back, bending(problem, part, back.feedback.shape[2]))
+        near = -(back.slope + back.bend) < NEAR * part.cost.abs()
+        found = newton(hessian, part.cost.abs(), FULL + SHORTER)
+        whole, *nearer = (x._replace(slope=torch.where(x.minimum | near, x.slope, 0.0)) for x in found)
+        alone = Step(back.feedforward, back.slope, back.bend, back.doubtful)
+        further = [alone.shortened(x) for x in SHORTER + LONGER]
+        path.put(index, _moved(problem, part, back, [whole, alone], nearer + further))
 
 
-def _swept(how: Callable[..., Backward], problem: Problem, model: Model, path: Path, index: Tensor) -> Backward:
-    if len(index) < len(path.cost):
-        model = model.rows(index)
-    return how(
-        model, path.u.index_select(1, index), problem.control_bounds(path.u), path.damping.index_select(0, index)
-    )
+def bending(problem: Problem, path: Path, count: int) -> Callable[[Tensor, Tensor], Tensor]:
+    """(dy ``(K, B, N, d, 1)``, shift) -> ℓ_yy dy of every step, whole, at costates ``shift`` off the path's."""
+    t, y = _steps(problem, path.z, path.u, count)
+
+    def bend(dy: Tensor, shift: Tensor) -> Tensor:
+        p = (path.costate + shift)[1:].flatten(0, 1)
+        slope = lambda v: slopes(problem, t, v, problem.state_dim // count, p)  # noqa: E731
+        bent: Tensor = torch.func.jvp(slope, (y,), (dy.squeeze(-1).flatten(0, 1),))[1]
+        return bent.reshape(dy.shape)
+
+    return bend
 
 
-def _move(problem: Problem, path: Path, index: Tensor, back: Backward, longer: bool = False) -> None:
-    """Take the step as far as it keeps its promise; with ``longer``, further where that pays."""
-    if not len(index):
-        return
-    now = path.rows(index)
-    now.left = (-(back.slope + back.bend) / (now.cost.abs() + 1e-9)).nan_to_num(torch.inf)
-    best = torch.zeros_like(now.cost)
-    for shares in (FULL, SHORTER, LONGER if longer else ()):
-        todo = (best == (1 if shares == LONGER else 0)).nonzero().ravel()
-        if not len(todo) or not shares:
-            continue
-        share = torch.tensor(shares, dtype=best.dtype, device=best.device).repeat(len(todo))
-        each = todo.repeat_interleave(len(shares))
-        begin, steps = path.rows(index[each]), back.rows(each)
-        z, u, cost = follow(problem, begin.z[0], begin, steps, share)
-        promised = ARMIJO * (share * steps.slope + share**2 * steps.bend).clamp_max(0.0)
-        aim = now.cost[each] if shares == LONGER else begin.cost + promised + 1e-13 * begin.cost.abs()
-        cost = torch.where(cost <= aim, cost, torch.inf).unflatten(0, (-1, len(shares)))
-        least, which = cost.min(-1)
-        good = least.isfinite().nonzero().ravel()
-        flown, rows = good * len(shares) + which[good], todo[good]
-        now.z[:, rows], now.u[:, rows], now.cost[rows], best[rows] = z[:, flown], u[:, flown], least[good], share[flown]
+def _moved(problem: Problem, begin: Path, back: Backward, steps: list[Step], others: list[Step]) -> Path:
+    """The cheapest flight of those that keep their promise: of ``steps``, and ``others`` where not the first was it."""
+    todo = torch.arange(len(begin.cost), device=begin.cost.device)
+    now, first, moved = begin.rows(todo), steps[0], steps[0].minimum.new_zeros(len(todo))
+    left = -(first.slope + first.bend) / (begin.cost.abs() + 1e-9)
+    now.left = torch.where(first.minimum, left, torch.inf).nan_to_num(torch.inf)
     more, less = (10 * now.damping).clamp_min(1e-4), torch.where(now.damping < 1e-7, 0.0, 0.1 * now.damping)
-    now.damping = torch.where(best == 0, more, torch.where(best > 0.3, less, now.damping))
-    path.put(index, now)
+    for tried, eased in ((steps, less), (others, now.damping)):
+        if not len(todo):
+            break
+        each, some = todo.repeat(len(tried)), [step.rows(todo) for step in tried]
+        old = begin.rows(each)
+        z, u, cost = follow(problem, old.z[0], old, back.rows(each), torch.cat([step.w for step in some], 1))
+        slope, bend = (torch.stack([step[i] for step in some]) for i in (1, 2))
+        aim = begin.cost[todo] + ARMIJO * (slope + bend).clamp_max(0.0) + 1e-13 * begin.cost[todo].abs()
+        cost = cost.unflatten(0, (len(some), -1))
+        cost, which = torch.where((cost <= aim) & (slope < 0), cost, torch.inf).min(0)
+        good = (cost.isfinite() & (~moved[todo] | (cost < now.cost[todo]))).nonzero().ravel()
+        flown, rows = which[good] * len(todo) + good, todo[good]
+        now.z[:, rows], now.u[:, rows], now.cost[rows] = z[:, flown], u[:, flown], cost[good]
+        now.damping[rows], moved[rows] = eased[rows], True
+        todo = todo[cost.isinf() | (which != 0)]
+    now.damping = torch.where(moved, now.damping, more)
+    return now
+
+
+def _steps(problem: Problem, z: Tensor, u: Tensor, count: int) -> tuple[Tensor, Tensor]:
+    """t and y of the steps of B flights, ``(K B,)`` and ``(K B, N, d)``."""
+    t = torch.arange(len(u), dtype=z.dtype, device=z.device) * problem.time_step
+    return t.repeat_interleave(u.shape[1]), by_agent(z[:-1], u, count).flatten(0, 1)
 
 
 def expand_path(problem: Problem, z: Tensor, u: Tensor) -> tuple[Model, Tensor]:
     """The K steps of B flights and G to second order, and the costates p_k = ∂J/∂z_k, ``(K + 1, B, n)``."""
     steps, batch = u.shape[:2]
-    t = (torch.arange(steps, dtype=z.dtype, device=z.device) * problem.time_step).repeat_interleave(batch)
-    flat = z[:-1].flatten(0, 1), u.flatten(0, 1)
-    count = count_agents(problem, t[:1], flat[0][:1], flat[1][:1])
-    y, b = by_agent(*flat, count), problem.state_dim // count
-    cut = list(zip(t.split(ROWS), y.split(ROWS), strict=True))
+    count = count_agents(problem, _time(problem, 0, z).reshape(1), z[0, :1], u[0, :1])
+    t, y = _steps(problem, z, u, count)
+    b, cut = problem.state_dim // count, list(zip(t.split(ROWS), y.split(ROWS), strict=True))
     jacobian = torch.cat([jacobians(problem, *x, b) for x in cut]).unflatten(0, (steps, batch))
     cost = torch.cat([slopes(problem, *x, b) for x in cut]).unflatten(0, (steps, batch))
     p, slope = [torch.func.grad(lambda x: problem.terminal_cost(x).sum())(z[-1])], []
@@ -193,22 +207,17 @@ def _fly(problem: Problem, z0: Tensor, u: Tensor) -> Path:
     states = torch.stack(z)
     cost = torch.nan_to_num(cost + problem.terminal_cost(z[-1]), nan=torch.inf)
     zero = torch.zeros_like(cost)
-    return Path(
-        states, u.clone(), cost, zero, zero + torch.inf, zero.long(), torch.zeros_like(states), zero.bool(), zero.bool()
-    )
+    return Path(states, u.clone(), cost, zero, zero + torch.inf, zero.long(), torch.zeros_like(states), zero.bool())
 
 
-def follow(
-    problem: Problem, z0: Tensor, path: Path, back: Backward, share: Tensor | float
-) -> tuple[Tensor, Tensor, Tensor]:
-    """z, u and the cost from ``z0`` of u_k + share k_k + K_k (z - z_k) along ``path``, within the bounds."""
+def follow(problem: Problem, z0: Tensor, path: Path, back: Backward, w: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """z, u and the cost from ``z0`` of u_k + w_k + K_k (z - z_k) along ``path``, within the bounds."""
     low, high = problem.control_bounds(path.u)
-    share = torch.as_tensor(share, dtype=z0.dtype, device=z0.device).reshape(-1, 1)
     z, controls, cost = [z0], [], torch.zeros_like(path.cost)
-    for k, (u, forward, gain) in enumerate(zip(path.u, back.feedforward, back.feedback, strict=True)):
+    for k, (u, more, gain) in enumerate(zip(path.u, w, back.feedback, strict=True)):
         away = z[-1] - path.z[k]
         answer = gain @ away.unflatten(-1, (gain.shape[1], -1)).unsqueeze(-1)
-        u = (u + share * forward + answer.flatten(1)).clamp(low, high)
+        u = (u + more + answer.flatten(1)).clamp(low, high)
         after, spent = advance(problem, _time(problem, k, u), z[-1], u, problem.time_step)
         z.append(after)
         controls.append(u)
@@ -218,11 +227,12 @@ def follow(
 
 
 def feedback_along(problem: Problem, path: Path) -> Backward:
-    """The feedback along each flight: of the whole model where it has a minimum, else of its agents alone."""
+    """The feedback along each flight: of the whole model where that of one has a minimum, else of its agents alone."""
     model, _ = expand_path(problem, path.z, path.u)
     box, calm = problem.control_bounds(path.u), torch.zeros_like(path.damping)
-    back = sweep(model, path.u, box, calm)
-    return sweep_alone(model, path.u, box, calm) if bool(back.doubtful.any()) else back
+    if model.jacobian.shape[2] == 1 and not bool((back := sweep(model, path.u, box, calm)).doubtful.any()):
+        return back
+    return sweep_alone(model, path.u, box, calm)
 
 
 def _time(problem: Problem, k: int, like: Tensor) -> Tensor:

@@ -130,7 +130,8 @@ def _from_neighbours(problem: Problem, z0: Tensor, pilots: Path, starts: int, li
 def _flights(problem: Problem, z0: Tensor, known: Path, back: Backward, pilot: int) -> tuple[Tensor, Tensor]:
     """Controls and costs of the feedback along one pilot's optimum from every state."""
     index = torch.full((len(z0),), pilot, device=z0.device)
-    _, u, cost = follow(problem, z0, known.rows(index), back.rows(index), 0.0)
+    path = known.rows(index)
+    _, u, cost = follow(problem, z0, path, back.rows(index), torch.zeros_like(path.u))
     return u, cost
 
 
