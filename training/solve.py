@@ -27,7 +27,7 @@ from .duration import seconds, spoken
 from .evaluate import relative_gap
 from .report import TimeBar
 from .solved import Solved
-from .start import agreed, families, member_costs, sound, trusted
+from .start import agreed, excess, families, member_costs, sound, trusted
 from .train import train
 
 CANDIDATES, MEMBERS, DRAWN, PROBES = 24, 384, 512, 256
@@ -55,7 +55,7 @@ def solve(
        (``agreed``), and the second-order expansions of the value function about them (``expand_agents``).
     2. How far each of these is to be believed is measured on flights (``calibrated``); together they are phi. The
        policy is argmax H_dt, argmax H or the feedback along the expansion that speaks, whichever costs least.
-    3. As many optima again are sought, half of them from where the policy flies worst, until that no longer helps
+    3. As many optima again are sought, half of them from where the policy flies worst, while there is time
        (Zhang, Long, Hu, E and Han 2022, arXiv:2209.04078).
     4. With the time that is left, the network on top of them is trained through the roll-out by JFB.
 
@@ -85,11 +85,8 @@ def solve(
         run.said(f"{int(known.converged.sum())} of {len(known.cost)} optima converged")
         expansion = run.expanded(known)
         while run.gap > gap and run.left > 0.4 * budget and len(known.cost) < run.most:
-            before = run.reached
             known = run.doubled(expansion, known)
             expansion = run.expanded(known)
-            if not run.reached < before - 1e-4 * abs(before):
-                break
         if run.gap > gap and run.left > TRAINING:
             run.trained(expansion)
     return Solved(run.policy, run.cost, run.optima, run.linear, tuple(run.history))
@@ -109,6 +106,7 @@ class _Run:
         self.console = PlainConsole()
         self.history: list[dict[str, float | str]] = []
         self.policy: ImplicitPolicy
+        self.yardstick: Tensor
         self.cost = torch.full((states,), torch.inf, dtype=torch.float64)
         self.linear = self.cost
         self.optima: ReferenceTrajectory
@@ -150,11 +148,13 @@ class _Run:
     def expanded(self, known: ReferenceTrajectory) -> AgentExpansion:
         """The expansions about ``known``, calibrated, and the policy of them, if it is the best so far."""
         self.stage("calibrating expansions")
-        expansion = trusted(self.problem, expand_agents(self.problem, known), self.probes, self.most)
+        whole = expand_agents(self.problem, known)
         if not self.history:
-            best = member_costs(self.problem, expansion, self.probes).mean(0).argmin()
-            one = ExpandedValue(self.problem, expansion.members(best.reshape(1))).double()
-            self.linear = self._cost(one.feedback, self.fresh)
+            costs = member_costs(self.problem, whole, self.probes)
+            self.yardstick = costs.amin(-1)
+            one = excess(costs, self.yardstick.unsqueeze(-1)).mean(0).argmin().reshape(1)
+            self.linear = self._cost(ExpandedValue(self.problem, whole.members(one)).double().feedback, self.fresh)
+        expansion = trusted(self.problem, whole, self.probes, self.most)
         self.stage("flying argmax H_dt, argmax H, and the feedback")
         value = ExpandedValue(self.problem, expansion).double()
         policies = {
@@ -162,9 +162,9 @@ class _Run:
             "argmax of the continuous H": ImplicitPolicy(self.problem, value),
             "their feedback": ImplicitPolicy(self.problem, value, hamiltonian="held", max_iterations=0),
         }
-        costs = {name: float(self._cost(policy, self.probes).mean()) for name, policy in policies.items()}
-        name = min(costs, key=lambda name: costs[name])
-        self.take(policies[name], costs[name], known, f"{expansion.state.shape[1]} expansions, {name}")
+        flown = {name: self._flown(policy) for name, policy in policies.items()}
+        name = min(flown, key=lambda name: flown[name])
+        self.take(policies[name], flown[name], known, f"{expansion.state.shape[1]} expansions, {name}")
         return expansion
 
     def take(self, policy: ImplicitPolicy, reached: float, known: ReferenceTrajectory, name: str) -> None:
@@ -195,8 +195,8 @@ class _Run:
         z0 = drawn(self.problem, DRAWN + count, generator).double()
         value = ExpandedValue(self.problem, expansion).double()
         with torch.no_grad():
-            excess = self._cost(value.feedback, z0[count:]) - value(0.0, z0[count:])
-        worst = z0[count:][excess.nan_to_num(torch.inf).topk(min(count // 2, DRAWN)).indices]
+            dearer = excess(self._cost(value.feedback, z0[count:]), value(0.0, z0[count:]))
+        worst = z0[count:][dearer.topk(min(count // 2, DRAWN)).indices]
         chosen = torch.cat([worst, z0[: count - len(worst)]])
         most = max(10.0, 0.15 * self.budget)
         # other routes than the known ones are found from wild guesses, and spread by ``agreed``
@@ -212,12 +212,15 @@ class _Run:
             time_budget=self.left, count_all=True, seed=self.seed, validation_states=64, validate_every=20,
         )  # fmt: skip
         self.progress.stop()
-        value = ExpandedValue(self.problem, expansion, 32, seed=self.seed).double()
+        value = ExpandedValue(self.problem, expansion, 32, seed=self.seed)
         policy, history = train(self.problem, config, value)
         self.progress.start()
         policy = policy.double()
-        reached = float(self._cost(policy, self.probes).mean())
-        self.take(policy, reached, self.optima, f"{history.rows[-1]['iteration']:.0f} iterations of JFB")
+        self.take(policy, self._flown(policy), self.optima, f"{history.rows[-1]['iteration']:.0f} iterations of JFB")
+
+    def _flown(self, policy: ImplicitPolicy) -> float:
+        """How much dearer its flights of the probes are than the best that were known first, in the mean."""
+        return float(excess(self._cost(policy, self.probes), self.yardstick).mean())
 
     @torch.no_grad()
     def _cost(self, controller: Controller, z0: Tensor) -> Tensor:

@@ -93,7 +93,7 @@ def expand_agents(problem: Problem, reference: ReferenceTrajectory) -> AgentExpa
         reference: the optima.
 
     Raises:
-        ValueError: if the reference does not fit the problem.
+        ValueError: if the reference does not fit the problem, or diverged.
     """
     z, u, p = reference.z.double(), reference.u.double(), reference.costate.double()
     n, m, b = problem.state_dim, problem.control_dim, problem.state_block
@@ -102,6 +102,8 @@ def expand_agents(problem: Problem, reference: ReferenceTrajectory) -> AgentExpa
             f"the reference has {len(u)} steps of {z.shape[-1]} states and {u.shape[-1]} controls; "
             f"{type(problem).__name__} has {problem.steps} of {n} and {m}"
         )
+    if not (z.isfinite().all() and p.isfinite().all()):
+        raise ValueError("an optimum is not finite: its search diverged")
     count = n // b
     model, _ = expand_path(problem, z, u)
     jacobian, hessian = _own(model, n, count)

@@ -13,7 +13,7 @@ from ...envs.integrate import advance
 from ...envs.problem import Problem
 from .agent_model import ROWS, bends, by_agent, count_agents, jacobians, slopes
 from .backward import Backward, Model, sweep, sweep_alone
-from .newton import Hessian, Step, newton
+from .newton import Bend, Hessian, Step, newton
 
 FULL, SHORTER, LONGER = (1.0,), (0.5, 0.2, 0.05, 0.01), (2.0, 4.0, 8.0)
 """Shares of a step: tried first, where that is not the best, and, of the agents' own, further than their model says."""
@@ -130,17 +130,21 @@ def _improve(problem: Problem, path: Path) -> None:
         path.put(index, _moved(problem, part, back, [whole, alone], nearer + further))
 
 
-def bending(problem: Problem, path: Path, count: int) -> Callable[[Tensor, Tensor], Tensor]:
-    """(dy ``(K, B, N, d, 1)``, shift) -> ℓ_yy dy of every step, whole, at costates ``shift`` off the path's."""
+def bending(problem: Problem, path: Path, count: int) -> Bend:
+    """shift -> (dy ``(K, B, N, d, 1)`` -> ℓ_yy dy of every step), whole, at costates ``shift`` off the path's."""
     t, y = _steps(problem, path.z, path.u, count)
+    b = problem.state_dim // count
 
-    def bend(dy: Tensor, shift: Tensor) -> Tensor:
+    def at(shift: Tensor) -> Callable[[Tensor], Tensor]:
         p = (path.costate + shift)[1:].flatten(0, 1)
-        slope = lambda v: slopes(problem, t, v, problem.state_dim // count, p)  # noqa: E731
-        bent: Tensor = torch.func.jvp(slope, (y,), (dy.squeeze(-1).flatten(0, 1),))[1]
-        return bent.reshape(dy.shape)
+        if count == 1:  # then the matrix is exact, and soon cheaper than its products
+            cut = zip(t.split(ROWS), y.split(ROWS), p.split(ROWS), strict=True)
+            whole = torch.cat([bends(problem, r, x, b, q)[0] for r, x, q in cut])
+            return lambda dy: whole.reshape(*dy.shape[:-1], dy.shape[-2]) @ dy
+        slope = lambda v: slopes(problem, t, v, b, p)  # noqa: E731
+        return lambda dy: torch.func.jvp(slope, (y,), (dy.squeeze(-1).flatten(0, 1),))[1].reshape(dy.shape)
 
-    return bend
+    return at
 
 
 def _moved(problem: Problem, begin: Path, back: Backward, steps: list[Step], others: list[Step]) -> Path:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import torch
 from torch import Tensor
@@ -18,6 +18,9 @@ ENOUGH = 1e-3
 """Share of the slope that is always left: more products would only meet rounding."""
 FLAT = 0.1
 """Where curvature is negative the step goes as far as if it were positive, and at least so large."""
+
+Bend: TypeAlias = Callable[[Tensor], Callable[[Tensor], Tensor]]
+"""shift -> (dy -> ℓ_yy dy): see ``Hessian``."""
 
 
 class Step(NamedTuple):
@@ -55,13 +58,13 @@ class Hessian:
         shift: ``(K + 1, B, n)`` what the feedback adds to the costate.
     """
 
-    def __init__(self, model: Model, back: Backward, bend: Callable[[Tensor, Tensor], Tensor]) -> None:
+    def __init__(self, model: Model, back: Backward, bend: Bend) -> None:
         self.model, self.back, self.b = model, back, model.jacobian.shape[-2]
         gain, self.push = back.feedback, model.jacobian[..., self.b :]
         self.closed = (model.jacobian[..., : self.b] + self.push @ gain).flatten(1, 2)
         q = model.slope.reshape(*gain.shape[:-1], 1)
         self.slope, self.shift = self._adjoint(0.0, q, torch.zeros_like(self.closed[0, :, :, :1]))
-        self.bend = bend
+        self.bend = bend(self.shift)
 
     def times(self, w: Tensor) -> Tensor:
         """H w: one linearised flight and one adjoint."""
@@ -71,7 +74,7 @@ class Hessian:
         for a, f in zip(self.closed, (self.push @ w).flatten(1, 2), strict=True):
             flight.append(torch.baddbmm(f, a, flight[-1]))
         dz = torch.stack(flight[:-1]).unflatten(1, gain.shape[1:3])
-        own, q = self.bend(torch.cat([dz, w + gain @ dz], -2), self.shift).split([self.b, gain.shape[-2]], -2)
+        own, q = self.bend(torch.cat([dz, w + gain @ dz], -2)).split([self.b, gain.shape[-2]], -2)
         last = flight[-1]
         return self._adjoint(own, q, (self.model.end @ last.reshape(gain.shape[1], -1, 1)).reshape(last.shape))[0]
 

@@ -53,7 +53,7 @@ def test_product_is_symmetric() -> None:
 def test_preconditioner_is_the_inverse_where_agents_are_alone_and_convex() -> None:
     problem = MultiBicycle(num_agents=3, steps=12)
     hessian, model, _, like = flown(problem)
-    convex = Hessian(model, hessian.back, lambda dy, _: reflected(model.hessian) @ dy)
+    convex = Hessian(model, hessian.back, lambda _: lambda dy: reflected(model.hessian) @ dy)
     w = direction(like) * hessian.back.free
     torch.testing.assert_close(convex.solved(convex.times(w)), w, rtol=1e-4, atol=1e-4)
     step = newton(convex, torch.ones(2).double(), (1.0,))[0]

@@ -9,7 +9,7 @@ from conftest import Offset
 from pontryagin import MultiBicycle, rollout
 from pontryagin.controllers.optimum import ReferenceTrajectory, expand_agents, solve_optimum
 from pontryagin.controllers.value import ExpandedValue
-from pontryagin.training.start import agreed, calibrated, member_costs
+from pontryagin.training.start import agreed, calibrated, excess, flown_excess, member_costs
 from pontryagin.training.start.doubt import between
 
 
@@ -37,12 +37,9 @@ def test_costs_of_members_are_those_of_their_flights(swapping):
 def test_a_calibrated_expansion_flies_no_worse_than_the_plain_one(swapping):
     problem, known, z0 = swapping
     plain = expand_agents(problem, known)
-    found = calibrated(problem, plain, z0.double())
-    costs = []
-    for expansion in (plain, found):
-        value = ExpandedValue(problem, expansion).double()
-        costs.append(rollout(problem, lambda t, z, v=value: v.feedback(t, z), z0.double()).cost.mean())
-    assert costs[1] <= costs[0]
+    best = member_costs(problem, plain, z0.double()).amin(-1)
+    found = calibrated(problem, plain, z0.double(), best)
+    assert flown_excess(problem, found, z0.double(), best) <= flown_excess(problem, plain, z0.double(), best)
     assert found.doubt.shape == plain.value.shape and (found.doubt >= 0).all() and (found.weight >= 0).all()
     torch.testing.assert_close(found.curvature, plain.curvature)
 
@@ -50,7 +47,8 @@ def test_a_calibrated_expansion_flies_no_worse_than_the_plain_one(swapping):
 def test_one_member_is_always_believed():
     problem = Offset()
     z0 = problem.sample_initial_state(5, torch.Generator().manual_seed(0)).double()
-    found = calibrated(problem, expand_agents(problem, solve_optimum(problem, z0[:1])), z0)
+    plain = expand_agents(problem, solve_optimum(problem, z0[:1]))
+    found = calibrated(problem, plain, z0, member_costs(problem, plain, z0).amin(-1))
     assert ExpandedValue(problem, found).speaker(0.0, z0) is None
 
 
@@ -80,3 +78,9 @@ def test_tables_between_their_rows():
     table = between(torch.tensor([[0.0], [2.0]]), [0, 4], 6)
     torch.testing.assert_close(table.ravel(), torch.tensor([0.0, 0.5, 1.0, 1.5, 2.0, 2.0, 2.0]))
     assert torch.equal(between(torch.tensor([[3.0]]), [0], 2).ravel(), torch.full((3,), 3.0))
+
+
+def test_excess_is_relative_and_bounded():
+    best = torch.tensor([2.0, -4.0, 1e-12, 1.0])
+    cost = torch.tensor([3.0, -2.0, 1.0, torch.nan])
+    torch.testing.assert_close(excess(cost, best), torch.tensor([0.5, 0.5, 20.0, 20.0]))

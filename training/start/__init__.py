@@ -2,7 +2,7 @@
 
 from .anchoring import anchored
 from .distill import distilled
-from .doubt import calibrated, member_costs
+from .doubt import calibrated, excess, flown_excess, member_costs
 from .expansion import agreed, choose, expanded, families, sound, trusted
 from .nominal import nominal_costate, nominal_path
 
@@ -12,8 +12,10 @@ __all__ = [
     "calibrated",
     "choose",
     "distilled",
+    "excess",
     "expanded",
     "families",
+    "flown_excess",
     "member_costs",
     "nominal_costate",
     "nominal_path",

@@ -19,44 +19,50 @@ LOOKS = 8
 ROWS = 16_384
 """Flights side by side."""
 AWFUL = 20.0
-"""What a flight costs at most, in costs of a mean optimum, that one which falls apart can be compared."""
+"""What a flight costs at most, in costs of optima, that one which falls apart can be compared."""
 NEAREST = 1e6
 """A doubt beside which the promise does not count."""
 
 
 @torch.no_grad()
-def calibrated(problem: Problem, expansion: AgentExpansion, z0: Tensor) -> AgentExpansion:
-    """The bounds U_j = E_j + κ_j (|s_j|² + Σ w d²)^p by which the feedback along the members flies ``z0`` most cheaply.
+def calibrated(problem: Problem, expansion: AgentExpansion, z0: Tensor, best: Tensor) -> AgentExpansion:
+    """The bounds U_j = E_j + κ_j (|s_j|² + Σ w d²)^p by which the feedback along the members flies ``z0`` best.
 
     At each of LOOKS times all members are flown to the end from where the best of them has led: J_j. κ is the
     q-quantile of (J_j - E_j) / (..)^p over these states, of each member, at each time, or both; w counts what P does
     not see, a distance in states, or is 0. Which p, q and w is decided by flights: no rule is the best everywhere, that
     for a smooth spread of states is not that for routes which part.
+
+    Args:
+        best: ``(B,)`` what the best flight known from each state costs: what flights are measured by.
     """
     seen = list(_looked(problem, expansion, z0))
-    best, least = expansion, flown_cost(problem, expansion, z0)
+    found, least = expansion, flown_excess(problem, expansion, z0, best)
     for candidate in _candidates(problem, expansion, seen):
-        cost = flown_cost(problem, candidate, z0)
-        if cost < least:
-            best, least = candidate, cost
-    return best
+        excess = flown_excess(problem, candidate, z0, best)
+        if excess < least:
+            found, least = candidate, excess
+    return found
 
 
 @torch.no_grad()
-def flown_cost(problem: Problem, expansion: AgentExpansion, z0: Tensor) -> float:
-    """Mean cost of the feedback along the members that speak, from ``z0``."""
+def flown_excess(problem: Problem, expansion: AgentExpansion, z0: Tensor, best: Tensor) -> float:
+    """How much dearer than ``best`` the feedback along the members that speak is, in the mean over ``z0``."""
     value = ExpandedValue(problem, expansion).double()
-    cost = rollout(problem, lambda t, z: value.feedback(t, z), z0).cost
-    return float(cost.nan_to_num(torch.inf, torch.inf).clamp_max(AWFUL * expansion.value[0].abs().mean()).mean())
+    return float(excess(rollout(problem, lambda t, z: value.feedback(t, z), z0).cost, best).mean())
+
+
+def excess(cost: Tensor, best: Tensor) -> Tensor:
+    """(J - J_best) / |J_best|, AWFUL at most."""
+    size = best.abs().clamp_min(1e-6 * best.abs().mean())
+    return ((cost - best) / size).nan_to_num(torch.inf, torch.inf).clamp_max(AWFUL)
 
 
 @torch.no_grad()
 def member_costs(problem: Problem, expansion: AgentExpansion, z: Tensor, row: int = 0) -> Tensor:
     """J_j: what the feedback along each member costs from the states z ``(B, n)`` at step ``row`` on, ``(B, M)``."""
     value = ExpandedValue(problem, expansion).double()
-    members = expansion.state.shape[1]
-    most = AWFUL * expansion.value[0].abs().mean()
-    costs = []
+    members, costs = expansion.state.shape[1], []
     for part in z.split(max(1, ROWS // members)):
         member = torch.arange(members, device=z.device).repeat(len(part))
         now = part.repeat_interleave(members, 0)
@@ -66,7 +72,7 @@ def member_costs(problem: Problem, expansion: AgentExpansion, z: Tensor, row: in
             now, spent = advance(problem, t, now, value.feedback(t, now, member), problem.time_step)
             cost = cost + spent
         cost = cost + problem.terminal_cost(now)
-        costs.append(cost.nan_to_num(torch.inf, torch.inf).clamp_max(most).unflatten(0, (-1, members)))
+        costs.append(cost.nan_to_num(torch.inf, torch.inf).unflatten(0, (-1, members)))
     return torch.cat(costs)
 
 
@@ -77,8 +83,10 @@ def _looked(problem: Problem, expansion: AgentExpansion, z: Tensor) -> Iterator[
         t = z.new_tensor(row * problem.time_step)
         if row in {look * problem.steps // looks for look in range(looks)}:
             costs = member_costs(problem, expansion, z, row)
-            best = costs.argmin(-1)
-            yield row, z, costs
+            least, best = costs.min(-1)
+            least = torch.where(least.isfinite(), least, 0.0)
+            most = least + AWFUL * (least.abs() + expansion.value[0].abs().mean())
+            yield row, z, costs.minimum(most.unsqueeze(-1))
         z = advance(problem, t, z, value.feedback(t, z, best), problem.time_step)[0]
 
 

@@ -14,7 +14,7 @@ from ...controllers.value import ExpandedValue
 from ...envs.integrate import Controller, rollout
 from ...envs.problem import Problem
 from ..config import TrainConfig
-from .doubt import calibrated, flown_cost, member_costs
+from .doubt import calibrated, excess, flown_excess, member_costs
 from .nominal import SEED, mean_state
 
 SAME = 1e-6
@@ -140,41 +140,42 @@ def sound(known: ReferenceTrajectory) -> ReferenceTrajectory:
 def trusted(problem: Problem, expansion: AgentExpansion, z0: Tensor, members: int) -> AgentExpansion:
     """At most so many members and the bounds they are believed by: all of them, or those chosen, calibrated.
 
-    Whichever flies ``z0`` more cheaply: many bounds are many chances for one of them to be too low.
+    Whichever flies ``z0`` better: many bounds are many chances for one of them to be too low.
     """
-    options = [calibrated(problem, choose(problem, expansion, z0, members), z0)]
+    best = member_costs(problem, expansion, z0).amin(-1)
+    options = [calibrated(problem, choose(problem, expansion, z0, members), z0, best)]
     if members >= expansion.state.shape[1]:
-        options.append(calibrated(problem, expansion, z0))
-    return min(options, key=lambda option: flown_cost(problem, option, z0))
+        options.append(calibrated(problem, expansion, z0, best))
+    return min(options, key=lambda option: flown_excess(problem, option, z0, best))
 
 
 @torch.no_grad()
 def choose(problem: Problem, expansion: AgentExpansion, z0: Tensor, members: int) -> AgentExpansion:
-    """The members, at most so many, with which the feedback along them flies ``z0`` most cheaply: greedily.
+    """The members, at most so many, with which the feedback along them flies ``z0`` best: greedily.
 
     What an expansion promises far from its optimum is not to be believed; what a flight costs is. Those are tried first
     of which some states, flown along them alone, would gain most.
     """
-    alone = member_costs(problem, expansion, z0)  # (B, M)
-    most = alone.max()
+    costs = member_costs(problem, expansion, z0)
+    best = costs.amin(-1)
+    alone = excess(costs, best.unsqueeze(-1))  # (B, M)
 
     def flown(rows: list[int]) -> Tensor:
         value = ExpandedValue(problem, expansion.members(torch.tensor(rows))).double()
-        cost = rollout(problem, lambda t, z: value.feedback(t, z), z0).cost
-        return cost.nan_to_num(torch.inf, torch.inf).clamp_max(most)
+        return excess(rollout(problem, lambda t, z: value.feedback(t, z), z0).cost, best)
 
     chosen = [int(alone.mean(0).argmin())]
-    cost = alone[:, chosen[0]]
+    now = alone[:, chosen[0]]
     while len(chosen) < min(members, alone.shape[1]):
-        gain = (cost.unsqueeze(-1) - alone).clamp_min(0.0).mean(0)
+        gain = (now.unsqueeze(-1) - alone).clamp_min(0.0).mean(0)
         gain[chosen] = 0.0
         tried = [j for j in gain.argsort(descending=True)[:TRIED].tolist() if gain[j] > 0]
-        costs = {j: flown([*chosen, j]) for j in tried}
-        if not costs:
+        after = {j: flown([*chosen, j]) for j in tried}
+        if not after:
             break
-        best = min(costs, key=lambda j: float(costs[j].mean()))
-        if not costs[best].mean() < cost.mean() - WORTH * cost.mean().abs():
+        j = min(after, key=lambda j: float(after[j].mean()))
+        if not after[j].mean() < now.mean() - WORTH:
             break
-        chosen.append(best)
-        cost = costs[best]
+        chosen.append(j)
+        now = after[j]
     return expansion.members(torch.tensor(chosen))

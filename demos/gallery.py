@@ -1,0 +1,99 @@
+"""The gallery by ``solve`` with its defaults: gaps of fresh states, beside linear feedback along one optimum.
+
+Each result is kept in results/gallery/NAME-SEED.json and not made again; the table and the figure are of all of them.
+"""
+
+import json
+import time
+from pathlib import Path
+
+import matplotlib.figure
+import torch
+import tyro
+from rich.table import Table
+
+from pontryagin import make_problem, solve
+from pontryagin.envs.files import write_json
+from pontryagin.training.console import PlainConsole
+from pontryagin.training.pictures import save_figure
+from pontryagin.training.solved import Solved
+
+NAMES = (
+    "pendulum", "cartpole", "dubins", "van_der_pol", "epidemic", "reactor", "harvest", "reaction_diffusion", "burgers",
+    "goddard", "min_fuel", "rocket",
+)  # fmt: skip
+
+
+def main(
+    problems: tuple[str, ...] = NAMES, seeds: tuple[int, ...] = (0,), time_budget: str = "5m", states: int = 64,
+    out_dir: Path = Path("results/gallery"),
+) -> list[dict[str, object]]:  # fmt: skip
+    """Solve problems of other people with no option, and say how far from the optimum that ended.
+
+    Args:
+        problems: names, as `pontryagin solve` takes them.
+        seeds: of the fresh states.
+        time_budget: for each.
+        states: fresh states.
+        out_dir: where results, table and figure go.
+    """
+    out_dir.mkdir(parents=True, exist_ok=True)
+    for name in problems:
+        for seed in seeds:
+            file = out_dir / f"{name.replace(':', '.')}-{seed}.json"
+            if not file.exists():
+                begin = time.perf_counter()
+                found = solve(make_problem(name), time_budget, seed, states=states)
+                write_json(file, {"problem": name, "seed": seed, **summary(found, time.perf_counter() - begin)})
+    rows: list[dict[str, object]] = [json.loads(file.read_text()) for file in sorted(out_dir.glob("*-*.json"))]
+    table = Table("problem", "seed", "mean", "median", "worst", "one optimum", "seconds", "known", title="solve")
+    for row in rows:
+        gaps = (spoken(row[key]) for key in ("mean", "median", "worst", "linear"))
+        table.add_row(str(row["problem"]), str(row["seed"]), *gaps, f"{row['seconds']:.0f}", f"{row['known']}/{states}")
+    PlainConsole(least=100).print(table)
+    save_figure(draw(rows), out_dir / "gallery.png")
+    return rows
+
+
+def summary(found: Solved, seconds: float) -> dict[str, object]:
+    """Plain numbers; ``None`` where nothing is known."""
+    gap = found.gap[~found.gap.isnan()]
+    one = (found.linear_cost / found.optima.optimum.abs() - found.optima.optimum.sign())[~found.gap.isnan()]
+    figures = (
+        {"mean": gap.mean(), "median": gap.quantile(0.5), "worst": gap.max(), "linear": one.mean()} if len(gap) else {}
+    )
+    plain = {k: float(v) if v.isfinite() else None for k, v in figures.items()}
+    return {
+        **dict.fromkeys(("mean", "median", "worst", "linear")), **plain, "known": len(gap), "seconds": seconds,
+        "stage": str(found.history[-1]["stage"]), "threads": torch.get_num_threads(),
+    }  # fmt: skip
+
+
+def spoken(gap: object) -> str:
+    """As a percentage."""
+    return f"{gap:.2%}" if isinstance(gap, float) else "-"
+
+
+def draw(rows: list[dict[str, object]]) -> matplotlib.figure.Figure:
+    """Mean and worst gap of each problem, ours and linear feedback's, on a logarithmic axis."""
+    figure = matplotlib.figure.Figure(figsize=(8, 0.42 * len(rows) + 1.6), layout="constrained")
+    axis = figure.subplots()
+    known = sorted((row for row in rows if row["mean"] is not None), key=lambda row: -float(str(row["mean"])))
+    kinds = (("linear", "linear feedback along one optimum, mean", "C1", "D"), ("worst", "worst state", "C0", "|"),
+             ("mean", "solve, mean", "C0", "o"))  # fmt: skip
+    for key, label, color, marker in kinds:
+        gaps = [100 * max(float(str(row[key])), 1e-5) if row[key] is not None else float("nan") for row in known]
+        axis.plot(gaps, range(len(known)), marker, color=color, label=label, markersize=8)
+    axis.axvline(1.0, color="0.6", linestyle="--", linewidth=1)
+    axis.set_xscale("log")
+    axis.set_yticks(range(len(known)), [f"{row['problem']}" for row in known])
+    axis.set_xlabel("cost above the optimum, % (64 fresh states)")
+    good = sum(float(str(row["mean"])) <= 0.01 for row in known)
+    axis.set_title(f"{good} of {len(rows)} published problems within 1 % by `pontryagin solve`, no option set")
+    axis.legend(loc="lower right", fontsize=8)
+    axis.grid(axis="x", alpha=0.3)
+    return figure
+
+
+if __name__ == "__main__":
+    tyro.cli(main)
