@@ -19,6 +19,7 @@ from ...envs.catalog import make_problem
 from ...envs.files import check_folder, save_somewhere
 from ...envs.states import draw_states
 from ..console import PlainConsole
+from ..start import agreed
 from .arguments import ProblemName
 
 
@@ -37,6 +38,8 @@ def reference_command(
 ) -> None:
     """Solve for the open-loop optimum from seeded initial states and store it for ``evaluate``.
 
+    With ddp each is sought again where the feedback along another one's optimum flies more cheaply.
+
     Args:
         problem: the problem.
         states: initial states drawn from rho_0.
@@ -45,7 +48,7 @@ def reference_command(
         starts: searches from each state, from different beginnings; the cheapest optimum is kept.
         guess: a policy, shipped or in a folder, whose flight is where the search begins; else z0 at rest.
         method: ddp (torch, all states at once), or ipopt (CasADi, one by one), the independent check.
-        seconds: after so long the best so far is kept, with --method ddp.
+        seconds: after so long the best so far is kept, with --method ddp; as long again for the second search.
         max_iterations: of each search.
         improve: begin at what is stored for these states, and keep that wherever it costs less.
         out_dir: folder for the .npz and the .json beside it.
@@ -68,6 +71,8 @@ def reference_command(
     command += "" if max_iterations == 200 else f" --max-iterations {max_iterations}"
     if earlier is not None:
         found, command = cheaper(earlier, found), f"{command} --improve"
+    if method == "ddp":
+        found = agreed(made, found, seconds)
     name = f"{problem.replace(':', '.')}-{states}-{seed}"
     path = save_somewhere(lambda folder: save_reference(folder / name, made, found, command), out_dir, "the reference")
     cost = found.cost

@@ -9,12 +9,13 @@ import torch
 from torch import Tensor
 
 from ...controllers.optimum import AgentExpansion, ReferenceTrajectory, cheaper, expand_agents, solve_optimum
+from ...controllers.policy import Hamiltonian, ImplicitPolicy
 from ...controllers.storage import read_store
 from ...controllers.value import ExpandedValue
 from ...envs.integrate import Controller, rollout
 from ...envs.problem import Problem
 from ..config import TrainConfig
-from .doubt import calibrated, excess, flown_excess, member_costs
+from .doubt import calibrated, excess, member_costs
 from .nominal import SEED, mean_state
 
 SAME = 1e-6
@@ -49,7 +50,7 @@ def expanded(problem: Problem, config: TrainConfig) -> ExpandedValue:
         )
     known = families(problem, config.candidates)
     probes = problem.sample_initial_state(PROBES, torch.Generator().manual_seed(SEED + 2)).double()
-    chosen = trusted(problem, expand_agents(problem, known), probes, config.members)
+    chosen = trusted(problem, expand_agents(problem, known), probes, config.members, config.hamiltonian)
     return ExpandedValue(problem, chosen, config.agent_width, config.agent_rank, config.seed)
 
 
@@ -137,16 +138,25 @@ def sound(known: ReferenceTrajectory) -> ReferenceTrajectory:
     return known.rows(good.nonzero().ravel())
 
 
-def trusted(problem: Problem, expansion: AgentExpansion, z0: Tensor, members: int) -> AgentExpansion:
-    """At most so many members and the bounds they are believed by: all of them, or those chosen, calibrated.
+def trusted(
+    problem: Problem, expansion: AgentExpansion, z0: Tensor, members: int, hamiltonian: Hamiltonian = "held"
+) -> AgentExpansion:
+    """At most so many members and the bounds they are believed by: all, all calibrated, or those chosen, calibrated.
 
-    Whichever flies ``z0`` better: many bounds are many chances for one of them to be too low.
+    With which argmax H flies ``z0`` best: many bounds are many chances for one of them to be too low, and the argmax
+    forgives what the feedback along a member, by which bounds are calibrated and members chosen, does not.
     """
     best = member_costs(problem, expansion, z0).amin(-1)
     options = [calibrated(problem, choose(problem, expansion, z0, members), z0, best)]
     if members >= expansion.state.shape[1]:
-        options.append(calibrated(problem, expansion, z0, best))
-    return min(options, key=lambda option: flown_excess(problem, option, z0, best))
+        options += [expansion, calibrated(problem, expansion, z0, best)]
+
+    def flown(option: AgentExpansion) -> float:
+        policy = ImplicitPolicy(problem, ExpandedValue(problem, option).double(), hamiltonian=hamiltonian)
+        with torch.no_grad():
+            return float(excess(rollout(problem, policy, z0).cost, best).mean())
+
+    return min(options, key=flown)
 
 
 @torch.no_grad()
