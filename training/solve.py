@@ -55,8 +55,8 @@ def solve(
        (``agreed``), and the second-order expansions of the value function about them (``expand_agents``).
     2. How far each of these is to be believed is measured on flights (``calibrated``); together they are phi. The
        policy is argmax H_dt, argmax H or the feedback along the expansion that speaks, whichever costs least.
-    3. As many optima again are sought, half of them from where the policy flies worst, while there is time
-       (Zhang, Long, Hu, E and Han 2022, arXiv:2209.04078).
+    3. As many optima again are sought, half of them from where the policy flies worst, as long as the time
+       allows another round (Zhang, Long, Hu, E and Han 2022, arXiv:2209.04078).
     4. With the time that is left, the network on top of them is trained through the roll-out by JFB.
 
     It ends as soon as the mean gap on fresh states is below ``gap``.
@@ -84,7 +84,9 @@ def solve(
         known = families(problem, CANDIDATES, 0.2 * budget)
         run.said(f"{int(known.converged.sum())} of {len(known.cost)} optima converged")
         expansion = run.expanded(known)
-        while run.gap > gap and run.left > 0.4 * budget and len(known.cost) < run.most:
+        begin = budget
+        while run.gap > gap and run.left > 1.2 * (begin - run.left) and len(known.cost) < run.most:
+            begin = run.left
             known = run.doubled(expansion, known)
             expansion = run.expanded(known)
         if run.gap > gap and run.left > TRAINING:
@@ -175,10 +177,10 @@ class _Run:
                 policy.save(self.out, {"command": "pontryagin solve", "stage": name})
         self.stage("optima of the fresh states")
         most = max(10.0, 0.1 * self.budget)
-        found = solve_optimum(self.problem, self.fresh, known=known, seconds=most)
-        if not self.history:  # known, too, but of their own
-            self.optima = solve_optimum(self.problem, self.fresh, starts=2, seconds=most)
-        self.optima = agreed(self.problem, cheaper(self.optima, found), most)
+        if not self.history:  # from the known ones, and of their own
+            found = solve_optimum(self.problem, self.fresh, known=known, seconds=most)
+            self.optima = cheaper(found, solve_optimum(self.problem, self.fresh, seconds=most))
+        self.optima = agreed(self.problem, self.optima, most, known)
         gap = relative_gap(self.cost, self.optima.optimum)
         seen = gap[~gap.isnan()]
         worst = float(seen.max()) if len(seen) else torch.nan

@@ -25,6 +25,12 @@ BRIEF = {
         "out_dir": out,
     },  # fmt: skip
     "families": lambda out: {"candidates": 2, "members": (1,), "states": 2, "out_dir": out},
+    "gallery": lambda out: {
+        "problems": ("double_integrator",),
+        "states": 2,
+        "time_budget": "5s",
+        "out_dir": out,
+    },  # fmt: skip
     "external_mujoco": lambda out: {"states": 1, "every": 80, "plants": ("exact", "drag 0.05"), "out_dir": out},
     "external_highway": lambda out: {"states": 1, "out_dir": out},
     "speed": lambda out: {"envs": 64, "runs": 2, "training": False},

@@ -85,17 +85,27 @@ def families(problem: Problem, candidates: int, seconds: float | None = None) ->
     return sound(found.rows(fresh.nonzero().ravel()).joined(drawn))
 
 
-def agreed(problem: Problem, known: ReferenceTrajectory, seconds: float | None = None) -> ReferenceTrajectory:
+def agreed(
+    problem: Problem,
+    known: ReferenceTrajectory,
+    seconds: float | None = None,
+    others: ReferenceTrajectory | None = None,
+) -> ReferenceTrajectory:
     """The optima of the same states; where the feedback along another flies more cheaply, sought again from there.
 
     Also from where that one comes later: what begins with a swing back may lie on somebody's way forward.
+
+    Args:
+        seconds: after so long they stay as they are.
+        others: optima from other states, whose feedback is flown, too.
     """
     begin = time.perf_counter()
     for _ in range(ROUNDS):
         left = None if seconds is None else seconds - (time.perf_counter() - begin)
         if (left is not None and left <= 0) or not known.converged.any():
             break
-        cost, u = _flown(problem, expand_agents(problem, known.rows(known.converged.nonzero().ravel())), known.z[0])
+        flown = known if others is None else known.joined(others)
+        cost, u = _flown(problem, expand_agents(problem, flown.rows(flown.converged.nonzero().ravel())), known.z[0])
         todo = (~known.converged | (cost < known.cost - SAME * known.cost.abs())).nonzero().ravel()
         if not len(todo):
             break
