@@ -36,7 +36,7 @@ def main(
     problem = Quadrotor()
     config = dataclasses.replace(
         recipe("quadrotor"), iterations=iterations, validate_every=max(1, iterations // 20), compile=compile,
-        out=out_dir / "random",
+        out=out_dir / "random", fresh=True,
     )  # fmt: skip
     trained, history = train(problem, config)
     config = dataclasses.replace(

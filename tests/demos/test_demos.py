@@ -37,6 +37,13 @@ BRIEF = {
 }
 
 
+def loaded(name):
+    spec = importlib.util.spec_from_file_location(name, FOLDER / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
 def test_every_demo_has_a_brief_form():
     assert {path.stem for path in FOLDER.glob("*.py")} == set(BRIEF)
 
@@ -47,9 +54,7 @@ LONG = ("anchors", "families", "new_problem", "speed", "widths")
 
 @pytest.mark.parametrize("name", [pytest.param(n, marks=pytest.mark.slow if n in LONG else ()) for n in sorted(BRIEF)])
 def test_demo(name, tmp_path, capsys):
-    spec = importlib.util.spec_from_file_location(name, FOLDER / f"{name}.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    module = loaded(name)
     module.main(**BRIEF[name](tmp_path))
     assert capsys.readouterr().out
     if name == "quickstart":
@@ -78,3 +83,18 @@ def test_shipped_policies_are_near_the_optimum(name, states, gap, terminal_error
     assert best is not None  # those of a hundred have not converged: the best that is known
     assert flown.cost.mean() <= (1 + gap) * best.cost.mean() and figures["terminal_error_worst"] <= terminal_error
     assert figures["residual_999"] <= 1e-6 and figures["success_rate"] == 1.0
+
+
+def test_the_quickstart_may_be_run_again(tmp_path, monkeypatch):
+    """Its folders hold the runs of the last time then; they are its own."""
+    module = loaded("quickstart")
+    seen = []
+
+    def train(problem, config):
+        seen.append(config)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(module, "train", train)
+    with pytest.raises(KeyboardInterrupt):
+        module.main(out_dir=tmp_path)
+    assert seen[0].fresh and not seen[0].resume
