@@ -89,7 +89,7 @@ def draw(rows: list[dict[str, object]]) -> matplotlib.figure.Figure:
     axis.set_yticks(range(len(known)), [f"{row['problem']}" for row in known])
     axis.set_xlabel("cost above the optimum, % (64 fresh states)")
     good = sum(float(str(row["mean"])) <= 0.01 for row in known)
-    axis.set_title(f"{good} of {len(rows)} published problems within 1 % by `pontryagin solve`, no option set")
+    axis.set_title(f"{good} of {len(rows)} published problems within 1 % by `pontryagin solve`")
     axis.legend(loc="upper right", fontsize=8)
     axis.grid(axis="x", alpha=0.3)
     return figure
