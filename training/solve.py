@@ -32,7 +32,7 @@ from .train import train
 
 CANDIDATES, MEMBERS, DRAWN, PROBES = 24, 384, 512, 256
 """Draws of rho_0 whose optima come first; optima kept at most; states flown to find the worst; states on which the
-expansions are calibrated and policies compared, fewer where each P has more than 2048 entries."""
+expansions are calibrated and policies compared, fewer, but 64 at least, where each P has more than 64 entries."""
 WILD, STARTS = 8, 4
 """Of the optima of a round, those sought from guesses, and from how many each."""
 TABLES = 4_000_000
@@ -102,7 +102,7 @@ class _Run:
         size = problem.state_dim * problem.state_block  # of one P
         self.fresh, self.probes = (
             drawn(problem, count, torch.Generator().manual_seed(seed + 90_001 + i)).double()
-            for i, count in enumerate((states, PROBES // max(1, size // 1024)))
+            for i, count in enumerate((states, max(64, PROBES // max(1, size // 32))))
         )
         self.reached = math.inf
         self.begin = time.perf_counter()
