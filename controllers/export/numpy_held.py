@@ -86,27 +86,24 @@ class Bicycles:
 class Expanded:
     """phi(t, z) = E_j + Σ_i N_i(s_i, τ) at one time: ``ExpandedValue``, its tables interpolated there."""
 
-    def __init__(self, w: dict[str, Array], horizon: float, power: float, t: float) -> None:
-        self.w, self.power, last = w, power, len(w["value"]) - 1
+    def __init__(self, w: dict[str, Array], horizon: float, t: float) -> None:
+        self.w, last = w, len(w["value"]) - 1
         steps = t * last / horizon
         row = min(max(math.floor(steps), 0), last - 1)
         self.row, self.share = row, steps - row
-        names = ("value", "state", "costate", "root", "doubt", "weight")
+        names = ("value", "state", "costate", "root")
         tables = (low + self.share * (high - low) for low, high in (w[name][row : row + 2] for name in names))
-        self.value, state, costate, self.root, self.doubt, weight = tables
-        self.weight = weight.reshape(-1, 4)
+        self.value, state, costate, self.root = tables
         self.state, self.costate = (x.reshape(len(x), -1, 4) for x in (state, costate))
         self.tau = TIME_SPAN * steps / last
 
     def speaker(self, z: Array, alike: bool = False) -> tuple[int, NDArray[np.int64]]:
-        """The member with the least U_j for one state ``(N, 4)``, and the agents in the order of its roles."""
+        """The member with the least E_j + |s_j|² for one state ``(N, 4)``, and the agents in the order of its roles."""
         members = range(len(self.state))
         orders = [self._order(z, j) if alike else np.arange(len(z)) for j in members]
         d = z[np.stack(orders)] - self.state
         s = np.matmul(d[..., None, :], self.root)[..., 0, :]
-        far = (s * s + self.weight * d * d).sum((-2, -1))
-        energy = self.value + (self.costate * d + 0.5 * s * s).sum((-2, -1))
-        j = int((energy + self.doubt * far**self.power).argmin())
+        j = int((self.value + (self.costate * d + 1.5 * s * s).sum((-2, -1))).argmin())
         return j, orders[j]
 
     def _order(self, z: Array, j: int) -> NDArray[np.int64]:
@@ -168,7 +165,7 @@ class Policy:
         control = self.contract["control"]
         self._reach = np.array(self.contract["observation"]["high"][:-1]) * (1 + SLACK)
         self._dt, self._horizon = self.contract["period"], self.contract["horizon"]
-        self._power, self._alike = self.contract["value"]["doubt_power"], self.contract["alike"]
+        self._alike = self.contract["alike"]
         self._step = Bicycles(given["wheelbase"], given["interaction"], given["radius"], self._dt)
         self._low, self._high = (np.array(control[name]).reshape(-1, 2) for name in ("low", "high"))
         self._most, self._tolerance = argmax["max_iterations"], argmax["tolerance"]
@@ -194,8 +191,8 @@ class Policy:
             raise ValueError(f"z = {z}; expected a state within the observation's bounds in contract.json")
         t = min(max(t, 0.0), self._horizon)
         z = z.reshape(-1, 4)
-        phi = Expanded(self._w, self._horizon, self._power, t + self._dt)
-        here = Expanded(self._w, self._horizon, self._power, t)
+        phi = Expanded(self._w, self._horizon, t + self._dt)
+        here = Expanded(self._w, self._horizon, t)
         j, order = here.speaker(z, self._alike)
         z = z[order]
         u = self._feedback(here, j, z)

@@ -65,7 +65,7 @@ def test_the_value_function_is_that_of_torch(exported):
     run = numpy_held.Policy(folder)
     for row in seen[::17].double():
         t, z = row[-1:], row[None, :-1]
-        phi = numpy_held.Expanded(run._w, policy.problem.horizon, run._power, float(t))
+        phi = numpy_held.Expanded(run._w, policy.problem.horizon, float(t))
         states = z.reshape(1, -1, 4).numpy()
         value, p = phi(states, phi.speaker(states[0])[0])
         with torch.no_grad():
@@ -74,16 +74,12 @@ def test_the_value_function_is_that_of_torch(exported):
 
 
 def test_numpy_knows_who_speaks(tmp_path):
-    """By bounds as calibrated expansions have them."""
     policy = ImplicitPolicy.load("bicycle5", device="cpu")
     value, generator = policy.value, torch.Generator().manual_seed(0)
-    value.power = value.config["doubt_power"] = 1.5
-    value.weight += 0.3
-    value.doubt *= 0.1 + torch.rand(value.doubt.shape, generator=generator)
     export_policy(policy, tmp_path, "numpy", "bicycle5")
     run = numpy_held.Policy(tmp_path)
     z = 1.5 * torch.randn(64, 20, generator=generator).double()
-    here = numpy_held.Expanded(run._w, policy.problem.horizon, run._power, 1.03)
+    here = numpy_held.Expanded(run._w, policy.problem.horizon, 1.03)
     found = [here.speaker(row.reshape(-1, 4).numpy())[0] for row in z]
     assert found == value.speaker(1.03, z).tolist() and len(set(found)) > 1
 

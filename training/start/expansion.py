@@ -9,14 +9,13 @@ import torch
 from torch import Tensor
 
 from ...controllers.optimum import AgentExpansion, ReferenceTrajectory, cheaper, expand_agents, solve_optimum
-from ...controllers.policy import Hamiltonian, ImplicitPolicy
 from ...controllers.storage import read_store
 from ...controllers.value import ExpandedValue
+from ...controllers.value.flights import flown
 from ...controllers.value.roles import interchangeable
 from ...envs.integrate import Controller, rollout
 from ...envs.problem import Problem
 from ..config import TrainConfig
-from .doubt import calibrated, excess, member_costs
 from .nominal import SEED, mean_state
 
 SAME = 1e-6
@@ -33,6 +32,8 @@ LATER = (0.0, 1 / 16, 1 / 8, 3 / 16, 1 / 4, 3 / 8)
 """Shares of the horizon by which a flight may begin later."""
 CAST = 80
 """Agents whose optima are sought from rest, where all are alike."""
+AWFUL = 20.0
+"""What a flight costs at most, in costs of optima, that one which falls apart can be compared."""
 WORTH = 1e-4
 """Share of the cost that one more must save."""
 
@@ -51,8 +52,9 @@ def expanded(problem: Problem, config: TrainConfig) -> ExpandedValue:
         return ExpandedValue.blank(problem, usual | record.get("value", {}))
     known = families(problem, config.candidates)
     probes = problem.sample_initial_state(PROBES, torch.Generator().manual_seed(SEED + 2)).double()
-    chosen = trusted(problem, expand_agents(problem, known), probes, config.members, config.hamiltonian)
-    return ExpandedValue(problem, chosen, config.agent_width, config.agent_rank, config.seed)
+    whole = expand_agents(problem, known)
+    chosen = whole if config.flights else choose(problem, whole, probes, config.members)
+    return ExpandedValue(problem, chosen, config.agent_width, config.agent_rank, config.seed, config.flights)
 
 
 def families(problem: Problem, candidates: int, seconds: float | None = None) -> ReferenceTrajectory:
@@ -173,27 +175,16 @@ def sound(known: ReferenceTrajectory) -> ReferenceTrajectory:
     return known.rows(good.nonzero().ravel())
 
 
-def trusted(
-    problem: Problem, expansion: AgentExpansion, z0: Tensor, members: int, hamiltonian: Hamiltonian = "held"
-) -> AgentExpansion:
-    """At most so many members and the bounds they are believed by: all, all calibrated, or those chosen, calibrated.
+def excess(cost: Tensor, best: Tensor) -> Tensor:
+    """(J - J_best) / |J_best|, AWFUL at most."""
+    size = best.abs().clamp_min(1e-6 * best.abs().mean())
+    return ((cost - best) / size).nan_to_num(torch.inf, torch.inf).clamp_max(AWFUL)
 
-    With which argmax H flies ``z0`` best: many bounds are many chances for one of them to be too low, and the argmax
-    forgives what the feedback along a member, by which bounds are calibrated and members chosen, does not.
-    """
-    if expansion.state.shape[1] == 1:
-        return expansion
-    best = member_costs(problem, expansion, z0).amin(-1)
-    options = [calibrated(problem, choose(problem, expansion, z0, members), z0, best)]
-    if members >= expansion.state.shape[1]:
-        options += [expansion, calibrated(problem, expansion, z0, best)]
 
-    def flown(option: AgentExpansion) -> float:
-        policy = ImplicitPolicy(problem, ExpandedValue(problem, option).double(), hamiltonian=hamiltonian)
-        with torch.no_grad():
-            return float(excess(rollout(problem, policy, z0).cost, best).mean())
-
-    return min(options, key=flown)
+def member_costs(problem: Problem, expansion: AgentExpansion, z: Tensor) -> Tensor:
+    """J_j: what the feedback along each member costs from the initial states z ``(B, n)``, ``(B, M)``."""
+    members = torch.arange(expansion.state.shape[1], device=z.device)
+    return flown(problem, ExpandedValue(problem, expansion).double(), 0.0, z, members.expand(len(z), -1))
 
 
 @torch.no_grad()
@@ -203,11 +194,13 @@ def choose(problem: Problem, expansion: AgentExpansion, z0: Tensor, members: int
     What an expansion promises far from its optimum is not to be believed; what a flight costs is. Those are tried first
     of which some states, flown along them alone, would gain most.
     """
+    if expansion.state.shape[1] == 1:
+        return expansion
     costs = member_costs(problem, expansion, z0)
     best = costs.amin(-1)
     alone = excess(costs, best.unsqueeze(-1))  # (B, M)
 
-    def flown(rows: list[int]) -> Tensor:
+    def together(rows: list[int]) -> Tensor:
         value = ExpandedValue(problem, expansion.members(torch.tensor(rows))).double()
         return excess(rollout(problem, lambda t, z: value.feedback(t, z), z0).cost, best)
 
@@ -217,7 +210,7 @@ def choose(problem: Problem, expansion: AgentExpansion, z0: Tensor, members: int
         gain = (now.unsqueeze(-1) - alone).clamp_min(0.0).mean(0)
         gain[chosen] = 0.0
         tried = [j for j in gain.argsort(descending=True)[:TRIED].tolist() if gain[j] > 0]
-        after = {j: flown([*chosen, j]) for j in tried}
+        after = {j: together([*chosen, j]) for j in tried}
         if not after:
             break
         j = min(after, key=lambda j: float(after[j].mean()))
