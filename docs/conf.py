@@ -36,6 +36,7 @@ nitpicky = False
 
 html_theme = "furo"
 html_title = f"pontryagin {version}"
+html_favicon = "_static/favicon.svg"
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
 html_math_renderer = "mathml"

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from pontryagin.envs.files import replace_file
+
 FOLDER = "generated"
 """Below docs/, not in git."""
 
@@ -17,7 +19,7 @@ def write_pages(folder: Path, pages: dict[str, str]) -> None:
     for name, text in pages.items():
         path = folder / f"{name}.md"
         if not path.exists() or path.read_text(encoding="utf-8") != text:
-            path.write_text(text, encoding="utf-8")
+            replace_file(path, text.encode())
 
 
 def table(headings: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:

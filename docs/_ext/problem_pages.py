@@ -15,11 +15,13 @@ import numpy as np
 import torch
 from docstrings import converted
 from generated import FOLDER, table, write_pages
+from names import names_table
 from sphinx.application import Sphinx
 from sphinx.ext.napoleon import Config, GoogleDocstring
 
 from pontryagin import Problem, make_problem
 from pontryagin.envs.catalog import PROBLEMS
+from pontryagin.envs.files import replace_file
 from pontryagin.envs.names import control_labels, state_labels
 from pontryagin.envs.registration import ENVIRONMENTS
 
@@ -113,7 +115,7 @@ def picture(name: str, problem: Problem, folder: Path) -> str:
         return f"![{name}: the shipped policy, or the demo's](/../{film.relative_to(ROOT).as_posix()})\n"
     path = folder / f"{name}.png"
     if not path.exists():
-        path.write_bytes(frame(problem))
+        replace_file(path, frame(problem))
     return (
         f"![{name}](/{FOLDER}/environments/{name}.png)\n\n*What `render()` draws, a third of the way, with the "
         "controls held in the middle of their bounds: no policy.*\n"
@@ -155,33 +157,6 @@ def page(name: str, problem: Problem, folder: Path, notes: Path) -> str:
     if (notes / f"{name}.md").exists():
         parts.append(f"```{{include}} /environments/notes/{name}.md\n```")
     return "\n\n".join(part.rstrip() for part in parts) + "\n"
-
-
-def names_table() -> str:
-    """One table of all names: environment id, class, command-line name, checkpoint."""
-    ids: dict[str, list[str]] = {}
-    for identity, short in ENVIRONMENTS.items():
-        ids.setdefault(short, []).append(f"`{identity}`")
-    rows = []
-    for name, (kind, _) in PROBLEMS.items():
-        ships = "yes" if (ROOT / "checkpoints" / name).is_dir() else ""
-        link = f"[`{name}`](/{FOLDER}/environments/{name}.md)"
-        rows.append((link, ", ".join(ids.get(name, [])), f"`{kind.__name__}`", ships))
-    return table(("command line", "environment id", "class", "a policy ships"), rows)
-
-
-def short_names() -> str:
-    """The table of README: a class in a row, three names at most; in bold where a policy of that name ships."""
-    kinds: dict[str, list[str]] = {}
-    for name, (kind, _) in PROBLEMS.items():
-        kinds.setdefault(kind.__name__, []).append(name)
-    rows = []
-    for kind, names in kinds.items():
-        for part in (names[i : i + 3] for i in range(0, len(names), 3)):
-            ids = [identity for identity, short in ENVIRONMENTS.items() if short in part]
-            told = [f"**`{n}`**" if (ROOT / "checkpoints" / n).is_dir() else f"`{n}`" for n in part]
-            rows.append((f"`{kind}`", ", ".join(told), ", ".join(f"`{i[11:-3]}`" for i in ids)))
-    return table(("class", "command line, checkpoint", "environment id: `pontryagin/..-v0`"), rows)
 
 
 def write(app: Sphinx, config: object) -> None:

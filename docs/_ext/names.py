@@ -1,0 +1,39 @@
+"""The tables of all names: that of the site and that of README. Nothing here needs Sphinx."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from generated import FOLDER, table
+
+from pontryagin.envs.catalog import PROBLEMS
+from pontryagin.envs.registration import ENVIRONMENTS
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def names_table() -> str:
+    """One table of all names: environment id, class, command-line name, checkpoint."""
+    ids: dict[str, list[str]] = {}
+    for identity, short in ENVIRONMENTS.items():
+        ids.setdefault(short, []).append(f"`{identity}`")
+    rows = []
+    for name, (kind, _) in PROBLEMS.items():
+        ships = "yes" if (ROOT / "checkpoints" / name).is_dir() else ""
+        link = f"[`{name}`](/{FOLDER}/environments/{name}.md)"
+        rows.append((link, ", ".join(ids.get(name, [])), f"`{kind.__name__}`", ships))
+    return table(("command line", "environment id", "class", "a policy ships"), rows)
+
+
+def short_names() -> str:
+    """The table of README: a class in a row, three names at most; in bold where a policy of that name ships."""
+    kinds: dict[str, list[str]] = {}
+    for name, (kind, _) in PROBLEMS.items():
+        kinds.setdefault(kind.__name__, []).append(name)
+    rows = []
+    for kind, names in kinds.items():
+        for part in (names[i : i + 3] for i in range(0, len(names), 3)):
+            ids = [identity for identity, short in ENVIRONMENTS.items() if short in part]
+            told = [f"**`{n}`**" if (ROOT / "checkpoints" / n).is_dir() else f"`{n}`" for n in part]
+            rows.append((f"`{kind}`", ", ".join(told), ", ".join(f"`{i[11:-3]}`" for i in ids)))
+    return table(("class", "command line, checkpoint", "environment id: `pontryagin/..-v0`"), rows)
