@@ -22,7 +22,7 @@ from sphinx.application import Sphinx
 from pontryagin import TrainConfig
 from pontryagin.training.commands.cli import _commands, main
 
-COLUMNS = "110"
+COLUMNS = "88"
 
 
 def helped(name: str) -> str:

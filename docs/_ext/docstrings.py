@@ -23,29 +23,46 @@ def escaped(line: str) -> str:
 
 
 def converted(lines: list[str]) -> list[str]:
-    """Up to the first section of Google's style, blocks that are indented or a Markdown table become literal blocks,
-    and Markdown headings bold lines; after it only the characters are escaped."""
+    """Up to the first section of Google's style, blocks that are indented become literal blocks, Markdown's tables and
+    headings tables and bold lines; after it only the characters are escaped."""
     found: list[str] = []
+    table: list[str] = []
     literal = section = False
-    for line in lines:
-        section = section or line.strip() in SECTIONS and not line.startswith(" ")
-        verbatim = not section and bool(line) and (line.startswith("    ") or line.startswith("| "))
+    for line in [*lines, ""]:
+        section = section or (line.strip() in SECTIONS and not line.startswith(" "))
+        if line.startswith("|") and not section:
+            table.append(line)
+            continue
+        found += list_table(table)
+        table = []
+        verbatim = not section and line.startswith("    ") and bool(line.strip())
         if verbatim and not literal:
             found += ["", "::", ""]
         elif literal and line and not verbatim:
             found.append("")
         literal = verbatim or (literal and not line)
-        if verbatim:
-            found.append("    " + line.removeprefix("    "))
-        elif not section and line.startswith("## "):
+        if not verbatim and not section and line.startswith("## "):
             found += [f"**{line[3:]}**", ""]
         else:
-            found.append(escaped(line))
-    return found
+            found.append(line if verbatim else escaped(line))
+    return found[:-1]
+
+
+def list_table(lines: list[str]) -> list[str]:
+    """A Markdown table, its headings first, as the directive ``list-table``."""
+    if not lines:
+        return []
+    rows = [[cell.strip() for cell in line.strip().strip("|").split("|")] for line in lines]
+    rows = [row for row in rows if not all(set(cell) <= {"-", ":"} and cell for cell in row)]
+    found = ["", ".. list-table::", "   :header-rows: 1", ""]
+    for row in rows:
+        found += [f"   {'* -' if i == 0 else '  -'} {escaped(cell)}".rstrip() for i, cell in enumerate(row)]
+    return [*found, ""]
 
 
 def process(app: Sphinx, what: str, name: str, thing: object, options: object, lines: list[str]) -> None:
-    lines[:] = converted(lines)
+    """An empty comment comes before the text of an attribute: Napoleon takes "type: text" from the first line alone."""
+    lines[:] = ["..", ""] * (what in ("attribute", "data", "property")) + converted(lines)
 
 
 def setup(app: Sphinx) -> dict[str, bool]:
