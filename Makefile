@@ -57,10 +57,10 @@ format: $(INSTALLED) ## let ruff rewrite the sources
 	$(RUN) -m ruff format .
 
 docs: $(INSTALLED) ## build the site, docs/_build/index.html; warnings are errors, no network is asked
-	PYTHONPATH=.venv/link OMP_NUM_THREADS=1 .ci/timed docs $(RUN) -m sphinx -q -W --keep-going -b html docs docs/_build
+	.ci/timed docs $(RUN) -m sphinx -q -W --keep-going -b html docs docs/_build
 
 docs-links: $(INSTALLED) ## ask every address that the site links to
-	PYTHONPATH=.venv/link OMP_NUM_THREADS=1 $(RUN) -m sphinx -q -b linkcheck docs docs/_build/links
+	$(RUN) -m sphinx -q -b linkcheck docs docs/_build/links
 
 clean: ## remove environments, caches, builds and the output of the demo
 	rm -rf .venv .venv-wheel .venv-min build dist docs/_build docs/generated *.egg-info .hypothesis .mypy_cache .pytest_cache .ruff_cache results/demo

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from generated import FOLDER, table
 
+from pontryagin import ImplicitPolicy
 from pontryagin.envs.catalog import PROBLEMS
 from pontryagin.envs.registration import ENVIRONMENTS
 
@@ -37,3 +38,13 @@ def short_names() -> str:
             told = [f"**`{n}`**" if (ROOT / "checkpoints" / n).is_dir() else f"`{n}`" for n in part]
             rows.append((f"`{kind}`", ", ".join(told), ", ".join(f"`{i[11:-3]}`" for i in ids)))
     return table(("class", "command line, checkpoint", "environment id: `pontryagin/..-v0`"), rows)
+
+
+def ships_table() -> str:
+    """The policies that ship: their problem, the Hamiltonian that they maximise, the size of their files."""
+    rows = []
+    for folder in sorted(path.parent for path in (ROOT / "checkpoints").glob("*/policy.json")):
+        policy = ImplicitPolicy.load(folder.name, device="cpu")
+        size = sum(file.stat().st_size for file in folder.iterdir()) / 1000
+        rows.append((f"`{folder.name}`", f"`{type(policy.problem).__name__}`", policy.hamiltonian, f"{size:.0f}"))
+    return table(("ships as", "class", "Hamiltonian", "kB"), rows)
