@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from docutils import nodes
 from docutils.utils.math import latex2mathml
 from sphinx.application import Sphinx
@@ -11,8 +13,10 @@ def convert(latex: str, block: bool) -> str:
     """LaTeX as a ``<math>`` element.
 
     Raises:
-        ValueError: with the formula, where docutils cannot read it.
+        ValueError: with the formula, where docutils cannot read it, or reads a fraction without braces wrongly.
     """
+    if re.search(r"frac(?!\{)", latex):
+        raise ValueError(f"a fraction in {latex!r} has no braces; expected \\frac{{1}}{{2}}")
     try:
         return latex2mathml.tex2mathml(latex.strip(), as_block=block)
     except Exception as error:

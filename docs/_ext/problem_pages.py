@@ -14,16 +14,19 @@ from pathlib import Path
 import numpy as np
 import torch
 from docstrings import converted
+from figures import RESULTS, read, written
 from generated import FOLDER, table, write_pages
 from names import names_table, ships_table
 from sphinx.application import Sphinx
 from sphinx.ext.napoleon import Config, GoogleDocstring
 
 from pontryagin import Problem, make_problem
+from pontryagin.controllers.optimum.store import find_reference
 from pontryagin.envs.catalog import PROBLEMS
 from pontryagin.envs.files import replace_file
 from pontryagin.envs.names import control_labels, state_labels
 from pontryagin.envs.registration import ENVIRONMENTS
+from pontryagin.envs.states import draw_states
 
 ROOT = Path(__file__).resolve().parents[2]
 ROWS = 20
@@ -100,7 +103,32 @@ def facts(name: str, problem: Problem) -> str:
         ("success", f"`terminal_error(z(T))` at most {problem.success_radius:g}"),
         ("further figures in `info`", ", ".join(f"`{key}`" for key in problem.metrics(sample(problem))) or "none"),
     ]
-    return table(("", ""), rows)
+    return table(("", ""), rows + known(name, problem))
+
+
+def known(name: str, problem: Problem) -> list[tuple[str, str]]:
+    """What results/ knows of a problem: stored optima of seed 0, the gap of the policy that ships, and of ``solve``.
+
+    An evaluation against other optima than those that are stored now says nothing, and is left out.
+    """
+    rows = []
+    evaluation, solved = RESULTS / name / "evaluation.json", f"gallery/{name}-0.json"
+    for states in (128, 4):
+        found = find_reference(problem, draw_states(problem, states, 0), RESULTS / "reference")
+        if found is not None:
+            optimum, count = float(found.cost.double().mean()), int(found.converged.sum())
+            rows.append(("optimum", f"{optimum:.5g} in the mean of {states} states, seed 0; {count} converged"))
+            kept = read(f"{name}/evaluation.json") if evaluation.exists() else {}
+            if abs(kept.get("reference_mean", 0.0) - optimum) <= 1e-4 * abs(optimum):
+                rows.append(("gap, policy that ships", gaps(kept["gap_mean"], kept["gap_worst"])))
+            break
+    if (RESULTS / solved).exists() and read(solved)["mean"] is not None:
+        rows.append(("gap, `solve`", gaps(read(solved)["mean"], read(solved)["worst"])))
+    return rows
+
+
+def gaps(mean: float, worst: float) -> str:
+    return f"{written(mean, '.2%')} mean, {written(worst, '.1%')} worst"
 
 
 def sample(problem: Problem) -> torch.Tensor:
