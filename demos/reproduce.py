@@ -58,7 +58,7 @@ REPEATS = {
     ),
     "bicycle5": evaluation("bicycle5", kept="bicycle5/evaluation.json", minutes=0.7),
     "anchors": script("anchors", "--time-budget", "1.5m", kept="anchors/curves.json"),
-    "classical": script("classical", kept="classical/figures.json"),
+    "classical": script("classical", kept="classical/figures.json", minutes=1.5),
     "families": script("families", kept="families/families.json", minutes=2.4),
     "highway": script("external_highway", kept="external/highway.json"),
     "mujoco": script("external_mujoco", kept="external/mujoco.json"),
