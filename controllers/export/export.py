@@ -64,6 +64,11 @@ def export_policy(policy: ImplicitPolicy, folder: str | Path, to: Target, source
     contract = make_contract(policy, source)
     _earlier(folder, contract)
     check_folder(folder, "folder")
+    if to != "numpy" and getattr(policy.value, "alike", False):
+        raise ValueError(
+            f"which of the alike agents of {type(policy.problem).__name__} plays which role is found outside a graph: "
+            "export this policy to numpy"
+        )
     blob = {"onnx": onnx_bytes, "aoti": aoti_bytes, "numpy": numpy_bytes}[to](policy)
     entry: dict[str, Any] = {"path": FILES[to], "sha256": sha256(blob), "bytes": len(blob)}
     contents = {FILES[to]: blob}
@@ -122,6 +127,7 @@ def make_contract(policy: ImplicitPolicy, source: str) -> dict[str, Any]:
             **({"backtracks": operator.backtracks} if isinstance(operator, ProjectedNewton) else vars(operator)),
         },
         "value": policy.value.config,
+        "alike": getattr(policy.value, "alike", False),
     }  # fmt: skip
 
 

@@ -98,13 +98,21 @@ class Expanded:
         self.state, self.costate = (x.reshape(len(x), -1, 4) for x in (state, costate))
         self.tau = TIME_SPAN * steps / last
 
-    def speaker(self, z: Array) -> int:
-        """The member with the least U_j for one state ``(N, 4)``."""
-        d = z - self.state
+    def speaker(self, z: Array, alike: bool = False) -> tuple[int, NDArray[np.int64]]:
+        """The member with the least U_j for one state ``(N, 4)``, and the agents in the order of its roles."""
+        members = range(len(self.state))
+        orders = [self._order(z, j) if alike else np.arange(len(z)) for j in members]
+        d = z[np.stack(orders)] - self.state
         s = np.matmul(d[..., None, :], self.root)[..., 0, :]
         far = (s * s + self.weight * d * d).sum((-2, -1))
         energy = self.value + (self.costate * d + 0.5 * s * s).sum((-2, -1))
-        return int((energy + self.doubt * far**self.power).argmin())
+        j = int((energy + self.doubt * far**self.power).argmin())
+        return j, orders[j]
+
+    def _order(self, z: Array, j: int) -> NDArray[np.int64]:
+        d = z - self.state[j][:, None]  # of role r and agent i
+        s = np.matmul(d, self.root[j])
+        return assigned(np.matmul(d, self.costate[j][..., None])[..., 0] + 1.5 * (s * s).sum(-1))
 
     def __call__(self, z: Array, j: int) -> tuple[Array, Array]:
         """phi ``(R,)`` and ∇phi ``(R, N, 4)`` of R states, by member j."""
@@ -160,7 +168,7 @@ class Policy:
         control = self.contract["control"]
         self._reach = np.array(self.contract["observation"]["high"][:-1]) * (1 + SLACK)
         self._dt, self._horizon = self.contract["period"], self.contract["horizon"]
-        self._power = self.contract["value"]["doubt_power"]
+        self._power, self._alike = self.contract["value"]["doubt_power"], self.contract["alike"]
         self._step = Bicycles(given["wheelbase"], given["interaction"], given["radius"], self._dt)
         self._low, self._high = (np.array(control[name]).reshape(-1, 2) for name in ("low", "high"))
         self._most, self._tolerance = argmax["max_iterations"], argmax["tolerance"]
@@ -188,7 +196,8 @@ class Policy:
         z = z.reshape(-1, 4)
         phi = Expanded(self._w, self._horizon, self._power, t + self._dt)
         here = Expanded(self._w, self._horizon, self._power, t)
-        j = here.speaker(z)
+        j, order = here.speaker(z, self._alike)
+        z = z[order]
         u = self._feedback(here, j, z)
         value, slope, rest, bend = self._look(phi, j, z, u)
         scale = 1 + np.abs(rest)
@@ -205,7 +214,7 @@ class Policy:
                 if found[0] >= value + 1e-4 * ((after - u) * slope).sum() - 8 * EPS * (1 + abs(value)):
                     u, (value, slope, rest, bend) = after, found
                     break
-        return u.ravel()
+        return u[order.argsort()].ravel()
 
     def predict(self, observation: Array) -> NDArray[np.float32]:
         """The action in [-1, 1], ``(m,)``, for one observation (z, t), ``(n + 1,)``."""
@@ -241,6 +250,28 @@ def newton_direction(bend: Array, slope: Array, free: NDArray[np.bool_]) -> Arra
     right = free * slope
     y = (right[:, 1] - cross * right[:, 0]) / second
     return np.stack([right[:, 0] / first - cross * y, y], -1)
+
+
+def assigned(cost: Array) -> NDArray[np.int64]:
+    """The column of each row with the least sum, of a square matrix: the Hungarian method, by shortest paths."""
+    count = len(cost)
+    rows, columns, owner = np.zeros(count + 1), np.zeros(count + 1), np.full(count + 1, -1)
+    for row in range(count):
+        owner[count], j = row, count  # column ``count`` is none
+        least, way, seen = np.full(count, math.inf), np.full(count, count), np.zeros(count + 1, dtype=bool)
+        while owner[j] >= 0:
+            seen[j] = True
+            reduced = cost[owner[j]] - rows[owner[j]] - columns[:count]
+            closer = ~seen[:count] & (reduced < least)
+            least[closer], way[closer] = reduced[closer], j
+            j = int(np.where(seen[:count], math.inf, least).argmin())
+            step = least[j]
+            rows[owner[seen]] += step
+            columns[seen] -= step
+            least[~seen[:count]] -= step
+        while j != count:
+            owner[j], j = owner[way[j]], way[j]
+    return owner[:count].argsort()
 
 
 def log_cosh(x: Array) -> Array:

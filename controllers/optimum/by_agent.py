@@ -127,12 +127,7 @@ def _own(model: Model, n: int, count: int) -> tuple[Tensor, Tensor]:
     """F_y and ℓ_yy of each agent, ``(K, M, N, b, d)`` and ``(K, M, N, d, d)``, what it meets included."""
     jacobian, hessian = model.jacobian, model.hessian
     if jacobian.shape[2] == count:
-        if model.coupling is not None:
-            hessian = hessian.clone()
-            hessian[..., : n // count, : n // count] += _blocks(model.coupling.flatten(0, 1), n, count).unflatten(
-                0, hessian.shape[:2]
-            )
-        return jacobian, hessian
+        return jacobian, hessian if model.meeting is None else hessian + model.meeting.own()
     whole = (_blocks(x.squeeze(2).flatten(0, 1), n, count).unflatten(0, x.shape[:2]) for x in (jacobian, hessian))
     first, second = whole
     return first, second

@@ -12,6 +12,7 @@ from ...envs.fields import number, whole
 from ...envs.problem import Problem
 from ..optimum import AgentExpansion
 from .agents import TIME_SPAN, AgentTerms
+from .roles import assigned, interchangeable, reordered, restored
 
 
 class ExpandedValue(nn.Module):
@@ -27,6 +28,9 @@ class ExpandedValue(nn.Module):
     linear in between; they are kept with the weights and not trained. In the natural coordinates s of the best E_j one
     unit costs one half, whatever the problem, its units and the time; that is what the networks N_i (``AgentTerms``)
     see. They begin at 0, so the first policy is that of the expansions.
+
+    Where the problem stays the same when agents change places (``interchangeable``), an optimum is one for every order
+    of them: z is taken in that order in which the agents, each in the role of one, promise the least Σ_i E_i + |s_i|².
 
     Args:
         problem: gives the agents, the horizon and the number of steps.
@@ -54,6 +58,7 @@ class ExpandedValue(nn.Module):
         }  # fmt: skip
         self.horizon, self.block, self.rows = problem.horizon, problem.state_block, rows
         self.low, self.high = problem.control_low, problem.control_high
+        self.alike = interchangeable(problem)
         for name, table in expansion.tables().items():
             self.register_buffer(name, table.to(torch.get_default_dtype()))
         self.value: Tensor
@@ -83,18 +88,18 @@ class ExpandedValue(nn.Module):
         return self.state
 
     def forward(self, t: Tensor | float, z: Tensor, member: Tensor | None = None) -> Tensor:
-        """phi(t, z), ``(B,)``; t is ``()`` or ``(B,)``. ``member``, ``(B,)``: who speaks, if it is known."""
+        """phi(t, z), ``(B,)``; t is ``()`` or ``(B,)``. ``member``, as ``speaker`` has it: who speaks, if known."""
         row, share = self._row(t, z)
+        best, z, _ = self._spoken(row, share, z, member)
         d, s = self._natural(row, share, z)
-        best = self._nearest(row, share, d, s) if member is None else member
         energy = self._energies(row, share, d, s).gather(-1, best.unsqueeze(-1)).squeeze(-1)
         return energy if self.network is None else energy + self.network(self._inputs(_pick(s, best), row, share))
 
     def gradient(self, t: Tensor | float, z: Tensor, member: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """``(∂_t phi, ∇_z phi)``, ``(B,)`` and ``(B, n)``; ``member`` as in ``forward``."""
         row, share = self._row(t, z)
+        best, z, order = self._spoken(row, share, z, member)
         d, s = self._natural(row, share, z)
-        best = self._nearest(row, share, d, s) if member is None else member
         d, s = _pick(d, best), _pick(s, best)
         state_t = _pick(self._at(self.state, row, share)[1], best)
         costate, costate_t = (_pick(x, best) for x in self._at(self.costate, row, share))
@@ -107,26 +112,60 @@ class ExpandedValue(nn.Module):
             rising = rising + (TIME_SPAN / self.horizon) * (own.select(-1, self.block).sum(-1) + growing)
         turned = (root_t.mT @ d.unflatten(-1, (-1, self.block)).unsqueeze(-1)).squeeze(-1)
         p = costate + (root @ slope.unsqueeze(-1)).squeeze(-1).flatten(-2)
-        return rising + (slope * turned).sum((-2, -1)) - (p * state_t).sum(-1), p
+        rising = rising + (slope * turned).sum((-2, -1)) - (p * state_t).sum(-1)
+        return rising, p if order is None else restored(p, order, self.block)
 
     def speaker(self, t: Tensor | float, z: Tensor) -> Tensor | None:
-        """Which member speaks at (t, z), ``(B,)``; ``None`` where there is but one."""
-        if self.state.shape[1] == 1:
+        """Which member speaks at (t, z), ``(B,)``; ``None`` where there is but one.
+
+        Where agents are alike ``(B, 1 + N)``: the member, and the agent that plays each of its N roles.
+        """
+        if self.state.shape[1] == 1 and not self.alike:
             return None
         row, share = self._row(t, z)
-        return self._nearest(row, share, *self._natural(row, share, z))
+        best, _, order = self._spoken(row, share, z, None)
+        return best if order is None else torch.cat([best.unsqueeze(-1), order], -1)
 
     def feedback(self, t: Tensor | float, z: Tensor, member: Tensor | None = None) -> Tensor:
         """ū + K (z - z̄) of the best optimum's step that t is in, within the bounds, ``(B, m)``: Riccati's feedback."""
         row, share = self._row(t, z)
-        best = self._nearest(row, share, *self._natural(row, share, z)) if member is None else member
+        best, z, order = self._spoken(row, share, z, member)
         # the control is held: no interpolation; a time that rounding put before its step belongs to it
         row = (row + (share > 1 - 1e-4).long()).clamp_max(len(self.gain) - 1)
         state, control, gain = (_pick(x.index_select(0, row), best) for x in (self.state, self.control, self.gain))
         away = (z - state).unflatten(-1, (-1, self.block)).unsqueeze(-1)
         u = control + (gain @ away).squeeze(-1).flatten(-2)
+        u = u if order is None else restored(u, order, gain.shape[-2])
         low, high = (torch.as_tensor(x, dtype=z.dtype, device=z.device) for x in (self.low, self.high))
         return u.clamp(low, high)
+
+    def _spoken(
+        self, row: Tensor, share: Tensor, z: Tensor, member: Tensor | None
+    ) -> tuple[Tensor, Tensor, Tensor | None]:
+        """The member that speaks, ``(B,)``, z in the order of its roles, and that order ``(B, N)``, if there is one."""
+        if not self.alike:
+            return (self._nearest(row, share, z) if member is None else member), z, None
+        if member is not None and member.ndim == 2:
+            best, order = member[:, 0], member[:, 1:]
+        else:
+            every = range(self.state.shape[1]) if member is None else [member]
+            members = [torch.full_like(z[:, 0], j, dtype=torch.long) if isinstance(j, int) else j for j in every]
+            orders = torch.stack([self._order(row, share, z.detach(), j) for j in members], 1)
+            bounds = [self._bounds(row, share, reordered(z, o, self.block)) for o in orders.unbind(1)]
+            least = torch.stack([x.gather(-1, j[:, None])[:, 0] for x, j in zip(bounds, members, strict=True)], -1)
+            at = least.argmin(-1)
+            best = torch.stack(members, -1).gather(-1, at[:, None])[:, 0]
+            order = orders[torch.arange(len(z), device=z.device), at]
+        return best, reordered(z, order, self.block), order
+
+    def _order(self, row: Tensor, share: Tensor, z: Tensor, member: Tensor) -> Tensor:
+        """Which agent plays each role of ``member``, ``(B, N)``."""
+        state, costate, root = (
+            _pick(self._at(x, row, share)[0], member) for x in (self.state, self.costate, self.root)
+        )  # fmt: skip
+        d = z.unflatten(-1, (-1, 1, self.block)) - state.unflatten(-1, (-1, self.block)).unsqueeze(1)
+        s = torch.einsum("rjab,rija->rijb", root, d)
+        return assigned((costate.unflatten(-1, (-1, self.block)).unsqueeze(1) * d + 1.5 * s * s).sum(-1))
 
     def _natural(self, row: Tensor, share: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
         """d ``(B, M, n)`` and s ``(B, M, N, b)``."""
@@ -139,11 +178,16 @@ class ExpandedValue(nn.Module):
         linear = (self._at(self.costate, row, share)[0] * d).sum(-1)
         return self._at(self.value, row, share)[0] + linear + 0.5 * (s * s).sum((-2, -1))
 
-    def _nearest(self, row: Tensor, share: Tensor, d: Tensor, s: Tensor) -> Tensor:
+    def _nearest(self, row: Tensor, share: Tensor, z: Tensor) -> Tensor:
         """The member with the least U_j, ``(B,)``."""
+        return self._bounds(row, share, z).argmin(-1)
+
+    def _bounds(self, row: Tensor, share: Tensor, z: Tensor) -> Tensor:
+        """U_j, ``(B, M)``."""
+        d, s = self._natural(row, share, z)
         far = (s * s).sum((-2, -1)) + (self._at(self.weight, row, share)[0].unsqueeze(-2) * d * d).sum(-1)
         doubt = self._at(self.doubt, row, share)[0] * far**self.power
-        return (self._energies(row, share, d, s) + doubt).argmin(-1)
+        return self._energies(row, share, d, s) + doubt
 
     def _inputs(self, s: Tensor, row: Tensor, share: Tensor) -> Tensor:
         """Of each N_i, ``(N, B, b + 1)``: s_i and τ = 4 t / T."""

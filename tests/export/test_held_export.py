@@ -9,11 +9,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from scipy.optimize import linear_sum_assignment
 
 from pontryagin import DoubleIntegrator, ImplicitPolicy, MultiBicycle, ValueFunction, rollout
 from pontryagin.controllers.export import numpy_held
 from pontryagin.controllers.export.export import export_policy
 from pontryagin.controllers.export.runtimes import load_runtime
+from pontryagin.controllers.optimum import expand_agents, solve_optimum
+from pontryagin.controllers.value import ExpandedValue
 from pontryagin.envs.integrate import advance
 from pontryagin.training.commands import export as export_cli
 from pontryagin.training.commands.cli import main
@@ -64,7 +67,7 @@ def test_the_value_function_is_that_of_torch(exported):
         t, z = row[-1:], row[None, :-1]
         phi = numpy_held.Expanded(run._w, policy.problem.horizon, run._power, float(t))
         states = z.reshape(1, -1, 4).numpy()
-        value, p = phi(states, phi.speaker(states[0]))
+        value, p = phi(states, phi.speaker(states[0])[0])
         with torch.no_grad():
             np.testing.assert_allclose(value, policy.value(t, z), rtol=1e-12)
             np.testing.assert_allclose(p.reshape(1, -1), policy.value.gradient(t, z)[1], rtol=1e-9, atol=1e-9)
@@ -81,8 +84,31 @@ def test_numpy_knows_who_speaks(tmp_path):
     run = numpy_held.Policy(tmp_path)
     z = 1.5 * torch.randn(64, 20, generator=generator).double()
     here = numpy_held.Expanded(run._w, policy.problem.horizon, run._power, 1.03)
-    found = [here.speaker(row.reshape(-1, 4).numpy()) for row in z]
+    found = [here.speaker(row.reshape(-1, 4).numpy())[0] for row in z]
     assert found == value.speaker(1.03, z).tolist() and len(set(found)) > 1
+
+
+@pytest.mark.parametrize("count", [1, 2, 7])
+def test_numpy_assigns_as_scipy_does(count):
+    cost = np.random.default_rng(count).normal(size=(count, count))
+    assert numpy_held.assigned(cost).tolist() == linear_sum_assignment(cost)[1].tolist()
+
+
+def test_numpy_knows_who_plays_which_role(tmp_path):
+    """Of agents that are alike; what cannot find that out is refused."""
+    problem = MultiBicycle(num_agents=3, steps=12)
+    z = problem.sample_initial_state(4, torch.Generator().manual_seed(0)).double()
+    value = ExpandedValue(problem, expand_agents(problem, solve_optimum(problem, z[:2])))
+    policy = ImplicitPolicy(problem, value, hamiltonian="held").double()
+    export_policy(policy, tmp_path, "numpy", "three")
+    run = load_runtime(tmp_path, "numpy")
+    z = torch.cat([z, z.roll(4, -1)])
+    found = np.stack([run(np.append(row, 0.0)) for row in z.numpy()])
+    expected = policy(0.0, z).detach().numpy()
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-6)
+    assert np.abs(expected[:4] - expected[4:]).max() > 1e-2
+    with pytest.raises(ValueError, match="export this policy to numpy"):
+        export_policy(policy, tmp_path, "onnx", "three")
 
 
 def test_numpy_runs_without_us(exported):

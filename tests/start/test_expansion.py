@@ -7,9 +7,9 @@ import torch
 from conftest import Offset
 
 from pontryagin import ImplicitPolicy, MultiBicycle, TrainConfig, evaluate, solve_reference, train
-from pontryagin.controllers.optimum import expand_agents
+from pontryagin.controllers.optimum import expand_agents, solve_optimum
 from pontryagin.controllers.value import ExpandedValue
-from pontryagin.training.start.expansion import choose, families, trusted
+from pontryagin.training.start.expansion import choose, families, searched, trusted
 
 
 @pytest.fixture(scope="module")
@@ -65,3 +65,25 @@ def test_a_run_begins_at_the_optimum_and_is_never_worse(tmp_path, monkeypatch):
     gap = evaluate(problem, again, z0, solve_reference(problem, z0).cost).gap
     assert gap.max() < 1e-4
     assert policy.value.config["expanded"] == 1
+
+
+def test_a_resumed_run_believes_its_expansions_as_before(tmp_path, monkeypatch):
+    monkeypatch.setattr(
+        "pontryagin.training.start.expansion.trusted", lambda _, whole, *rest: dataclasses.replace(whole, power=1.5)
+    )
+    config = TrainConfig(
+        iterations=1, batch=4, agent_width=4, hamiltonian="held", anchor="expansion", candidates=1, argmax_iterations=1,
+        validation_states=4, out=tmp_path,
+    )  # fmt: skip
+    policy, _ = train(Offset(), config)
+    longer, _ = train(Offset(), dataclasses.replace(config, iterations=2, resume=True))
+    assert longer.value.power == policy.value.power == 1.5
+
+
+def test_agents_that_are_alike_look_for_their_roles(monkeypatch):
+    """One optimum is enough, and who starts where decides who goes where: cheaper than each where it began."""
+    problem = MultiBicycle(num_agents=4, steps=12, wheelbase=0.5, initial_scale=0.3)
+    z0 = problem.sample_initial_state(3, torch.Generator().manual_seed(3)).double()
+    monkeypatch.setattr("pontryagin.training.start.expansion.CAST", 4)
+    alone, found = solve_optimum(problem, z0), searched(problem, z0)
+    assert found.converged.all() and (found.cost < alone.cost - 0.01 * alone.cost).all()

@@ -108,7 +108,7 @@ def test_refusals():
 
 
 def test_the_least_bound_speaks():
-    problem = MultiBicycle(2, steps=6)
+    problem = MultiBicycle(2, targets=((1.0, 1.0), (1.0, 0.5)), steps=6)
     whole = invented(problem, 4)
     value = ExpandedValue(problem, whole).double()
     z = torch.randn(9, 8, generator=torch.Generator().manual_seed(2)).double()

@@ -3,7 +3,7 @@
 from .anchoring import anchored
 from .distill import distilled
 from .doubt import calibrated, excess, flown_excess, member_costs
-from .expansion import agreed, choose, expanded, families, sound, trusted
+from .expansion import agreed, choose, expanded, families, searched, sound, trusted
 from .nominal import nominal_costate, nominal_path
 
 __all__ = [
@@ -19,6 +19,7 @@ __all__ = [
     "member_costs",
     "nominal_costate",
     "nominal_path",
+    "searched",
     "sound",
     "trusted",
 ]

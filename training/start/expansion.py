@@ -12,6 +12,7 @@ from ...controllers.optimum import AgentExpansion, ReferenceTrajectory, cheaper,
 from ...controllers.policy import Hamiltonian, ImplicitPolicy
 from ...controllers.storage import read_store
 from ...controllers.value import ExpandedValue
+from ...controllers.value.roles import interchangeable
 from ...envs.integrate import Controller, rollout
 from ...envs.problem import Problem
 from ..config import TrainConfig
@@ -30,6 +31,8 @@ ROUNDS = 3
 """Searches of each optimum from the others."""
 LATER = (0.0, 1 / 16, 1 / 8, 3 / 16, 1 / 4, 3 / 8)
 """Shares of the horizon by which a flight may begin later."""
+CAST = 80
+"""Agents whose optima are sought from rest, where all are alike."""
 WORTH = 1e-4
 """Share of the cost that one more must save."""
 
@@ -43,11 +46,9 @@ def expanded(problem: Problem, config: TrainConfig) -> ExpandedValue:
         ValueError: if no optimum was found.
     """
     if config.resume and config.out is not None:  # the optima are in the checkpoint, too
-        tensors, _ = read_store(config.out, "checkpoint")
-        sizes = {"expanded": tensors["value.state"].shape[1] if "value.state" in tensors else 1}
-        return ExpandedValue.blank(
-            problem, sizes | {"agent_width": config.agent_width, "agent_rank": config.agent_rank}
-        )
+        _, record = read_store(config.out, "checkpoint")
+        usual = {"expanded": 1, "agent_width": config.agent_width, "agent_rank": config.agent_rank}
+        return ExpandedValue.blank(problem, usual | record.get("value", {}))
     known = families(problem, config.candidates)
     probes = problem.sample_initial_state(PROBES, torch.Generator().manual_seed(SEED + 2)).double()
     chosen = trusted(problem, expand_agents(problem, known), probes, config.members, config.hamiltonian)
@@ -71,6 +72,8 @@ def families(problem: Problem, candidates: int, seconds: float | None = None) ->
         ValueError: if there is none.
     """
     z0 = problem.sample_initial_state(candidates, torch.Generator().manual_seed(SEED + 1)).double()
+    if interchangeable(problem):  # then the order of the agents is no matter of families, and the mean one a tie
+        return sound(agreed(problem, searched(problem, z0, seconds=seconds), seconds))
     mean = mean_state(problem)
     low, high = problem.control_bounds(mean)
     # among agents each state is solved for itself, from rest: neighbours' routes would be fewer
@@ -83,6 +86,28 @@ def families(problem: Problem, candidates: int, seconds: float | None = None) ->
     fresh = torch.cat([torch.ones(1, dtype=torch.bool), found.cost.diff() > SAME * found.cost[0].abs()])
     drawn = agreed(problem, single.rows(torch.arange(1, len(single.status))), seconds)
     return sound(found.rows(fresh.nonzero().ravel()).joined(drawn))
+
+
+def searched(
+    problem: Problem,
+    z0: Tensor,
+    guess: Controller | None = None,
+    starts: int = 1,
+    seconds: float | None = None,
+    max_iterations: int = 200,
+) -> ReferenceTrajectory:
+    """``solve_optimum``; where agents are alike, of the first states only: from there each of the others is flown.
+
+    With the feedback along those optima, every agent in the role that suits it; and the first states themselves are
+    sought again, for their agents may have better roles to play. The more agents, the better some role suits each, and
+    the dearer an optimum: CAST / N of them will do.
+    """
+    few = z0[: max(1, CAST * problem.state_block // problem.state_dim)] if interchangeable(problem) else z0
+    found = solve_optimum(problem, few, guess, starts=starts, seconds=seconds, max_iterations=max_iterations)
+    if len(few) == len(z0) or not found.cost.isfinite().all():
+        return found if len(few) == len(z0) else solve_optimum(problem, z0, guess, starts=starts, seconds=seconds)
+    _, u = _flown(problem, expand_agents(problem, found), z0)
+    return solve_optimum(problem, z0, _played(u), seconds=seconds, max_iterations=max_iterations)
 
 
 def agreed(
@@ -156,6 +181,8 @@ def trusted(
     With which argmax H flies ``z0`` best: many bounds are many chances for one of them to be too low, and the argmax
     forgives what the feedback along a member, by which bounds are calibrated and members chosen, does not.
     """
+    if expansion.state.shape[1] == 1:
+        return expansion
     best = member_costs(problem, expansion, z0).amin(-1)
     options = [calibrated(problem, choose(problem, expansion, z0, members), z0, best)]
     if members >= expansion.state.shape[1]:
