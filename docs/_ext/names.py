@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import configparser
 from pathlib import Path
 
 from generated import FOLDER, table
@@ -48,3 +49,14 @@ def ships_table() -> str:
         size = sum(file.stat().st_size for file in folder.iterdir()) / 1000
         rows.append((f"`{folder.name}`", f"`{type(policy.problem).__name__}`", policy.hamiltonian, f"{size:.0f}"))
     return table(("ships as", "class", "Hamiltonian", "kB"), rows)
+
+
+def extras_table() -> str:
+    """What each extra of setup.cfg installs."""
+    setup = configparser.ConfigParser()
+    setup.read(ROOT / "setup.cfg", encoding="utf-8")
+    rows = []
+    for extra, text in setup["options.extras_require"].items():
+        packages = [line.strip() for line in text.splitlines() if line.strip() and not line.strip().startswith("#")]
+        rows.append((f"`{extra}`", ", ".join(f"`{package}`" for package in packages)))
+    return table(("extra", "installs"), rows)

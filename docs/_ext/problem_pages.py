@@ -16,7 +16,7 @@ import torch
 from docstrings import converted
 from figures import RESULTS, read, written
 from generated import FOLDER, table, write_pages
-from names import names_table, ships_table
+from names import extras_table, names_table, ships_table
 from sphinx.application import Sphinx
 from sphinx.ext.napoleon import Config, GoogleDocstring
 
@@ -194,7 +194,9 @@ def write(app: Sphinx, config: object) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     pages = {name: page(name, make_problem(name), folder, notes) for name in PROBLEMS}
     write_pages(folder, pages)
-    write_pages(Path(app.srcdir, FOLDER, "tables"), {"names": names_table(), "ships": ships_table()})
+    write_pages(
+        Path(app.srcdir, FOLDER, "tables"), {"names": names_table(), "ships": ships_table(), "extras": extras_table()}
+    )
 
 
 def setup(app: Sphinx) -> dict[str, bool]:
