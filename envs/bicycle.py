@@ -191,14 +191,11 @@ class MultiBicycle(Problem):
         return torch.exp(left @ right.mT)
 
     def coupling(self, t: Tensor, z: Tensor) -> Tensor:
-        # of exp(-½|d|²/r²), d = x_i - x_j: to x_i twice e (d dᵀ/r⁴ - 1/r²); to x_i and x_j minus that
-        x = self.agents(z).narrow(-1, 0, 2) / self.radius
-        d = (x.unsqueeze(-2) - x.unsqueeze(-3)).movedim(-1, -2)  # (B, N, 2, N)
+        # of exp(-½|d|²/r²), d = x_i - x_j: to x_i twice e (d dᵀ/r⁴ - 1/r²), (B, N, 2, N); to x_i and x_j minus that
+        x, one = self.agents(z).narrow(-1, 0, 2) / self.radius, torch.eye(2).to(z).unsqueeze(-1)
+        d = (x.unsqueeze(-2) - x.unsqueeze(-3)).mT
         e = (self.nearness(z) * (self.interaction / (2 * self.num_agents * self.radius**2))).unsqueeze(-2)
-        first, second = (-e * d * d.narrow(-2, k, 1) for k in (0, 1))
-        pairs = torch.stack([first, second], -1)  # (B, N, 2, N, 2)
-        for k in (0, 1):
-            pairs.select(-1, k).select(-2, k).add_(e.squeeze(-2))
+        pairs = torch.stack([e * (one[k] - d * d.narrow(-2, k, 1)) for k in (0, 1)], -1)
         pairs.diagonal(dim1=-4, dim2=-2).sub_(pairs.sum(-2).movedim(-3, -1))
         return pairs
 

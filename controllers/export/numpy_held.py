@@ -33,7 +33,7 @@ STEP_LENGTHS = (1.0, *(2.0**-k for k in (1, 2, 4, 6, 9, 12, 16, 20, 24)))
 
 
 class Bicycles:
-    """One control step of ``MultiBicycle``: states ``(N, 4)``, controls ``(R, N, 2)`` for R candidates at once."""
+    """One control step of ``MultiBicycle``: states ``(N, 4)`` or ``(R, N, 4)``, and R candidates ``(R, N, 2)``."""
 
     def __init__(self, wheelbase: float, interaction: float, radius: float, dt: float) -> None:
         self.wheelbase, self.price, self.square, self.dt = wheelbase, interaction, radius**2, dt
@@ -45,7 +45,7 @@ class Bicycles:
 
     def forward(self, z: Array, u: Array) -> tuple[Array, Array]:
         """F ``(R, N, 4)`` and c ``(R,)``; what ``backward`` needs is kept."""
-        x, heading, speed = z[:, 0] + 1j * z[:, 1], z[:, 2], z[:, 3]
+        x, heading, speed = z[..., 0] + 1j * z[..., 1], z[..., 2], z[..., 3]
         shape, steering, push = u.shape[:-1], u[..., 0], u[..., 1]
         self.u, self.tan = u, np.tan(steering)
         self.turn = self.tan / self.wheelbase
@@ -97,14 +97,13 @@ class Expanded:
         self.state, self.costate = (x.reshape(len(x), -1, 4) for x in (state, costate))
         self.tau = TIME_SPAN * steps / last
 
-    def speaker(self, z: Array, alike: bool = False) -> tuple[int, NDArray[np.int64]]:
-        """The member with the least E_j + |s_j|² for one state ``(N, 4)``, and the agents in the order of its roles."""
+    def bounds(self, z: Array, alike: bool = False) -> tuple[Array, NDArray[np.int64]]:
+        """E_j + |s_j|² for one state ``(N, 4)``, ``(M,)``, and the agents in the order of the roles of each."""
         members = range(len(self.state))
         orders = [self._order(z, j) if alike else np.arange(len(z)) for j in members]
         d = z[np.stack(orders)] - self.state
         s = np.matmul(d[..., None, :], self.root)[..., 0, :]
-        j = int((self.value + (self.costate * d + 1.5 * s * s).sum((-2, -1))).argmin())
-        return j, orders[j]
+        return self.value + (self.costate * d + 1.5 * s * s).sum((-2, -1)), np.stack(orders)
 
     def _order(self, z: Array, j: int) -> NDArray[np.int64]:
         d = z - self.state[j][:, None]  # of role r and agent i
@@ -166,7 +165,9 @@ class Policy:
         self._reach = np.array(self.contract["observation"]["high"][:-1]) * (1 + SLACK)
         self._dt, self._horizon = self.contract["period"], self.contract["horizon"]
         self._alike = self.contract["alike"]
-        self._step = Bicycles(given["wheelbase"], given["interaction"], given["radius"], self._dt)
+        self._flights, self._price = self.contract["value"]["flights"], given["terminal_weight"]
+        self._crowd, self._pace = (given["wheelbase"], given["interaction"], given["radius"]), self.contract["step"]
+        self._step, self._flight = Bicycles(*self._crowd, self._dt), Bicycles(*self._crowd, self._pace)
         self._low, self._high = (np.array(control[name]).reshape(-1, 2) for name in ("low", "high"))
         self._most, self._tolerance = argmax["max_iterations"], argmax["tolerance"]
         self._lengths = STEP_LENGTHS[: argmax["backtracks"]]
@@ -193,9 +194,9 @@ class Policy:
         z = z.reshape(-1, 4)
         phi = Expanded(self._w, self._horizon, t + self._dt)
         here = Expanded(self._w, self._horizon, t)
-        j, order = here.speaker(z, self._alike)
+        j, order = self.speaker(here, z)
         z = z[order]
-        u = self._feedback(here, j, z)
+        u = self._feedback(min(here.row + (here.share > 1 - 1e-4), len(self._w["gain"]) - 1), j, z)
         value, slope, rest, bend = self._look(phi, j, z, u)
         scale = 1 + np.abs(rest)
         for _ in range(self._most):
@@ -219,12 +220,33 @@ class Policy:
         u = self(float(row[-1]), row[:-1]).reshape(self._low.shape)
         return np.clip(2 * (u - self._low) / (self._high - self._low) - 1, -1, 1).astype(np.float32).ravel()
 
-    def _feedback(self, here: Expanded, j: int, z: Array) -> Array:
-        """Riccati's feedback of the best expansion's step that t is in: where the search begins."""
+    def speaker(self, here: Expanded, z: Array) -> tuple[int, NDArray[np.int64]]:
+        """The member that speaks, and the agents in the order of its roles: by bounds, or, of the least, by flights."""
+        bounds, orders = here.bounds(z, self._alike)
+        few = bounds.argsort()[: max(self._flights, 1)]
+        if len(few) > 1:
+            few = few[[int(self._flown(here, few, z[orders[few]]).argmin())]]
+        return int(few[0]), orders[few[0]]
+
+    def _flown(self, here: Expanded, members: NDArray[np.int64], z: Array) -> Array:
+        """What the feedback along each of the members costs from ``z (C, N, 4)`` to the end, ``(C,)``."""
+        t, last = (here.row + here.share) * self._pace, len(self._w["value"]) - 1
+        cost, left = np.zeros(len(members)), self._horizon - t
+        for k in range(math.ceil(left / self._pace - 1e-6)):
+            dt = min(self._pace, left - k * self._pace)
+            if abs(dt - self._flight.dt) > 1e-12:
+                self._flight = Bicycles(*self._crowd, dt)
+            u = self._feedback(min(int((t / self._pace) + k + 1e-4), last - 1), members, z)
+            z, spent = self._flight.forward(z, u)
+            cost = cost + spent
+        away = z[..., :2] - self._w["targets"]
+        return np.nan_to_num(cost + 0.5 * self._price * (away * away).sum((-2, -1)), nan=np.inf)
+
+    def _feedback(self, row: int, j: int | NDArray[np.int64], z: Array) -> Array:
+        """Riccati's feedback of the expansion's step that t is in: where the search begins."""
         w = self._w
-        row = min(here.row + (here.share > 1 - 1e-4), len(w["gain"]) - 1)
-        away = z - w["state"][row, j].reshape(-1, 4)
-        u = w["control"][row, j].reshape(-1, 2) + np.matmul(w["gain"][row, j], away[..., None])[..., 0]
+        away = z - w["state"][row, j].reshape(*z.shape)
+        u = w["control"][row, j].reshape(*z.shape[:-1], 2) + np.matmul(w["gain"][row, j], away[..., None])[..., 0]
         return np.clip(u, self._low, self._high)
 
     def _look(self, phi: Expanded, j: int, z: Array, u: Array) -> tuple[float, Array, Array, Array]:

@@ -15,7 +15,7 @@ FILES = [
     for room in ("envs", "controllers", "training", "tests", "demos", "docs")
     for path in (ROOT / room).rglob("*.py")
 ]
-LONG = {"controllers/export/numpy_runtime.py"}
+LONG = {"controllers/export/numpy_runtime.py", "controllers/export/numpy_held.py"}
 """Longer on purpose: ``pontryagin export --to numpy`` copies it as one file that needs nothing but NumPy."""
 
 

@@ -81,7 +81,7 @@ def test_a_run_whose_members_are_flown_keeps_them_all(tmp_path):
 def test_agents_that_are_alike_look_for_their_roles(monkeypatch):
     """One optimum is enough, and who starts where decides who goes where: cheaper than each where it began."""
     problem = MultiBicycle(num_agents=4, steps=12, wheelbase=0.5, initial_scale=0.3)
-    z0 = problem.sample_initial_state(3, torch.Generator().manual_seed(3)).double()
+    z0 = problem.sample_initial_state(3, torch.Generator().manual_seed(3))
     monkeypatch.setattr("pontryagin.training.start.expansion.CAST", 4)
     alone, found = solve_optimum(problem, z0), searched(problem, z0)
     assert found.converged.all() and (found.cost < alone.cost - 0.01 * alone.cost).all()

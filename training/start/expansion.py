@@ -10,9 +10,7 @@ from torch import Tensor
 
 from ...controllers.optimum import AgentExpansion, ReferenceTrajectory, cheaper, expand_agents, solve_optimum
 from ...controllers.storage import read_store
-from ...controllers.value import ExpandedValue
-from ...controllers.value.flights import flown
-from ...controllers.value.roles import interchangeable
+from ...controllers.value import ExpandedValue, flown, interchangeable
 from ...envs.integrate import Controller, rollout
 from ...envs.problem import Problem
 from ..config import TrainConfig
@@ -104,6 +102,7 @@ def searched(
     sought again, for their agents may have better roles to play. The more agents, the better some role suits each, and
     the dearer an optimum: CAST / N of them will do.
     """
+    z0 = z0.detach().double()
     few = z0[: max(1, CAST * problem.state_block // problem.state_dim)] if interchangeable(problem) else z0
     found = solve_optimum(problem, few, guess, starts=starts, seconds=seconds, max_iterations=max_iterations)
     if len(few) == len(z0) or not found.cost.isfinite().all():
