@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 from pathlib import Path
@@ -13,8 +14,8 @@ from torch import Tensor
 from ..controllers.policy import ImplicitPolicy
 from ..controllers.storage import read_store, write_store
 from ..controllers.value import Value
-from ..envs.catalog import make_problem
-from ..envs.files import from_record
+from ..envs.catalog import make_problem, problem_class
+from ..envs.files import from_record, read_json
 from ..envs.problem import Problem, problem_record
 from .config import TrainConfig
 
@@ -144,10 +145,23 @@ def _under(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
     return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
 
 
+def _import_class(path: Path) -> None:
+    """The module of the class that a policy is for, if it can be: what is missing is said by who reads the policy."""
+    with contextlib.suppress(ValueError, OSError, KeyError, TypeError, AttributeError):
+        name = read_json(path)["problem"]["class"]
+        if problem_class(name) is None and not name.startswith("__main__"):
+            make_problem(name)
+
+
 def load_policy(checkpoint: str, problem: str | None = None) -> ImplicitPolicy:
     """A policy on the CPU; ``problem``, a name or ``module:ClassName``, for one of a problem of the user's own.
+
+    Without it the module that the folder names is imported, from the current folder or wherever Python finds it: who
+    names a folder on the command line trusts it.
 
     Raises:
         ValueError: if there is none, or it is for another problem.
     """
+    if problem is None:
+        _import_class(Path(checkpoint) / "policy.json")
     return ImplicitPolicy.load(checkpoint, device="cpu", problem=None if problem is None else make_problem(problem))

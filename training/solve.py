@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import torch
 from rich.progress import Progress, TextColumn, TimeElapsedColumn
 from torch import Tensor
 
-from ..controllers.optimum import ReferenceTrajectory, cheaper, expand_agents, solve_optimum
+from ..controllers.optimum import (
+    ReferenceTrajectory,
+    cheaper,
+    expand_agents,
+    load_reference,
+    save_reference,
+    solve_optimum,
+)
 from ..controllers.policy import ImplicitPolicy
 from ..controllers.value import ExpandedValue
 from ..envs.checking import check_functions
@@ -25,6 +32,7 @@ from .console import PlainConsole
 from .duration import seconds, spoken
 from .evaluate import relative_gap
 from .report import TimeBar
+from .share import share
 from .solved import Solved
 from .start import agreed, excess, families, member_costs, sound
 
@@ -33,6 +41,9 @@ CANDIDATES, MEMBERS, DRAWN, PROBES = 24, 384, 256, 48
 policies are compared."""
 WILD, STARTS = 8, 4
 """Of the optima of a round, those sought from guesses, and from how many each."""
+OPTIMA, FEEDBACK = "optima.npz", "their feedback"
+DEPARTING = 2.0
+"""How many times less an argmax must lose than the feedback to be preferred to it."""
 TABLES = 4_000_000
 """Numbers in the tables of the expansions, at most."""
 
@@ -42,15 +53,17 @@ def solve(
     time_budget: str | float = 300.0,
     seed: int = 0,
     out: str | Path | None = None,
-    gap: float = 0.01,
+    gap: float | str = 0.01,
     states: int = 64,
+    fresh: bool = False,
 ) -> Solved:
     """A feedback controller for any ``Problem``: optima, the expansions about them, and a choice by flights.
 
     1. The open-loop optima of a spread of rho_0 (``solve_optimum``), each sought again from all the others
        (``agreed``), and the second-order expansions of the value function about them (``expand_agents``).
     2. At each step the feedback along every one of them is flown in the model to the end; the one that costs least is
-       phi there (``ExpandedValue``). The policy is argmax H_dt, argmax H or that feedback, whichever costs least.
+       phi there (``ExpandedValue``). The policy is that feedback, or argmax H_dt or argmax H where that loses less
+       than half as much.
     3. As many optima again are sought, half of them from where flights cost most above the promise, as long as the
        time allows another round (Zhang, Long, Hu, E and Han 2022, arXiv:2209.04078).
 
@@ -59,32 +72,52 @@ def solve(
     Args:
         problem: what is controlled.
         time_budget: "5m", or seconds. The stage at hand is finished.
-        seed: of the fresh states and the training.
-        out: folder for the policy, kept after each stage.
-        gap: relative cost above the optimum that is good enough.
+        seed: of the fresh states.
+        out: folder for the policy and the optima, kept after each stage. Optima of the same problem that are there
+            already are where it goes on.
+        gap: cost above the optimum that is good enough, 0.01 or "1%".
         states: fresh states on which it is measured.
+        fresh: begin anew, whatever optima are there.
 
     Raises:
         ValueError: if the problem or an option makes no sense, or no open-loop optimum is found at all.
     """
     states, seed = whole(states, "states"), whole(seed, "seed", 0)
-    if not gap >= 0:
-        raise ValueError(f"gap is {gap!r}; expected a number >= 0")
+    enough = share(gap)
     budget, folder = seconds(time_budget), None if out is None else Path(out)
     if folder is not None:
         check_folder(folder, "out")
     check_functions(problem)
     run = _Run(problem, budget, seed, folder, states)
     with run.clock():
-        known = families(problem, CANDIDATES, 0.2 * budget)
-        run.said(f"{int(known.converged.sum())} of {len(known.cost)} optima converged")
+        known = None if fresh or folder is None else stored(problem, folder)
+        if known is None:
+            known = families(problem, CANDIDATES, 0.2 * budget)
+            run.said(f"{int(known.converged.sum())} of {len(known.cost)} optima converged")
+        else:
+            run.said(f"going on from {len(known.cost)} optima of an earlier run")
         run.expanded(known)
         begin = budget
-        while run.gap > gap and run.left > 1.2 * (begin - run.left) and len(known.cost) < run.most:
+        while run.gap > enough and run.left > 1.2 * (begin - run.left) and len(known.cost) < run.most:
             begin = run.left
             known = run.doubled(known)
             run.expanded(known)
     return Solved(run.policy, run.cost, run.optima, run.linear, tuple(run.history))
+
+
+def stored(problem: Problem, folder: Path) -> ReferenceTrajectory | None:
+    """The optima that an earlier run left in ``folder``; ``None`` where there are none.
+
+    Raises:
+        ValueError: if they are damaged, or of another problem.
+    """
+    path = folder / OPTIMA
+    if not path.exists():
+        return None
+    try:
+        return load_reference(path, problem)
+    except ValueError as error:
+        raise ValueError(f"{error}; begin anew with fresh=True (--fresh), or take another folder") from None
 
 
 class _Run:
@@ -101,7 +134,7 @@ class _Run:
         self.console = PlainConsole()
         self.history: list[dict[str, float | str]] = []
         self.policy: ImplicitPolicy
-        self.ways = ["their feedback", "argmax of the held H", "argmax of the continuous H"]
+        self.ways = [FEEDBACK, "argmax of the held H", "argmax of the continuous H"]
         self.value: ExpandedValue
         self.yardstick: Tensor
         self.cost = torch.full((states,), torch.inf, dtype=torch.float64)
@@ -119,7 +152,7 @@ class _Run:
         found = relative_gap(self.cost, self.optima.optimum)
         return float(found.nanmean().nan_to_num(torch.inf))
 
-    @contextmanager
+    @contextlib.contextmanager
     def clock(self) -> Iterator[None]:
         """A bar of the time that has gone."""
         most = TextColumn("of {task.fields[most]}")
@@ -144,6 +177,8 @@ class _Run:
     @torch.no_grad()
     def expanded(self, known: ReferenceTrajectory) -> None:
         """The expansions about ``known``, and the policy of them, if it is the best so far."""
+        if self.out is not None:
+            save_reference(self.out / OPTIMA, self.problem, known, "pontryagin solve")
         whole = expand_agents(self.problem, known)
         self.stage(f"flying along {len(known.cost)} optima")
         if not self.history:
@@ -153,13 +188,14 @@ class _Run:
             self.linear = self._cost(ExpandedValue(self.problem, whole.members(one)).double().feedback, self.fresh)
         self.value = ExpandedValue(self.problem, whole, flights=len(known.cost)).double()
         policies = {
-            "their feedback": ImplicitPolicy(self.problem, self.value, hamiltonian="held", max_iterations=0),
+            FEEDBACK: ImplicitPolicy(self.problem, self.value, hamiltonian="held", max_iterations=0),
             "argmax of the held H": ImplicitPolicy(self.problem, self.value, hamiltonian="held"),
             "argmax of the continuous H": ImplicitPolicy(self.problem, self.value),
         }
+        # what is flown is their feedback: an argmax that departs from it must earn that, and is tried once
         flown = {name: self._flown(policies[name]) for name in self.ways}
-        name = min(flown, key=lambda name: flown[name])
-        self.ways = [name]  # which of them is a matter of the problem, not of how many optima are known
+        name = min(flown, key=lambda name: flown[name] * (1.0 if name == FEEDBACK else DEPARTING))
+        self.ways = [FEEDBACK, *({name} - {FEEDBACK})]
         self.take(policies[name], flown[name], known, f"{len(known.cost)} expansions, {name}")
 
     def take(self, policy: ImplicitPolicy, reached: float, known: ReferenceTrajectory, name: str) -> None:

@@ -8,7 +8,7 @@ from .ipopt import Hessian, Search, shooting, solve_reference
 from .processes import heard_interrupts, spawn_pool
 from .solve import Method, improve_optimum, solve_optimum
 from .step_model import along, expand_end, riccati, second_order, step_model
-from .store import FOLDER, find_reference, known_reference, save_reference
+from .store import FOLDER, find_reference, known_reference, load_reference, save_reference
 from .trajectory import ReferenceTrajectory, cheaper
 
 __all__ = [
@@ -32,6 +32,7 @@ __all__ = [
     "initial_guesses",
     "joined",
     "known_reference",
+    "load_reference",
     "riccati",
     "save_reference",
     "second_order",

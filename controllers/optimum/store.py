@@ -83,8 +83,8 @@ def _commit(path: Path, content: bytes, record: dict[str, Any]) -> None:
     write_json(about, record)
 
 
-def load_reference(path: str | Path, problem: Problem, z0: Tensor) -> ReferenceTrajectory:
-    """The stored optima that start from ``z0``, ``(B, n)``, flown again to see that they are still of this problem.
+def load_reference(path: str | Path, problem: Problem, z0: Tensor | None = None) -> ReferenceTrajectory:
+    """The stored optima from ``z0``, ``(B, n)``, or all, flown again to see that they are still of this problem.
 
     The costs are the stored ones. The costates are the adjoint of the open loop along the stored controls: where IPOPT
     converged those that it found, but for what the flight makes of their rounding, a few 1e-4 of them for the quadrotor
@@ -94,7 +94,8 @@ def load_reference(path: str | Path, problem: Problem, z0: Tensor) -> ReferenceT
         ValueError: if a file is missing, cut short or edited, is of another problem, lacks a state of z0, or if
             ``rollout`` no longer gives the stored costs.
     """
-    check_state(problem, z0, "z0")
+    if z0 is not None:
+        check_state(problem, z0, "z0")
     path = _npz(path)
     record, content = _both(path)
     if record.get("format") != FORMAT:
@@ -125,10 +126,10 @@ def _both(path: Path) -> tuple[dict[str, Any], bytes]:
     return record, content
 
 
-def _restored(path: Path, problem: Problem, z0: Tensor, content: bytes) -> ReferenceTrajectory:
+def _restored(path: Path, problem: Problem, z0: Tensor | None, content: bytes) -> ReferenceTrajectory:
     with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
         stored = dict(arrays)
-    z0 = z0.detach().double().cpu()
+    z0 = torch.from_numpy(stored["z0"]) if z0 is None else z0.detach().double().cpu()
     known = {row.tobytes(): index for index, row in enumerate(stored.pop("z0"))}
     rows = [known.get(row.tobytes()) for row in z0.numpy()]
     if None in rows:

@@ -4,7 +4,8 @@ import imageio
 import numpy as np
 import pytest
 
-from pontryagin.training.benchmark.page import sort_key, table, write_report
+from pontryagin.training.benchmark.page import write_report
+from pontryagin.training.pictures import sort_key, table
 
 
 def record(method, cost, seed=0, **more):

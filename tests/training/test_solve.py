@@ -2,6 +2,8 @@
 
 import dataclasses
 import json
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -46,7 +48,7 @@ def test_linear_quadratic_is_exact_at_once(tmp_path):
 
 
 def test_a_strangers_swing_up_beats_linear_feedback():
-    found = solve(Pendulum(), "90s", gap=0.02, states=32)
+    found = solve(Pendulum(), "10m", gap="2%", states=32)
     gap = found.gap[~found.gap.isnan()]
     assert len(gap) >= 30 and gap.mean() < 0.02
     assert found.cost.mean() < found.linear_cost.mean()
@@ -68,11 +70,48 @@ def test_the_command_ends_in_the_gap(tmp_path, capsys):
     assert "above the optimum, 8 fresh states" in capsys.readouterr().out
     record = json.loads((tmp_path / "solved.json").read_text())
     assert len(record["gap"]) == 8 and max(record["gap"]) < 1e-8 and record["hamiltonian"] in ("held", "continuous")
-    assert (tmp_path / "trajectory.png").stat().st_size > 1000 and (tmp_path / "policy.json").exists()
+    assert all((tmp_path / f"{name}.png").stat().st_size > 1000 for name in ("trajectory", "gaps"))
+    page = (tmp_path / "report.html").read_text()
+    assert "linear feedback along one optimum" in page and page.count("data:image/") == 3 and "--gap 1%" in page
+
+
+STRANGERS = """
+import torch, pontryagin
+
+class Cart(pontryagin.Problem):
+    state_dim, control_dim, horizon, steps, control_low, control_high = 2, 1, 2.0, 20, -5.0, 5.0
+    def dynamics(self, t, z, u): return torch.cat([z[..., 1:], u], -1)
+    def running_cost(self, t, z, u): return 0.5 * (u**2).sum(-1)
+    def terminal_cost(self, z): return 5.0 * (z**2).sum(-1)
+    def sample_initial_state(self, batch, generator=None): return torch.randn(batch, 2, generator=generator)
+"""
+
+
+def test_the_folder_is_a_policy_for_every_command(tmp_path):
+    """Of a class that only its module knows: no --problem is needed."""
+    (tmp_path / "strangers.py").write_text(STRANGERS)
+    run = [sys.executable, "-m", "pontryagin"]
+    here = {"cwd": tmp_path, "check": True, "capture_output": True, "text": True}
+    subprocess.run([*run, "solve", "strangers:Cart", "--states", "4", "--out-dir", "run"], **here)
+    done = subprocess.run([*run, "evaluate", "run", "--states", "4", "--json"], **here)
+    assert json.loads(done.stdout)["cost_mean"] > 0
+
+
+def test_a_run_goes_on_from_its_optima(tmp_path, monkeypatch, capsys):
+    first = solve(DoubleIntegrator(), "30s", states=4, out=tmp_path)
+    monkeypatch.setattr("pontryagin.training.solve.families", None)
+    again = solve(DoubleIntegrator(), "30s", states=4, out=tmp_path)
+    torch.testing.assert_close(again.cost, first.cost)
+    assert "going on from 25 optima" in capsys.readouterr().out
+    with pytest.raises(TypeError):
+        solve(DoubleIntegrator(), "30s", states=4, out=tmp_path, fresh=True)  # which looks for new ones
+    with pytest.raises(ValueError, match="--fresh"):
+        solve(DoubleIntegrator(horizon=1.0), "30s", states=4, out=tmp_path)
 
 
 @pytest.mark.parametrize(
-    ("options", "message"), [({"time_budget": "soon"}, "time"), ({"states": 0}, "states"), ({"gap": -1}, "gap")]
+    ("options", "message"),
+    [({"time_budget": "soon"}, "time"), ({"states": 0}, "states"), ({"gap": -1}, "gap"), ({"gap": "much"}, "gap")],
 )
 def test_bad_options(options, message):
     with pytest.raises(ValueError, match=message):

@@ -1,6 +1,8 @@
 """Figures and films of what was trained and flown."""
 
+from .document import document, figure, sort_key, table
 from .film import film, write_film
+from .gaps import draw_gaps
 from .paths import ACCENT, FEW, INK, SOFT, Array
 from .plots import history_figure, plain_ticks, save_figure, tidy, trajectory_figure
 from .side_by_side import side_by_side
@@ -11,11 +13,16 @@ __all__ = [
     "FEW",
     "INK",
     "SOFT",
+    "document",
+    "draw_gaps",
+    "figure",
     "film",
     "history_figure",
     "plain_ticks",
     "save_figure",
     "side_by_side",
+    "sort_key",
+    "table",
     "tidy",
     "trajectory_figure",
     "write_film",

@@ -1,0 +1,72 @@
+"""What ``pontryagin solve`` leaves for people to look at: figures, a film, and one page with all of it."""
+
+from __future__ import annotations
+
+import html
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ...envs.files import replace_file
+from ..evaluate import Evaluation, evaluate, relative_gap
+from ..pictures import document, draw_gaps, figure, film, save_figure, table, trajectory_figure, write_film
+from ..solved import Solved
+
+FLOWN, FILMED, FRAMES = 16, 2, 40
+"""Fresh states in the figure of the flights; on film; frames of each of these."""
+
+
+def write_page(found: Solved, name: str, command: str, folder: Path) -> Path:
+    """gaps.png, trajectory.png, flight.gif and report.html in ``folder``; returns the page."""
+    problem = found.policy.problem
+    linear = relative_gap(found.linear_cost, found.optima.optimum)
+    gaps = {"this policy": found.gap, "linear feedback along one optimum": linear}
+    seen = found.gap[~found.gap.isnan()]
+    mean = f"{float(seen.mean()):.2%}" if len(seen) else "an unknown share"
+    pictures = {
+        save_figure(
+            draw_gaps({k: v.numpy() for k, v in gaps.items()}, f"{name}: {mean} above the optimum in the mean"),
+            folder / "gaps.png",
+        ): "How far above the optimum each of the fresh states is flown, none of which was used to find the policy.",
+        trajectory_figure(problem, measured(found, min(len(found.cost), FLOWN)), folder / "trajectory.png"): (
+            "Flights from fresh states."
+        ),
+        write_film(
+            film(problem, found.policy, found.optima.z[0, :FILMED].numpy(), max(1, problem.steps // FRAMES)),
+            folder / "flight.gif", width=480,
+        ): "The first of them on film.",
+    }  # fmt: skip
+    rows = [[k, *_figures(v)] for k, v in gaps.items()]
+    stages = [
+        [str(row["stage"]), f"{row['seconds']:.0f} s", _percent(row["gap_mean"]), _percent(row["gap_worst"])]
+        for row in found.history
+    ]
+    parts = [
+        f"<h1>{html.escape(name)}: a controller {html.escape(mean)} above the optimum in the mean</h1>",
+        f"<p class=note>{len(seen)} of {len(found.cost)} fresh states have a known optimum.</p>",
+        table(["controller", "mean", "median", "worst"], rows),
+        *(figure(picture, caption) for picture, caption in pictures.items()),
+        "<h2>How it was found</h2>",
+        table(["stage", "after", "gap, mean", "gap, worst"], stages),
+        f"<pre>{html.escape(command)}</pre>",
+    ]
+    replace_file(folder / "report.html", document(f"{name}: solved", parts))
+    return folder / "report.html"
+
+
+def _figures(gap: Tensor) -> list[str]:
+    seen = gap[~gap.isnan()]
+    return [_percent(float(f(seen))) for f in (torch.mean, torch.median, torch.max)] if len(seen) else ["-"] * 3
+
+
+def _percent(share: float | str) -> str:
+    return f"{float(share):.2%}" if np.isfinite(float(share)) else "-"
+
+
+@torch.no_grad()
+def measured(found: Solved, states: int) -> Evaluation:
+    """The first of the fresh flights, with their optima."""
+    z0 = found.optima.z[0, :states]
+    return evaluate(found.policy.problem, found.policy, z0, found.optima.optimum[:states])
