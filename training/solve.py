@@ -42,8 +42,8 @@ policies are compared."""
 WILD, STARTS = 8, 4
 """Of the optima of a round, those sought from guesses, and from how many each."""
 OPTIMA, FEEDBACK = "optima.npz", "their feedback"
-DEPARTING = 2.0
-"""How many times less an argmax must lose than the feedback to be preferred to it."""
+DEPARTING = 2e-3
+"""Share of the cost by which an argmax must be cheaper than the feedback to be preferred to it."""
 TABLES = 4_000_000
 """Numbers in the tables of the expansions, at most."""
 
@@ -62,8 +62,8 @@ def solve(
     1. The open-loop optima of a spread of rho_0 (``solve_optimum``), each sought again from all the others
        (``agreed``), and the second-order expansions of the value function about them (``expand_agents``).
     2. At each step the feedback along every one of them is flown in the model to the end; the one that costs least is
-       phi there (``ExpandedValue``). The policy is that feedback, or argmax H_dt or argmax H where that loses less
-       than half as much.
+       phi there (``ExpandedValue``). The policy is that feedback, or argmax H_dt or argmax H where that is clearly
+       cheaper.
     3. As many optima again are sought, half of them from where flights cost most above the promise, as long as the
        time allows another round (Zhang, Long, Hu, E and Han 2022, arXiv:2209.04078).
 
@@ -194,7 +194,7 @@ class _Run:
         }
         # what is flown is their feedback: an argmax that departs from it must earn that, and is tried once
         flown = {name: self._flown(policies[name]) for name in self.ways}
-        name = min(flown, key=lambda name: flown[name] * (1.0 if name == FEEDBACK else DEPARTING))
+        name = min(flown, key=lambda name: flown[name] + (0.0 if name == FEEDBACK else DEPARTING))
         self.ways = [FEEDBACK, *({name} - {FEEDBACK})]
         self.take(policies[name], flown[name], known, f"{len(known.cost)} expansions, {name}")
 

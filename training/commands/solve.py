@@ -51,9 +51,8 @@ def solve_command(
     with alone(folder, "solve", 0):
         found = solve(made, time_budget, seed, folder, gap, states, fresh)
         write_json(folder / "solved.json", record(found, problem))
-        page = write_page(
-            found, problem, f"pontryagin solve {problem} --time-budget {time_budget} --seed {seed}", folder
-        )
+        command = f"pontryagin solve {problem} --time-budget {time_budget} --seed {seed} --gap {gap}"
+        page = write_page(found, problem, command, folder)
     PlainConsole(least=80).print(f"\n{found.report}\n\npolicy in {folder}; {page}", highlight=False)
 
 
