@@ -3,6 +3,7 @@
 from pontryagin.controllers.adapter import ControllerPolicy
 from pontryagin.controllers.argmax import Solution, solve_argmax
 from pontryagin.controllers.baselines import (
+    AgentPolicy,
     DirectPolicy,
     ExplicitPolicy,
     LinearQuadraticRegulator,
@@ -52,6 +53,7 @@ from pontryagin.training.train import train
 __version__ = "0.1.0"
 
 __all__ = [
+    "AgentPolicy",
     "AnchoredValue",
     "Certificate",
     "CommonRoadBicycles",
