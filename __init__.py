@@ -26,9 +26,11 @@ from pontryagin.controllers.plants import (
 )
 from pontryagin.controllers.policy import ImplicitPolicy
 from pontryagin.controllers.value import AnchoredValue, ExpandedValue, ValueFunction
+from pontryagin.controllers.waypoints import Towards, Waypoints
 from pontryagin.envs.bicycle import MultiBicycle
 from pontryagin.envs.catalog import make_problem
 from pontryagin.envs.coupled import CoupledControls
+from pontryagin.envs.crazyflie import Crazyflie
 from pontryagin.envs.double_integrator import DoubleIntegrator
 from pontryagin.envs.environment import OptimalControlEnv
 from pontryagin.envs.free_time import FreeTime
@@ -59,6 +61,7 @@ __all__ = [
     "CommonRoadBicycles",
     "ControllerPolicy",
     "CoupledControls",
+    "Crazyflie",
     "DirectPolicy",
     "DoubleIntegrator",
     "Evaluation",
@@ -86,9 +89,11 @@ __all__ = [
     "Solution",
     "TimeVaryingLQR",
     "TrainConfig",
+    "Towards",
     "Trajectory",
     "ValueFunction",
     "Violation",
+    "Waypoints",
     "as_parallel",
     "as_sb3",
     "bellman_residual",
