@@ -17,7 +17,9 @@ from pontryagin.controllers.implicit import ImplicitGradient
 from pontryagin.controllers.operators import GradientAscent, ProjectedNewton
 from pontryagin.controllers.optimum import Certificate, certify, improve_optimum, solve_optimum, solve_reference
 from pontryagin.controllers.plants import (
+    BatchedPlant,
     CommonRoadBicycles,
+    CrazyflowDrone,
     HighwayBicycles,
     MujocoQuadrotor,
     Plant,
@@ -57,11 +59,13 @@ __version__ = "0.1.0"
 __all__ = [
     "AgentPolicy",
     "AnchoredValue",
+    "BatchedPlant",
     "Certificate",
     "CommonRoadBicycles",
     "ControllerPolicy",
     "CoupledControls",
     "Crazyflie",
+    "CrazyflowDrone",
     "DirectPolicy",
     "DoubleIntegrator",
     "Evaluation",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,6 +13,7 @@ from torch import Tensor
 from .attitude import attitude_rate, upward, yaw_pitch_roll
 from .fields import number, plain_fields
 from .problem import Problem
+from .quadratic import QuadraticHamiltonian
 from .scene import Scene, quadrotor_scene
 
 MIXING = ((-1.0, -1.0, 1.0, 1.0), (-1.0, 1.0, 1.0, -1.0), (-1.0, 1.0, -1.0, 1.0))
@@ -151,12 +153,26 @@ class Crazyflie(Problem):
         parts = [velocity, attitude_rate(attitude, rates), lift, self.angular_acceleration(forces) - gyroscopic]
         return torch.cat([*parts, *([(u - forces) / self.rotor_lag] if self.rotor_lag > 0 else [])], -1)
 
+    def control_hamiltonian(self, t: Tensor, z: Tensor, p: Tensor) -> QuadraticHamiltonian:
+        """-p·f - L is quadratic in the motor forces."""
+        turns, share = np.array(self._turns()), 1 / (4 * self.hover)
+        curvature = np.full((4, 4), (share / self.thrust_scale) ** 2) + turns.T @ turns / self.acceleration_scale**2
+        if self.rotor_lag > 0:
+            pull = p.narrow(-1, 12, 4) / self.rotor_lag
+        else:
+            lift = (p.narrow(-1, 6, 3) * upward(z.narrow(-1, 3, 3))).sum(-1, keepdim=True) / self.mass
+            pull = lift + p.narrow(-1, 9, 3) @ _row(z, self._turns())
+        slope = share / self.thrust_scale**2 - pull
+        return QuadraticHamiltonian(slope, _row(z, curvature), _row(z, np.linalg.inv(curvature)))
+
+    def _turns(self) -> tuple[tuple[float, ...], ...]:
+        """α by motor force, 3 rows of 4, rad/s² per N."""
+        levers = zip((self.arm, self.arm, self.thrust_to_torque), self.inertia, MIXING, strict=True)
+        return tuple(tuple(lever / inertia * sign for sign in row) for lever, inertia, row in levers)
+
     def angular_acceleration(self, forces: Tensor) -> Tensor:
         """α = J⁻¹ τ(F), ``(.., 3)``, rad/s²."""
-        levers = (self.arm, self.arm, self.thrust_to_torque)
-        rows = [[lever / inertia * sign for sign in row] for lever, inertia, row in
-                zip(levers, self.inertia, MIXING, strict=True)]  # fmt: skip
-        return forces @ torch.as_tensor(rows, dtype=forces.dtype, device=forces.device).mT
+        return forces @ _row(forces, self._turns()).mT
 
     def running_cost(self, t: Tensor, z: Tensor, u: Tensor) -> Tensor:
         lift = (u.sum(-1) / (4 * self.hover) - 1) / self.thrust_scale
@@ -191,5 +207,5 @@ class Crazyflie(Problem):
         return quadrotor_scene(pose, np.array([forces.sum() / (4 * self.hover)]), self.target)
 
 
-def _row(like: Tensor, values: tuple[float, ...]) -> Tensor:
+def _row(like: Tensor, values: Any) -> Tensor:
     return torch.as_tensor(values, dtype=like.dtype, device=like.device)

@@ -11,6 +11,7 @@ from scipy.spatial.transform import Rotation
 
 from pontryagin import Crazyflie, make_problem, rollout, solve_optimum, solve_reference
 from pontryagin.controllers.baselines import find_equilibrium
+from pontryagin.controllers.hamiltonian import DerivedHamiltonian
 from pontryagin.envs.attitude import (
     attitude_quaternion,
     attitude_rate,
@@ -137,6 +138,23 @@ def test_hover_holds_and_costs_nothing(name):
         moved[k] *= 1.01
         assert problem.running_cost(torch.zeros(()), z[None], moved[None]) > 1e-5
     assert len(problem.state_names) == problem.state_dim and all(name.endswith(")") for name in problem.state_names)
+
+
+@pytest.mark.parametrize("name", ["crazyflie", "crazyflie_lag"])
+def test_its_hamiltonian_is_quadratic_in_the_forces(name):
+    problem = make_problem(name)
+    z = draw_states(problem, 5, 0).double()
+    p = torch.randn(z.shape, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    u = torch.rand(5, 4, generator=torch.Generator().manual_seed(2), dtype=torch.float64) * 0.15
+    t = torch.zeros((), dtype=torch.float64)
+    closed, derived = problem.control_hamiltonian(t, z, p), DerivedHamiltonian(problem, t, z, p)
+    torch.testing.assert_close(closed.gradient(u), derived.gradient(u))
+    torch.testing.assert_close(closed.hessian(u), derived.hessian(u))
+    hover = torch.full_like(u, problem.hover)
+    rise = [h.value(u) - h.value(hover) for h in (closed, derived)]
+    torch.testing.assert_close(*rise)
+    assert closed.gradient(closed.start()).abs().max() < 1e-9
+    assert closed.value(u.expand(3, 5, 4)).shape == (3, 5, 1)
 
 
 def test_rotors_that_lag():
