@@ -110,7 +110,7 @@ class CrazyflowDrone:
         """The first world, ``(height, width, 3)``."""
         width, height = self.size
         place = np.asarray(self._sim.data.states.pos)[0, 0]
-        camera = {"lookat": place, "distance": 1.5, "elevation": -20.0}
+        camera = {"lookat": place + (0.0, 0.0, 0.4), "distance": 2.6, "elevation": -15.0}  # of the first picture
         picture: NDArray[np.uint8] = self._sim.render("rgb_array", width=width, height=height, cam_config=camera)
         return picture
 
