@@ -6,6 +6,7 @@ distance from the target, a policy for one target is one for every target: shift
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import math
 from collections.abc import Sequence
@@ -53,6 +54,12 @@ class Towards(Predictor):
         """u(t, z), ``(B, m)``; of one state ``(n,)``: ``(m,)``."""
         t, batch = asked(self.problem, t, z)
         return answered(self.policy(t, batch - self.shift.to(batch)), z)
+
+    def held_over(self, dt: float) -> Towards:
+        """The same where each answer is held for ``dt``, which only a policy of the held Hamiltonian minds."""
+        other = copy.copy(self)
+        other.policy = _held(self.policy, dt)
+        return other
 
     def respond(self, seen: Tensor, state: Memory, episode_start: np.ndarray | None) -> tuple[Tensor, Memory]:
         """u(t, z), and what the policy remembers."""
@@ -127,6 +134,13 @@ class Waypoints(Predictor):
         low, high = self.problem.control_bounds(z)
         return torch.maximum(torch.minimum(u.to(z), high), low)
 
+    def held_over(self, dt: float) -> Waypoints:
+        """The same where each answer is held for ``dt``; see ``Towards``."""
+        other = copy.copy(self)
+        other.legs = [leg.held_over(dt) for leg in self.legs]
+        other.after = _held(self.after, dt)
+        return other
+
     def respond(self, seen: Tensor, state: Memory, episode_start: np.ndarray | None) -> tuple[Tensor, Memory]:
         """u(t, z), and the state as it came."""
         with torch.no_grad():
@@ -178,6 +192,10 @@ def _samples(problem: Problem) -> tuple[Tensor, Tensor, Tensor]:
     low, high = problem.control_bounds(z)
     u = low + torch.rand(8, problem.control_dim, generator=generator, dtype=torch.float64) * (high - low)
     return torch.zeros((), dtype=torch.float64), z, u
+
+
+def _held(policy: Any, dt: float) -> Any:
+    return policy.held_over(dt) if hasattr(policy, "held_over") else policy
 
 
 def _own(policy: Any) -> Problem:

@@ -17,6 +17,7 @@ from ...envs.integrate import Controller, Trajectory
 from ...envs.problem import Problem
 from ...envs.states import as_states
 from ..policy import ImplicitPolicy
+from ..waypoints import Towards, Waypoints
 
 
 class Plant(Protocol):
@@ -198,7 +199,7 @@ def _flight(
 
 
 def _ask(problem: Problem, controller: Controller, t: float, z: Tensor, period: float) -> Tensor:
-    if isinstance(controller, ImplicitPolicy):
+    if isinstance(controller, ImplicitPolicy | Towards | Waypoints):
         controller = controller.held_over(min(period, problem.horizon - t))
     u = controller(torch.tensor(t, dtype=z.dtype, device=z.device), z)
     if u.shape != (len(z), problem.control_dim):

@@ -16,6 +16,7 @@ from pontryagin import (
     OptimalControlEnv,
     Quadrotor,
     Towards,
+    ValueFunction,
     Waypoints,
     evaluate,
     rollout,
@@ -150,6 +151,19 @@ def test_a_tour_flies_in_a_plant(regulator):
     tour = Waypoints(regulator, POINTS[:2], then="again", stay=0.5)
     path = simulate(tour.problem, Model(), tour, torch.zeros(1, 12).double())
     assert (tour.problem.terminal_error(path.z[-1]) < DRONE.success_radius).all() and path.t[-1] == 4.5
+
+
+def test_a_held_policy_is_told_for_how_long():
+    """In a plant that asks half as often as the problem does, at another target."""
+    value = ValueFunction(DRONE, 4, seed=0)
+    policy = ImplicitPolicy(DRONE, value, max_iterations=1, hamiltonian="held").double()
+    z = torch.zeros(1, 12).double()
+    tour = Waypoints(policy, POINTS, then="again", stay=1.0)
+    assert [leg.policy.dt for leg in tour.held_over(0.04).legs] == [0.04] * 3
+    assert tour.held_over(0.04).after.dt == 0.04 and policy.dt == 0.02
+    plain, longer = (policy.held_over(dt).to(target=POINTS[0])(0.0, z) for dt in (0.02, 0.04))
+    torch.testing.assert_close(policy.to(target=POINTS[0]).held_over(0.04)(0.0, z), longer)
+    assert not torch.equal(plain, longer)
 
 
 @dataclasses.dataclass(frozen=True)
