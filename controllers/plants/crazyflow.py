@@ -33,7 +33,8 @@ class CrazyflowDrone:
 
     Raises:
         ValueError: if the problem is another, or a share, a height or a frequency makes no sense.
-        ImportError: if crazyflow is not installed (Python 3.11 or newer).
+        ImportError: if crazyflow is not installed (Python 3.11 or newer), or SciPy was imported before it without
+            SCIPY_ARRAY_API=1 in the environment, which crazyflow needs.
     """
 
     batched = True
@@ -49,7 +50,7 @@ class CrazyflowDrone:
             raise ValueError(f"mass_error is {mass_error!r:.100}; expected shares above -1, one or one for each flight")
         if not (math.isfinite(height) and height > 0):
             raise ValueError(f"height is {height!r}; expected a positive number of metres")
-        optional("crazyflow", "crazyflow")
+        _import()
         self.problem, self.share, self.height, self.freq = problem, share, height, whole(freq, "freq")
         self._sim: Any = None
 
@@ -144,3 +145,11 @@ class CrazyflowDrone:
         import jax.numpy as jnp
 
         return jnp.asarray(values[:, None], jnp.float32)
+
+
+def _import() -> None:
+    """Import crazyflow, or say what is missing: it refuses to be where SciPy was imported without its array API."""
+    try:
+        optional("crazyflow", "crazyflow")
+    except RuntimeError as error:
+        raise ImportError(f"set SCIPY_ARRAY_API=1 in the environment before Python starts: {error}") from error

@@ -112,6 +112,17 @@ def test_what_it_cannot_fly_is_refused(plant):
             make()
 
 
+def test_where_scipy_was_there_first_that_is_a_sentence(monkeypatch):
+    from pontryagin.controllers.plants import crazyflow
+
+    def refuse(module, extra):
+        raise RuntimeError("scipy has already been imported")
+
+    monkeypatch.setattr(crazyflow, "optional", refuse)
+    with pytest.raises(ImportError, match="set SCIPY_ARRAY_API=1 in the environment"):
+        CrazyflowDrone(DRONE)
+
+
 def test_the_command(tmp_path, capsys):
     from pontryagin import ImplicitPolicy, ValueFunction
     from pontryagin.training.commands.cli import main

@@ -56,22 +56,6 @@ class Model:
         return np.zeros((4, 4, 3), np.uint8)
 
 
-class Fleet(Model):
-    """The same with all flights at once."""
-
-    batched = True
-
-    def reset(self, z0):
-        self.z, self.t, self.log = torch.as_tensor(z0), 0.0, []
-
-    def read_state(self):
-        return self.z.numpy().copy()
-
-    def write_control(self, u):
-        self.u = torch.as_tensor(u)
-        self.log.append((self.t, u.copy()))
-
-
 def feedback(problem):
     gain = torch.linspace(-1, 1, problem.state_dim * problem.control_dim).reshape(problem.state_dim, -1)
     return lambda t, z: (z @ gain.to(z)).clamp(*problem.control_bounds(z))
@@ -224,34 +208,3 @@ def test_each_plant_and_export_says_what_to_install(module, extra, make, monkeyp
     monkeypatch.setitem(sys.modules, module, None)
     with pytest.raises(ImportError, match=rf'pip install "pontryagin\[{extra}\]"'):
         make()
-
-
-@pytest.mark.parametrize("latency", [0.0, 0.03])
-def test_a_batched_plant_flies_all_at_once(latency):
-    problem = Quadrotor(steps=20)
-    z0 = problem.sample_initial_state(5, torch.Generator().manual_seed(0)).double()
-    seen = []
-    alone = simulate(problem, Model(problem), feedback(problem), z0, latency=latency)
-    fleet = simulate(
-        problem,
-        Fleet(problem),
-        feedback(problem),
-        z0,
-        latency=latency,
-        watch=lambda t, plant: seen.append(len(plant.z)),
-    )
-    for name in ("t", "z", "u", "running_cost", "terminal_cost"):
-        torch.testing.assert_close(getattr(fleet, name), getattr(alone, name), rtol=1e-9, atol=1e-12)
-    assert set(seen) == {5}
-
-
-def test_a_batched_plant_that_fails_says_in_which_flight():
-    class Torn(Fleet):
-        def read_state(self):
-            z = super().read_state()
-            z[3, 1] = np.nan if self.t > 0.5 else z[3, 1]
-            return z
-
-    problem = Quadrotor(steps=20)
-    with pytest.raises(ValueError, match=r"(?s)flight 3 reached the state .* in Torn; expected 12 finite numbers"):
-        simulate(problem, Torn(problem), feedback(problem), problem.sample_initial_state(5))
