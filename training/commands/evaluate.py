@@ -22,11 +22,11 @@ from ...envs.states import draw_states
 from ..agents import load_controller
 from ..console import PlainConsole
 from ..evaluate import Evaluation, evaluate
-from .arguments import PolicyPath
+from .arguments import AgentPath
 
 
 def evaluate_command(
-    checkpoint: PolicyPath,
+    checkpoint: AgentPath,
     states: int = 128,
     seed: int = 0,
     problem: str | None = None,

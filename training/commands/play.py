@@ -9,11 +9,11 @@ from ...envs.states import draw_states
 from ...envs.window import check_display
 from ..agents import load_controller
 from ..pictures import film, write_film
-from .arguments import PolicyPath
+from .arguments import AgentPath
 
 
 def play_command(
-    checkpoint: PolicyPath,
+    checkpoint: AgentPath,
     episodes: int = 3,
     seed: int = 0,
     problem: str | None = None,
