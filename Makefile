@@ -15,7 +15,7 @@ export PIP_BUILD_CONSTRAINT := constraints.txt
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-slow test-min torture lint format clean
+.PHONY: help install demo test test-slow test-min torture lint format docs docs-links reproduce clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' Makefile
@@ -26,7 +26,7 @@ $(INSTALLED): setup.cfg pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "pontryagin needs Python 3.10 or newer: make PYTHON=...")'
 	$(PYTHON) -m venv .venv
 	$(RUN) -m pip install --quiet --upgrade pip
-	$(RUN) -m pip install --quiet --editable '.[test]'
+	$(RUN) -m pip install --quiet --editable '.[test,docs]'
 	mkdir -p .venv/link && ln -sfn ../.. .venv/link/pontryagin
 	$(RUN) -c 'import pathlib, sysconfig; pathlib.Path(sysconfig.get_path("purelib"), "pontryagin-link.pth").write_text(str(pathlib.Path(".venv/link").absolute()))'
 	rm -f .venv/installed-* && touch $@
@@ -43,7 +43,7 @@ test-slow: $(INSTALLED) ## the tests that train
 
 test-min: ## the fast tests with the oldest dependencies that setup.cfg allows, in .venv-min
 	$(PYTHON) -m venv --clear .venv-min
-	PIP_CONSTRAINT=constraints-min.txt .venv-min/bin/python -m pip install --quiet --editable '.[test]'
+	PIP_CONSTRAINT=constraints-min.txt .venv-min/bin/python -m pip install --quiet --editable '.[test,docs]'
 	.ci/timed oldest .venv-min/bin/python -m pytest -n $(WORKERS) --dist worksteal
 
 torture: $(INSTALLED) ## hostile input, damaged files, killed writers and a full disk, about a quarter of an hour
@@ -56,6 +56,15 @@ format: $(INSTALLED) ## let ruff rewrite the sources
 	$(RUN) -m ruff check --fix .
 	$(RUN) -m ruff format .
 
+docs: $(INSTALLED) ## build the site, docs/_build/index.html; warnings are errors, no network is asked
+	.ci/timed docs $(RUN) -m sphinx -q -W --keep-going -b html docs docs/_build
+
+docs-links: $(INSTALLED) ## ask every address that the site links to
+	$(RUN) -m sphinx -q -b linkcheck docs docs/_build/links
+
+reproduce: $(INSTALLED) ## make figures again and compare: make reproduce NAME=quadrotor; all names without NAME
+	$(RUN) demos/reproduce.py $(if $(NAME),--name $(NAME))
+
 clean: ## remove environments, caches, builds and the output of the demo
-	rm -rf .venv .venv-wheel .venv-min build dist *.egg-info .hypothesis .mypy_cache .pytest_cache .ruff_cache results/demo
+	rm -rf .venv .venv-wheel .venv-min build dist docs/_build docs/generated *.egg-info .hypothesis .mypy_cache .pytest_cache .ruff_cache results/demo
 	find . -name __pycache__ -prune -exec rm -rf {} +

@@ -40,7 +40,7 @@ class HeldHamiltonian:
         z: ``(B, n)``.
         dt: its length.
         whole: take all controls as one block of H_uu, coupling included: Newton's own, and what "implicit" needs.
-        member: ``(B,)`` where phi is one of several expansions, which; ``held_hamiltonian`` asks for it.
+        member: where phi is one of several expansions, which: ``phi.speaker``; ``held_hamiltonian`` asks for it.
     """
 
     problem: Problem
@@ -121,7 +121,8 @@ class HeldHamiltonian:
 
     def _member(self, z: Tensor) -> tuple[Tensor, ...]:
         """``member`` for each of the rows of ``z``; empty where there is none."""
-        return () if self.member is None else (self.member.repeat(len(z) // len(self.z)),)
+        copies = (len(z) // len(self.z), *[1] * (self.member.ndim - 1)) if self.member is not None else ()
+        return () if self.member is None else (self.member.repeat(copies),)
 
     def _flat(self, u: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """t, z and u with the leading axes of u as one: ``(A B,)`` or ``()``, ``(A B, n)``, ``(A B, m)``."""

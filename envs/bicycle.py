@@ -191,13 +191,13 @@ class MultiBicycle(Problem):
         return torch.exp(left @ right.mT)
 
     def coupling(self, t: Tensor, z: Tensor) -> Tensor:
-        # of exp(-½|d|²/r²), d = x_i - x_j: to x_i twice e (d dᵀ/r⁴ - 1/r²); to x_i and x_j minus that
-        x = self.agents(z).narrow(-1, 0, 2) / self.radius
-        d, one = x.unsqueeze(-2) - x.unsqueeze(-3), torch.eye(2, dtype=z.dtype, device=z.device)
-        e = self.nearness(z) * (self.interaction / (2 * self.num_agents * self.radius**2))
-        pairs = e[..., None, None] * (one - d.unsqueeze(-1) * d.unsqueeze(-2))  # (B, N, N, 2, 2)
-        pairs = pairs - torch.diag_embed(pairs.sum(-3).movedim(-3, -1)).movedim((-2, -1), (-4, -3))
-        return torch.nn.functional.pad(pairs.movedim(-3, -2), (0, 2, 0, 0, 0, 2)).flatten(-4, -3).flatten(-2)
+        # of exp(-½|d|²/r²), d = x_i - x_j: to x_i twice e (d dᵀ/r⁴ - 1/r²), (B, N, 2, N); to x_i and x_j minus that
+        x, one = self.agents(z).narrow(-1, 0, 2) / self.radius, torch.eye(2).to(z).unsqueeze(-1)
+        d = (x.unsqueeze(-2) - x.unsqueeze(-3)).mT
+        e = (self.nearness(z) * (self.interaction / (2 * self.num_agents * self.radius**2))).unsqueeze(-2)
+        pairs = torch.stack([e * (one[k] - d * d.narrow(-2, k, 1)) for k in (0, 1)], -1)
+        pairs.diagonal(dim1=-4, dim2=-2).sub_(pairs.sum(-2).movedim(-3, -1))
+        return pairs
 
     def terminal_error(self, z: Tensor) -> Tensor:
         """The largest distance of any agent from its target, ``(B,)``."""

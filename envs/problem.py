@@ -130,9 +130,10 @@ class Problem(abc.ABC):
         return None
 
     def coupling(self, t: Tensor, z: Tensor) -> Tensor | None:
-        """∇²_z of the part of L in which agents meet, ``(B, n, n)``: with it the optimum of many agents is much faster.
+        """∇² of the part of L in which agents meet, ``(B, N, c, N, c)``: with it the optimum of many is much faster.
 
-        Only where f and the rest of L separate over agents of ``state_block`` states and as many controls each.
+        Over the first c states of each agent, those that the others feel. Only where f and the rest of L separate over
+        agents of ``state_block`` states and as many controls each.
         ``None``: not known; all states are then taken together.
         """
         return None

@@ -3,6 +3,8 @@
 import dataclasses
 import importlib.util
 import os
+import shutil
+from pathlib import Path
 
 if "PYTEST_XDIST_WORKER" in os.environ:  # a core for each worker, and for what it starts
     os.environ["OMP_NUM_THREADS"] = "1"
@@ -17,6 +19,8 @@ if importlib.util.find_spec("crazyflow"):  # it refuses to be imported after a S
 
 import pontryagin
 from pontryagin import DoubleIntegrator, Problem, Quadrotor
+
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,3 +81,18 @@ def short_quadrotor():
 @pytest.fixture
 def policy(short_quadrotor):
     return pontryagin.ImplicitPolicy(short_quadrotor, pontryagin.ValueFunction(short_quadrotor, 16, seed=0))
+
+
+@pytest.fixture
+def browser():
+    """Debian's Chromium; Playwright's own where that is installed."""
+    playwright = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
+    with playwright.sync_playwright() as started:
+        own = Path(started.chromium.executable_path)
+        found = next((path for name in BROWSERS if (path := shutil.which(name))), None)
+        if found is None and not own.exists():
+            pytest.skip(f"no Chromium on this machine: none of {', '.join(BROWSERS)}, nor Playwright's own")
+        root = hasattr(os, "geteuid") and os.geteuid() == 0
+        chromium = started.chromium.launch(executable_path=found or own, args=["--no-sandbox"] if root else [])
+        yield chromium
+        chromium.close()

@@ -75,6 +75,7 @@ def write_checkpoint(folder: Path, problem: Problem, config: TrainConfig, progre
             "kind": "TrainingRun",
             "problem": problem_record(problem),
             "config": plain_config(config),
+            "value": progress.value.config,
             "history": progress.history.rows,
             "best_cost": progress.best_cost,
             "iteration": progress.iteration,

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ..controllers.argmax import Search, differentiable, projected_residual
-from ..controllers.held import HeldHamiltonian, held_hamiltonian, solve_held_argmax
+from ..controllers.held import HeldHamiltonian, solve_held_argmax
 from ..controllers.value import Value
 from ..envs.compiling import compiled
 from ..envs.integrate import advance
@@ -56,7 +56,8 @@ def make_held_step(problem: Problem, value: Value, config: TrainConfig) -> StepF
     """argmax H_dt, RK4 and cost: look (slopes and curvature), move (T once), in turns, then apply what was found.
 
     A search unrolled into one graph takes minutes to compile; ``look`` holds the only sweep back through the step, and
-    is compiled once however many applications of T there are. What cannot be split so, or is not compiled, is eager.
+    is compiled once however many applications of T there are. Which expansion speaks is decided outside the graphs: who
+    plays which role takes the host. What cannot be split so, or is not compiled, is eager.
     """
     if not config.compile or config.gradient == "unroll" or config.memory:
         return _eager(problem, value, config)
@@ -66,17 +67,17 @@ def make_held_step(problem: Problem, value: Value, config: TrainConfig) -> StepF
     )
 
     @torch.no_grad()
-    def look(t: Tensor, z: Tensor, dt: Tensor, u: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        return held_hamiltonian(problem, value, t, z, dt, coupled).look(u)
+    def look(t: Tensor, z: Tensor, dt: Tensor, u: Tensor, who: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
+        return HeldHamiltonian(problem, value, t, z, dt, coupled, who).look(u)
 
     @torch.no_grad()
-    def move(t: Tensor, z: Tensor, dt: Tensor, u: Tensor, slope: Tensor, bend: Tensor) -> Tensor:
-        seen = _Seen(held_hamiltonian(problem, value, t, z, dt), bend)
+    def move(t: Tensor, z: Tensor, dt: Tensor, u: Tensor, who: Tensor | None, slope: Tensor, bend: Tensor) -> Tensor:
+        seen = _Seen(HeldHamiltonian(problem, value, t, z, dt, member=who), bend)
         return operator.iterate(seen, u, slope, problem.control_bounds(z))
 
-    def apply(t: Tensor, z: Tensor, dt: Tensor, u: Tensor, bend: Tensor) -> tuple[Tensor, Tensor]:
-        tracked = held_hamiltonian(problem, value, t, z, dt)
-        fixed = _Seen(held_hamiltonian(problem, value, t, z.detach(), dt), bend)
+    def apply(t: Tensor, z: Tensor, dt: Tensor, u: Tensor, who: Tensor | None, bend: Tensor) -> tuple[Tensor, Tensor]:
+        tracked = HeldHamiltonian(problem, value, t, z, dt, member=who)
+        fixed = _Seen(HeldHamiltonian(problem, value, t, z.detach(), dt, member=who), bend)
         again = differentiable(fixed, tracked, u, problem.control_bounds(z), bend.shape[-1], search)
         return advance(problem, t, z, u + (again - again.detach()), dt)
 
@@ -87,12 +88,13 @@ def make_held_step(problem: Problem, value: Value, config: TrainConfig) -> StepF
         still = z.detach()
         box = problem.control_bounds(still)
         with torch.no_grad():
-            u = held_hamiltonian(problem, value, t, still, dt).start().clamp(*box)
-        slope, first, bend = look_(t, still, dt, u)
+            who = value.speaker(t, still)
+            u = HeldHamiltonian(problem, value, t, still, dt, member=who).start().clamp(*box)
+        slope, first, bend = look_(t, still, dt, u, who)
         for _ in range(search.max_iterations):
-            u = move_(t, still, dt, u, slope, bend)
-            slope, first, bend = look_(t, still, dt, u)
-        after, cost = apply_(t, z, dt, u, bend)
+            u = move_(t, still, dt, u, who, slope, bend)
+            slope, first, bend = look_(t, still, dt, u, who)
+        after, cost = apply_(t, z, dt, u, who, bend)
         return Step(after, cost, projected_residual(u, slope, box, 1 + first.abs()), torch.zeros_like(cost))
 
     return step

@@ -12,7 +12,7 @@ import torch
 from rich.progress import Progress, TextColumn, TimeElapsedColumn
 from torch import Tensor
 
-from ..controllers.optimum import AgentExpansion, ReferenceTrajectory, cheaper, expand_agents, solve_optimum
+from ..controllers.optimum import ReferenceTrajectory, cheaper, expand_agents, solve_optimum
 from ..controllers.policy import ImplicitPolicy
 from ..controllers.value import ExpandedValue
 from ..envs.checking import check_functions
@@ -21,24 +21,20 @@ from ..envs.files import check_folder
 from ..envs.integrate import Controller, rollout
 from ..envs.problem import Problem
 from ..envs.states import drawn
-from .config import TrainConfig
 from .console import PlainConsole
 from .duration import seconds, spoken
 from .evaluate import relative_gap
 from .report import TimeBar
 from .solved import Solved
-from .start import agreed, excess, families, member_costs, sound, trusted
-from .train import train
+from .start import agreed, excess, families, member_costs, sound
 
-CANDIDATES, MEMBERS, DRAWN, PROBES = 24, 384, 512, 256
-"""Draws of rho_0 whose optima come first; optima kept at most; states flown to find the worst; states on which the
-expansions are calibrated and policies compared, fewer, but 64 at least, where each P has more than 64 entries."""
+CANDIDATES, MEMBERS, DRAWN, PROBES = 24, 384, 256, 48
+"""Draws of rho_0 whose optima come first; optima kept at most; states flown to find the worst; states on which
+policies are compared."""
 WILD, STARTS = 8, 4
 """Of the optima of a round, those sought from guesses, and from how many each."""
 TABLES = 4_000_000
 """Numbers in the tables of the expansions, at most."""
-TRAINING = 60.0
-"""Seconds that must be left for the descent to be worth its beginning."""
 
 
 def solve(
@@ -49,15 +45,14 @@ def solve(
     gap: float = 0.01,
     states: int = 64,
 ) -> Solved:
-    """A feedback controller for any ``Problem``: optima, expansions about them, and, where that is not enough, JFB.
+    """A feedback controller for any ``Problem``: optima, the expansions about them, and a choice by flights.
 
     1. The open-loop optima of a spread of rho_0 (``solve_optimum``), each sought again from all the others
        (``agreed``), and the second-order expansions of the value function about them (``expand_agents``).
-    2. How far each of these is to be believed is measured on flights (``calibrated``); together they are phi. The
-       policy is argmax H_dt, argmax H or the feedback along the expansion that speaks, whichever costs least.
-    3. As many optima again are sought, half of them from where the policy flies worst, as long as the time
-       allows another round (Zhang, Long, Hu, E and Han 2022, arXiv:2209.04078).
-    4. With the time that is left, the network on top of them is trained through the roll-out by JFB.
+    2. At each step the feedback along every one of them is flown in the model to the end; the one that costs least is
+       phi there (``ExpandedValue``). The policy is argmax H_dt, argmax H or that feedback, whichever costs least.
+    3. As many optima again are sought, half of them from where flights cost most above the promise, as long as the
+       time allows another round (Zhang, Long, Hu, E and Han 2022, arXiv:2209.04078).
 
     It ends as soon as the mean gap on fresh states is below ``gap``.
 
@@ -83,14 +78,12 @@ def solve(
     with run.clock():
         known = families(problem, CANDIDATES, 0.2 * budget)
         run.said(f"{int(known.converged.sum())} of {len(known.cost)} optima converged")
-        expansion = run.expanded(known)
+        run.expanded(known)
         begin = budget
         while run.gap > gap and run.left > 1.2 * (begin - run.left) and len(known.cost) < run.most:
             begin = run.left
-            known = run.doubled(expansion, known)
-            expansion = run.expanded(known)
-        if run.gap > gap and run.left > TRAINING:
-            run.trained(expansion)
+            known = run.doubled(known)
+            run.expanded(known)
     return Solved(run.policy, run.cost, run.optima, run.linear, tuple(run.history))
 
 
@@ -99,16 +92,17 @@ class _Run:
 
     def __init__(self, problem: Problem, budget: float, seed: int, out: Path | None, states: int) -> None:
         self.problem, self.budget, self.seed, self.out = problem, budget, seed, out
-        size = problem.state_dim * problem.state_block  # of one P
         self.fresh, self.probes = (
             drawn(problem, count, torch.Generator().manual_seed(seed + 90_001 + i)).double()
-            for i, count in enumerate((states, max(64, PROBES // max(1, size // 32))))
+            for i, count in enumerate((states, PROBES))
         )
         self.reached = math.inf
         self.begin = time.perf_counter()
         self.console = PlainConsole()
         self.history: list[dict[str, float | str]] = []
         self.policy: ImplicitPolicy
+        self.ways = ["their feedback", "argmax of the held H", "argmax of the continuous H"]
+        self.value: ExpandedValue
         self.yardstick: Tensor
         self.cost = torch.full((states,), torch.inf, dtype=torch.float64)
         self.linear = self.cost
@@ -148,27 +142,25 @@ class _Run:
         return min(MEMBERS, TABLES // ((self.problem.steps + 1) * self.problem.state_dim * self.problem.state_block))
 
     @torch.no_grad()
-    def expanded(self, known: ReferenceTrajectory) -> AgentExpansion:
-        """The expansions about ``known``, calibrated, and the policy of them, if it is the best so far."""
-        self.stage("calibrating expansions")
+    def expanded(self, known: ReferenceTrajectory) -> None:
+        """The expansions about ``known``, and the policy of them, if it is the best so far."""
         whole = expand_agents(self.problem, known)
+        self.stage(f"flying along {len(known.cost)} optima")
         if not self.history:
             costs = member_costs(self.problem, whole, self.probes)
             self.yardstick = costs.amin(-1)
             one = excess(costs, self.yardstick.unsqueeze(-1)).mean(0).argmin().reshape(1)
             self.linear = self._cost(ExpandedValue(self.problem, whole.members(one)).double().feedback, self.fresh)
-        expansion = trusted(self.problem, whole, self.probes, self.most)
-        self.stage("flying argmax H_dt, argmax H, and the feedback")
-        value = ExpandedValue(self.problem, expansion).double()
+        self.value = ExpandedValue(self.problem, whole, flights=len(known.cost)).double()
         policies = {
-            "argmax of the held H": ImplicitPolicy(self.problem, value, hamiltonian="held"),
-            "argmax of the continuous H": ImplicitPolicy(self.problem, value),
-            "their feedback": ImplicitPolicy(self.problem, value, hamiltonian="held", max_iterations=0),
+            "their feedback": ImplicitPolicy(self.problem, self.value, hamiltonian="held", max_iterations=0),
+            "argmax of the held H": ImplicitPolicy(self.problem, self.value, hamiltonian="held"),
+            "argmax of the continuous H": ImplicitPolicy(self.problem, self.value),
         }
-        flown = {name: self._flown(policy) for name, policy in policies.items()}
+        flown = {name: self._flown(policies[name]) for name in self.ways}
         name = min(flown, key=lambda name: flown[name])
-        self.take(policies[name], flown[name], known, f"{expansion.state.shape[1]} expansions, {name}")
-        return expansion
+        self.ways = [name]  # which of them is a matter of the problem, not of how many optima are known
+        self.take(policies[name], flown[name], known, f"{len(known.cost)} expansions, {name}")
 
     def take(self, policy: ImplicitPolicy, reached: float, known: ReferenceTrajectory, name: str) -> None:
         """Keep it if it is the best on the probes so far; then the optima of the fresh states, and the gap."""
@@ -190,15 +182,16 @@ class _Run:
         )
         self.said(f"{name}; gap {self.gap:.2%} mean, {worst:.2%} worst")
 
-    def doubled(self, expansion: AgentExpansion, known: ReferenceTrajectory) -> ReferenceTrajectory:
+    def doubled(self, known: ReferenceTrajectory) -> ReferenceTrajectory:
         """``known``, and as many more: half of them drawn, half from where flights cost most above the promise."""
         count = min(len(known.cost), self.most - len(known.cost))
         self.stage(f"{count} more optima")
         generator = torch.Generator().manual_seed(self.seed + 1_000 * len(self.history))
         z0 = drawn(self.problem, DRAWN + count, generator).double()
-        value = ExpandedValue(self.problem, expansion).double()
         with torch.no_grad():
-            dearer = excess(self._cost(value.feedback, z0[count:]), value(0.0, z0[count:]))
+            costs = member_costs(self.problem, expand_agents(self.problem, known), z0[count:])
+            least, best = costs.min(-1)
+            dearer = excess(least, self.value(0.0, z0[count:], best))
         worst = z0[count:][dearer.topk(min(count // 2, DRAWN)).indices]
         chosen = torch.cat([worst, z0[: count - len(worst)]])
         most = max(10.0, 0.15 * self.budget)
@@ -206,20 +199,6 @@ class _Run:
         known = known.joined(solve_optimum(self.problem, chosen[-WILD:], starts=STARTS, seconds=most))
         found = solve_optimum(self.problem, chosen[:-WILD], known=known, seconds=most)
         return sound(agreed(self.problem, known.joined(found), most))
-
-    def trained(self, expansion: AgentExpansion) -> None:
-        """JFB through the roll-out with the time that is left."""
-        self.stage("training by JFB")
-        config = TrainConfig(
-            hamiltonian=self.policy.hamiltonian, batch=32, learning_rate=3e-4, argmax_iterations=2, backtracks=2,
-            time_budget=self.left, count_all=True, seed=self.seed, validation_states=64, validate_every=20,
-        )  # fmt: skip
-        self.progress.stop()
-        value = ExpandedValue(self.problem, expansion, 32, seed=self.seed)
-        policy, history = train(self.problem, config, value)
-        self.progress.start()
-        policy = policy.double()
-        self.take(policy, self._flown(policy), self.optima, f"{history.rows[-1]['iteration']:.0f} iterations of JFB")
 
     def _flown(self, policy: ImplicitPolicy) -> float:
         """How much dearer its flights of the probes are than the best that were known first, in the mean."""

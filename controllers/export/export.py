@@ -64,6 +64,11 @@ def export_policy(policy: ImplicitPolicy, folder: str | Path, to: Target, source
     contract = make_contract(policy, source)
     _earlier(folder, contract)
     check_folder(folder, "folder")
+    if to != "numpy" and (getattr(policy.value, "alike", False) or policy.value.config.get("flights", 0) > 1):
+        raise ValueError(
+            "which optimum this policy follows, and which agent in which role, is found by flights and comparisons "
+            f"that do not fit in one graph: export this policy of {type(policy.problem).__name__} to numpy"
+        )
     blob = {"onnx": onnx_bytes, "aoti": aoti_bytes, "numpy": numpy_bytes}[to](policy)
     entry: dict[str, Any] = {"path": FILES[to], "sha256": sha256(blob), "bytes": len(blob)}
     contents = {FILES[to]: blob}
@@ -102,6 +107,7 @@ def make_contract(policy: ImplicitPolicy, source: str) -> dict[str, Any]:
         "problem": problem_record(problem),
         "horizon": problem.horizon,
         "period": policy.dt,
+        "step": problem.time_step,
         "rate": 1 / policy.dt,
         "observation": {
             "dtype": "float32", "shape": [1, problem.state_dim + 1],
@@ -122,6 +128,7 @@ def make_contract(policy: ImplicitPolicy, source: str) -> dict[str, Any]:
             **({"backtracks": operator.backtracks} if isinstance(operator, ProjectedNewton) else vars(operator)),
         },
         "value": policy.value.config,
+        "alike": getattr(policy.value, "alike", False),
     }  # fmt: skip
 
 

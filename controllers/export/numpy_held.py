@@ -33,7 +33,7 @@ STEP_LENGTHS = (1.0, *(2.0**-k for k in (1, 2, 4, 6, 9, 12, 16, 20, 24)))
 
 
 class Bicycles:
-    """One control step of ``MultiBicycle``: states ``(N, 4)``, controls ``(R, N, 2)`` for R candidates at once."""
+    """One control step of ``MultiBicycle``: states ``(N, 4)`` or ``(R, N, 4)``, and R candidates ``(R, N, 2)``."""
 
     def __init__(self, wheelbase: float, interaction: float, radius: float, dt: float) -> None:
         self.wheelbase, self.price, self.square, self.dt = wheelbase, interaction, radius**2, dt
@@ -45,7 +45,7 @@ class Bicycles:
 
     def forward(self, z: Array, u: Array) -> tuple[Array, Array]:
         """F ``(R, N, 4)`` and c ``(R,)``; what ``backward`` needs is kept."""
-        x, heading, speed = z[:, 0] + 1j * z[:, 1], z[:, 2], z[:, 3]
+        x, heading, speed = z[..., 0] + 1j * z[..., 1], z[..., 2], z[..., 3]
         shape, steering, push = u.shape[:-1], u[..., 0], u[..., 1]
         self.u, self.tan = u, np.tan(steering)
         self.turn = self.tan / self.wheelbase
@@ -86,25 +86,29 @@ class Bicycles:
 class Expanded:
     """phi(t, z) = E_j + Σ_i N_i(s_i, τ) at one time: ``ExpandedValue``, its tables interpolated there."""
 
-    def __init__(self, w: dict[str, Array], horizon: float, power: float, t: float) -> None:
-        self.w, self.power, last = w, power, len(w["value"]) - 1
+    def __init__(self, w: dict[str, Array], horizon: float, t: float) -> None:
+        self.w, last = w, len(w["value"]) - 1
         steps = t * last / horizon
         row = min(max(math.floor(steps), 0), last - 1)
         self.row, self.share = row, steps - row
-        names = ("value", "state", "costate", "root", "doubt", "weight")
+        names = ("value", "state", "costate", "root")
         tables = (low + self.share * (high - low) for low, high in (w[name][row : row + 2] for name in names))
-        self.value, state, costate, self.root, self.doubt, weight = tables
-        self.weight = weight.reshape(-1, 4)
+        self.value, state, costate, self.root = tables
         self.state, self.costate = (x.reshape(len(x), -1, 4) for x in (state, costate))
         self.tau = TIME_SPAN * steps / last
 
-    def speaker(self, z: Array) -> int:
-        """The member with the least U_j for one state ``(N, 4)``."""
-        d = z - self.state
+    def bounds(self, z: Array, alike: bool = False) -> tuple[Array, NDArray[np.int64]]:
+        """E_j + |s_j|² for one state ``(N, 4)``, ``(M,)``, and the agents in the order of the roles of each."""
+        members = range(len(self.state))
+        orders = [self._order(z, j) if alike else np.arange(len(z)) for j in members]
+        d = z[np.stack(orders)] - self.state
         s = np.matmul(d[..., None, :], self.root)[..., 0, :]
-        far = (s * s + self.weight * d * d).sum((-2, -1))
-        energy = self.value + (self.costate * d + 0.5 * s * s).sum((-2, -1))
-        return int((energy + self.doubt * far**self.power).argmin())
+        return self.value + (self.costate * d + 1.5 * s * s).sum((-2, -1)), np.stack(orders)
+
+    def _order(self, z: Array, j: int) -> NDArray[np.int64]:
+        d = z - self.state[j][:, None]  # of role r and agent i
+        s = np.matmul(d, self.root[j])
+        return assigned(np.matmul(d, self.costate[j][..., None])[..., 0] + 1.5 * (s * s).sum(-1))
 
     def __call__(self, z: Array, j: int) -> tuple[Array, Array]:
         """phi ``(R,)`` and ∇phi ``(R, N, 4)`` of R states, by member j."""
@@ -160,8 +164,10 @@ class Policy:
         control = self.contract["control"]
         self._reach = np.array(self.contract["observation"]["high"][:-1]) * (1 + SLACK)
         self._dt, self._horizon = self.contract["period"], self.contract["horizon"]
-        self._power = self.contract["value"]["doubt_power"]
-        self._step = Bicycles(given["wheelbase"], given["interaction"], given["radius"], self._dt)
+        self._alike = self.contract["alike"]
+        self._flights, self._price = self.contract["value"]["flights"], given["terminal_weight"]
+        self._crowd, self._pace = (given["wheelbase"], given["interaction"], given["radius"]), self.contract["step"]
+        self._step, self._flight = Bicycles(*self._crowd, self._dt), Bicycles(*self._crowd, self._pace)
         self._low, self._high = (np.array(control[name]).reshape(-1, 2) for name in ("low", "high"))
         self._most, self._tolerance = argmax["max_iterations"], argmax["tolerance"]
         self._lengths = STEP_LENGTHS[: argmax["backtracks"]]
@@ -186,10 +192,11 @@ class Policy:
             raise ValueError(f"z = {z}; expected a state within the observation's bounds in contract.json")
         t = min(max(t, 0.0), self._horizon)
         z = z.reshape(-1, 4)
-        phi = Expanded(self._w, self._horizon, self._power, t + self._dt)
-        here = Expanded(self._w, self._horizon, self._power, t)
-        j = here.speaker(z)
-        u = self._feedback(here, j, z)
+        phi = Expanded(self._w, self._horizon, t + self._dt)
+        here = Expanded(self._w, self._horizon, t)
+        j, order = self.speaker(here, z)
+        z = z[order]
+        u = self._feedback(min(here.row + (here.share > 1 - 1e-4), len(self._w["gain"]) - 1), j, z)
         value, slope, rest, bend = self._look(phi, j, z, u)
         scale = 1 + np.abs(rest)
         for _ in range(self._most):
@@ -205,7 +212,7 @@ class Policy:
                 if found[0] >= value + 1e-4 * ((after - u) * slope).sum() - 8 * EPS * (1 + abs(value)):
                     u, (value, slope, rest, bend) = after, found
                     break
-        return u.ravel()
+        return u[order.argsort()].ravel()
 
     def predict(self, observation: Array) -> NDArray[np.float32]:
         """The action in [-1, 1], ``(m,)``, for one observation (z, t), ``(n + 1,)``."""
@@ -213,12 +220,33 @@ class Policy:
         u = self(float(row[-1]), row[:-1]).reshape(self._low.shape)
         return np.clip(2 * (u - self._low) / (self._high - self._low) - 1, -1, 1).astype(np.float32).ravel()
 
-    def _feedback(self, here: Expanded, j: int, z: Array) -> Array:
-        """Riccati's feedback of the best expansion's step that t is in: where the search begins."""
+    def speaker(self, here: Expanded, z: Array) -> tuple[int, NDArray[np.int64]]:
+        """The member that speaks, and the agents in the order of its roles: by bounds, or, of the least, by flights."""
+        bounds, orders = here.bounds(z, self._alike)
+        few = bounds.argsort()[: max(self._flights, 1)]
+        if len(few) > 1:
+            few = few[[int(self._flown(here, few, z[orders[few]]).argmin())]]
+        return int(few[0]), orders[few[0]]
+
+    def _flown(self, here: Expanded, members: NDArray[np.int64], z: Array) -> Array:
+        """What the feedback along each of the members costs from ``z (C, N, 4)`` to the end, ``(C,)``."""
+        t, last = (here.row + here.share) * self._pace, len(self._w["value"]) - 1
+        cost, left = np.zeros(len(members)), self._horizon - t
+        for k in range(math.ceil(left / self._pace - 1e-6)):
+            dt = min(self._pace, left - k * self._pace)
+            if abs(dt - self._flight.dt) > 1e-12:
+                self._flight = Bicycles(*self._crowd, dt)
+            u = self._feedback(min(int((t / self._pace) + k + 1e-4), last - 1), members, z)
+            z, spent = self._flight.forward(z, u)
+            cost = cost + spent
+        away = z[..., :2] - self._w["targets"]
+        return np.nan_to_num(cost + 0.5 * self._price * (away * away).sum((-2, -1)), nan=np.inf)
+
+    def _feedback(self, row: int, j: int | NDArray[np.int64], z: Array) -> Array:
+        """Riccati's feedback of the expansion's step that t is in: where the search begins."""
         w = self._w
-        row = min(here.row + (here.share > 1 - 1e-4), len(w["gain"]) - 1)
-        away = z - w["state"][row, j].reshape(-1, 4)
-        u = w["control"][row, j].reshape(-1, 2) + np.matmul(w["gain"][row, j], away[..., None])[..., 0]
+        away = z - w["state"][row, j].reshape(*z.shape)
+        u = w["control"][row, j].reshape(*z.shape[:-1], 2) + np.matmul(w["gain"][row, j], away[..., None])[..., 0]
         return np.clip(u, self._low, self._high)
 
     def _look(self, phi: Expanded, j: int, z: Array, u: Array) -> tuple[float, Array, Array, Array]:
@@ -241,6 +269,28 @@ def newton_direction(bend: Array, slope: Array, free: NDArray[np.bool_]) -> Arra
     right = free * slope
     y = (right[:, 1] - cross * right[:, 0]) / second
     return np.stack([right[:, 0] / first - cross * y, y], -1)
+
+
+def assigned(cost: Array) -> NDArray[np.int64]:
+    """The column of each row with the least sum, of a square matrix: the Hungarian method, by shortest paths."""
+    count = len(cost)
+    rows, columns, owner = np.zeros(count + 1), np.zeros(count + 1), np.full(count + 1, -1)
+    for row in range(count):
+        owner[count], j = row, count  # column ``count`` is none
+        least, way, seen = np.full(count, math.inf), np.full(count, count), np.zeros(count + 1, dtype=bool)
+        while owner[j] >= 0:
+            seen[j] = True
+            reduced = cost[owner[j]] - rows[owner[j]] - columns[:count]
+            closer = ~seen[:count] & (reduced < least)
+            least[closer], way[closer] = reduced[closer], j
+            j = int(np.where(seen[:count], math.inf, least).argmin())
+            step = least[j]
+            rows[owner[seen]] += step
+            columns[seen] -= step
+            least[~seen[:count]] -= step
+        while j != count:
+            owner[j], j = owner[way[j]], way[j]
+    return owner[:count].argsort()
 
 
 def log_cosh(x: Array) -> Array:

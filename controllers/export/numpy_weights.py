@@ -50,6 +50,7 @@ def _held_bytes(policy: ImplicitPolicy) -> bytes:
             "export this policy to onnx or aoti"
         )
     tensors = {name: tensor.numpy() for name, tensor in value.state_dict().items()}
+    tensors["targets"] = problem.target_points
     small = {name: array.astype(np.float32) for name, array in tensors.items()}
     return _npz({k: x if (x == tensors[k]).all() else tensors[k] for k, x in small.items()})
 

@@ -17,6 +17,7 @@ class Costless(Problem):
 
     def __init__(self, problem: Problem) -> None:
         self.inner = problem
+        self.horizon, self.steps = problem.horizon, problem.steps
 
     def dynamics(self, t: Tensor, z: Tensor, u: Tensor) -> Tensor:
         return self.inner.dynamics(t, z, u)
@@ -81,11 +82,10 @@ def slopes(problem: Problem, t: Tensor, y: Tensor, b: int, p: Tensor | None = No
     return gradient
 
 
-def bends(problem: Problem, t: Tensor, y: Tensor, b: int, p: Tensor) -> tuple[Tensor, Tensor | None]:
-    """ℓ_yy of each agent by itself, ``(R, N, d, d)``, and what agents that meet add to ℓ_zz, ``(R, n, n)`` or ``None``.
+def bends(problem: Problem, t: Tensor, y: Tensor, b: int, p: Tensor) -> Tensor:
+    """∇²_y of each agent of the cost of the step plus p·F, ``(R, N, d, d)``, symmetric, where all others do as it does.
 
-    ℓ is the cost of the step plus p·F. Forward- over reverse-mode, column j of all agents at once. What that mixes in
-    from the others is taken off by ``problem.coupling``, held over the step at its middle.
+    Forward- over reverse-mode, column j of all agents at once: where agents meet, their rows are summed.
     """
 
     def column(seed: Tensor) -> Tensor:
@@ -93,12 +93,4 @@ def bends(problem: Problem, t: Tensor, y: Tensor, b: int, p: Tensor) -> tuple[Te
         return tangent + 0 * seed  # of a linear problem it would be no function of the seed
 
     hessian = torch.func.vmap(column, out_dims=-1)(torch.eye(y.shape[-1], dtype=y.dtype, device=y.device))
-    coupling, count = None, y.shape[-2]
-    if count > 1:
-        z, u = apart(y, b)
-        after = advance(Costless(problem), t, z, u, problem.time_step)[0]
-        coupling = problem.coupling(t + 0.5 * problem.time_step, 0.5 * (z + after))
-        assert coupling is not None
-        coupling = problem.time_step * coupling
-        hessian[..., :b, :b] -= coupling.unflatten(-1, (count, b)).sum(-2).unflatten(-2, (count, b))
-    return 0.5 * (hessian + hessian.mT), coupling
+    return 0.5 * (hessian + hessian.mT)

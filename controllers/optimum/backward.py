@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from ..operators import held
+from .meeting import Meeting
 
 FLOOR = 1e-7
 """Damping that is always there: controls that act alike leave Q_uu singular."""
@@ -19,22 +20,22 @@ class Model(NamedTuple):
     Attributes:
         jacobian: ``(K, B, N, b, d)`` of each agent's step, d = b + a.
         hessian: ``(K, B, N, d, d)`` of ℓ, each agent by itself.
-        coupling: ``(K, B, n, n)``, what agents that meet add to ℓ_zz; ``None`` where there is one, or none meet.
+        meeting: what agents that meet add to ℓ_yy; ``None`` where there is one.
         slope: ``(K, B, m)`` ∇_u ℓ.
         end: ``(B, n, n)`` ∇²G.
     """
 
     jacobian: Tensor
     hessian: Tensor
-    coupling: Tensor | None
+    meeting: Meeting | None
     slope: Tensor
     end: Tensor
 
     def rows(self, index: Tensor) -> Model:
         """Those flights."""
-        coupling = None if self.coupling is None else self.coupling.index_select(1, index)
+        meeting = None if self.meeting is None else self.meeting.rows(index)
         jacobian, hessian, slope = (x.index_select(1, index) for x in (self.jacobian, self.hessian, self.slope))
-        return Model(jacobian, hessian, coupling, slope, self.end.index_select(0, index))
+        return Model(jacobian, hessian, meeting, slope, self.end.index_select(0, index))
 
     def convex(self) -> Model:
         """Every agent alone, B N flights of one; curvature is reflected where negative: each Q_uu is positive."""
@@ -86,7 +87,7 @@ def sweep_alone(model: Model, u: Tensor, box: tuple[Tensor, Tensor], damping: Te
 
 
 def sweep(model: Model, u: Tensor, box: tuple[Tensor, Tensor], damping: Tensor) -> Backward:
-    """Backwards from P = ∇²G, s = 0, with ℓ and F of ``model``, but without ``coupling``:
+    """Backwards from P = ∇²G, s = 0, with ℓ and F of a ``model`` of one agent:
 
         Q = ℓ_yy + F_yᵀ P F_y,   q = ∇_u ℓ + F_uᵀ s
         feedforward = -Q_uu⁻¹ q,  feedback = -Q_uu⁻¹ Q_uz,   over the controls that no bound holds against q
@@ -101,13 +102,14 @@ def sweep(model: Model, u: Tensor, box: tuple[Tensor, Tensor], damping: Tensor) 
     slope = bend = torch.zeros_like(s[:, 0])
     doubtful = torch.zeros_like(slope, dtype=torch.bool)
     tables: list[tuple[Tensor, Tensor, Tensor, Tensor]] = []
-    count, b, d = model.jacobian.shape[2:]
+    b = model.jacobian.shape[3]
     one = torch.eye(u.shape[-1], dtype=u.dtype, device=u.device)
     for k in reversed(range(len(u))):
-        jacobian = model.jacobian[k]
-        zz, uz, uu = _q(jacobian, model.hessian[k], curvature)
-        carried = (jacobian.mT @ s.unflatten(-1, (count, b)).unsqueeze(-1)).squeeze(-1)
-        q = model.slope[k] + carried[..., b:].flatten(-2)
+        jacobian = model.jacobian[k].squeeze(1)
+        whole = model.hessian[k].squeeze(1) + jacobian.mT @ curvature @ jacobian
+        zz, uz, uu = whole[..., :b, :b], whole[..., b:, :b], whole[..., b:, b:]
+        carried = (jacobian.mT @ s.unsqueeze(-1)).squeeze(-1)
+        q = model.slope[k] + carried[..., b:]
         free = ~held(u[k], -q, box)
         size = uu.diagonal(dim1=-2, dim2=-1).abs().mean(-1)[:, None, None].clamp_min(1e-300)
         both = free.unsqueeze(-1) & free.unsqueeze(-2)
@@ -120,30 +122,12 @@ def sweep(model: Model, u: Tensor, box: tuple[Tensor, Tensor], damping: Tensor) 
         bent = uu @ forward
         slope = slope + (q.unsqueeze(-1) * forward).sum((-2, -1))
         bend = bend + 0.5 * (forward * bent).sum((-2, -1))
-        s = carried[..., :b].flatten(-2) + (feedback.mT @ (q.unsqueeze(-1) + bent) + uz.mT @ forward).squeeze(-1)
+        s = carried[..., :b] + (feedback.mT @ (q.unsqueeze(-1) + bent) + uz.mT @ forward).squeeze(-1)
         tables.append((forward.squeeze(-1), feedback.unsqueeze(1), root.unsqueeze(1), free))
         after = zz + feedback.mT @ (uu @ feedback + uz) + uz.mT @ feedback
         curvature = 0.5 * (after + after.mT)
     forwards, feedbacks, roots, frees = (torch.stack(x[::-1]) for x in zip(*tables, strict=True))
     return Backward(forwards, feedbacks, roots, frees, slope, bend, doubtful | ~slope.isfinite())
-
-
-def _q(jacobian: Tensor, hessian: Tensor, p: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Q_zz, Q_uz and Q_uu of one step, ``(B, ..)``, from F_y and ℓ_yy by agent and P of what follows."""
-    batch, count, b, d = jacobian.shape
-    if count == 1:
-        q = hessian.squeeze(1) + jacobian.squeeze(1).mT @ p @ jacobian.squeeze(1)
-        return q[..., :b, :b], q[..., b:, :b], q[..., b:, b:]
-    half = jacobian.mT @ p.unflatten(-2, (count, b))  # (B, N, d, n)
-    half = half.flatten(1, 2).unflatten(-1, (count, b)).movedim(-2, 1)  # (B, N', N d, b)
-    q = (half @ jacobian).movedim(1, -2).unflatten(1, (count, d))  # (B, N, d, N', d)
-    own = q.diagonal(dim1=1, dim2=3)  # (B, d, d, N), a view
-    own += hessian.movedim(1, -1)
-    zz, uz, uu = (
-        q[:, :, i, :, j].flatten(3, 4).flatten(1, 2)
-        for i, j in ((slice(b), slice(b)), (slice(b, d), slice(b)), (slice(b, d), slice(b, d)))
-    )
-    return zz, uz, uu
 
 
 def reflected(matrix: Tensor) -> Tensor:

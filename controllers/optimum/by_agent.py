@@ -28,8 +28,6 @@ class AgentExpansion:
         curvature: ``(K + 1, M, N, b, b)`` P_i, positive definite.
         control: ``(K, M, m)``.
         gain: ``(K, M, N, m / N, b)``: u_i ≈ control_i + gain_i d_i.
-        doubt, weight, power: ``(K + 1, M)``, ``(K + 1, n)`` and p of what a member is believed to cost at most,
-            E_j + doubt_j (Σ_i d_iᵀ P_i d_i + Σ weight d²)^p: the member with the least is followed.
     """
 
     value: Tensor
@@ -38,9 +36,6 @@ class AgentExpansion:
     curvature: Tensor
     control: Tensor
     gain: Tensor
-    doubt: Tensor
-    weight: Tensor
-    power: float = 1.0
 
     @classmethod
     def blank(cls, problem: Problem, members: int = 1) -> AgentExpansion:
@@ -51,31 +46,22 @@ class AgentExpansion:
         return cls(
             flat.sum(-1), flat, flat, torch.eye(b, dtype=torch.float64).expand(*rows, count, b, b),
             flat.new_zeros(problem.steps, members, m), flat.new_zeros(problem.steps, members, count, m // count, b),
-            torch.ones_like(flat[..., 0]), torch.zeros_like(flat[:, 0]),
         )  # fmt: skip
 
     def members(self, index: Tensor) -> AgentExpansion:
         """About those optima alone."""
-        kept = {k: v.index_select(1, index) for k, v in vars(self).items() if k not in ("weight", "power")}
-        return dataclasses.replace(self, **kept)
+        return AgentExpansion(**{k: v.index_select(1, index) for k, v in vars(self).items()})
 
     def later(self, steps: int) -> AgentExpansion:
         """As if it were so many control steps later; at the end the last entries stay."""
-        return dataclasses.replace(
-            self,
-            **{
-                k: v[(torch.arange(len(v)) + steps).clamp_max(len(v) - 1)]
-                for k, v in vars(self).items()
-                if k != "power"
-            },
-        )
+        rows = {k: (torch.arange(len(v)) + steps).clamp_max(len(v) - 1) for k, v in vars(self).items()}
+        return AgentExpansion(**{k: v[rows[k]] for k, v in vars(self).items()})
 
     def tables(self) -> dict[str, Tensor]:
         """As ``ExpandedValue`` keeps them: of P its Cholesky root L."""
         return {
             "value": self.value, "state": self.state, "costate": self.costate,
             "root": torch.linalg.cholesky(self.curvature), "control": self.control, "gain": self.gain,
-            "doubt": self.doubt, "weight": self.weight,
         }  # fmt: skip
 
 
@@ -117,22 +103,14 @@ def expand_agents(problem: Problem, reference: ReferenceTrajectory) -> AgentExpa
     t = reference.t[:-1].double().repeat_interleave(z.shape[1])
     spent = advance(problem, t, z[:-1].flatten(0, 1), u.flatten(0, 1), problem.time_step)[1].unflatten(0, u.shape[:2])
     value = torch.cat([spent, problem.terminal_cost(z[-1])[None]]).flip(0).cumsum(0).flip(0)
-    return AgentExpansion(
-        value, z, p, torch.stack(curvature[::-1]), u, torch.stack(gains[::-1]), torch.ones_like(value),
-        torch.zeros_like(z[:, 0]),
-    )  # fmt: skip
+    return AgentExpansion(value, z, p, torch.stack(curvature[::-1]), u, torch.stack(gains[::-1]))
 
 
 def _own(model: Model, n: int, count: int) -> tuple[Tensor, Tensor]:
     """F_y and ℓ_yy of each agent, ``(K, M, N, b, d)`` and ``(K, M, N, d, d)``, what it meets included."""
     jacobian, hessian = model.jacobian, model.hessian
     if jacobian.shape[2] == count:
-        if model.coupling is not None:
-            hessian = hessian.clone()
-            hessian[..., : n // count, : n // count] += _blocks(model.coupling.flatten(0, 1), n, count).unflatten(
-                0, hessian.shape[:2]
-            )
-        return jacobian, hessian
+        return jacobian, hessian if model.meeting is None else hessian + model.meeting.own()
     whole = (_blocks(x.squeeze(2).flatten(0, 1), n, count).unflatten(0, x.shape[:2]) for x in (jacobian, hessian))
     first, second = whole
     return first, second

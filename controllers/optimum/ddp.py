@@ -11,8 +11,9 @@ from torch import Tensor
 
 from ...envs.integrate import advance
 from ...envs.problem import Problem
-from .agent_model import ROWS, bends, by_agent, count_agents, jacobians, slopes
+from .agent_model import ROWS, Costless, bends, by_agent, count_agents, jacobians, slopes
 from .backward import Backward, Model, sweep, sweep_alone
+from .meeting import meeting
 from .newton import Bend, Hessian, Step, newton
 
 FULL, SHORTER, LONGER = (1.0,), (0.5, 0.2, 0.05, 0.01), (2.0, 4.0, 8.0)
@@ -121,7 +122,7 @@ def _improve(problem: Problem, path: Path) -> None:
     if len(index):
         part, model = path.rows(index), model.rows(index) if len(index) < len(path.cost) else model
         back = sweep_alone(model, part.u, box, part.damping)
-        hessian = Hessian(model, back, bending(problem, part, back.feedback.shape[2]))
+        hessian = Hessian(model, back, bending(problem, part, model))
         near = -(back.slope + back.bend) < NEAR * part.cost.abs()
         found = newton(hessian, part.cost.abs(), FULL + SHORTER)
         whole, *nearer = (x._replace(slope=torch.where(x.minimum | near, x.slope, 0.0)) for x in found)
@@ -130,19 +131,14 @@ def _improve(problem: Problem, path: Path) -> None:
         path.put(index, _moved(problem, part, back, [whole, alone], nearer + further))
 
 
-def bending(problem: Problem, path: Path, count: int) -> Bend:
-    """shift -> (dy ``(K, B, N, d, 1)`` -> ℓ_yy dy of every step), whole, at costates ``shift`` off the path's."""
-    t, y = _steps(problem, path.z, path.u, count)
-    b = problem.state_dim // count
+def bending(problem: Problem, path: Path, model: Model) -> Bend:
+    """shift -> ℓ_yy of each agent at costates ``shift`` off the path's: p enters linearly, with F."""
+    t, y = _steps(problem, path.z, path.u, model.jacobian.shape[2])
+    free, b = Costless(problem), model.jacobian.shape[3]
 
-    def at(shift: Tensor) -> Callable[[Tensor], Tensor]:
-        p = (path.costate + shift)[1:].flatten(0, 1)
-        if count == 1:  # then the matrix is exact, and soon cheaper than its products
-            cut = zip(t.split(ROWS), y.split(ROWS), p.split(ROWS), strict=True)
-            whole = torch.cat([bends(problem, r, x, b, q)[0] for r, x, q in cut])
-            return lambda dy: whole.reshape(*dy.shape[:-1], dy.shape[-2]) @ dy
-        slope = lambda v: slopes(problem, t, v, b, p)  # noqa: E731
-        return lambda dy: torch.func.jvp(slope, (y,), (dy.squeeze(-1).flatten(0, 1),))[1].reshape(dy.shape)
+    def at(shift: Tensor) -> Tensor:
+        cut = zip(t.split(ROWS), y.split(ROWS), shift[1:].flatten(0, 1).split(ROWS), strict=True)
+        return model.hessian + torch.cat([bends(free, r, x, b, p) for r, x, p in cut]).reshape(model.hessian.shape)
 
     return at
 
@@ -194,12 +190,13 @@ def expand_path(problem: Problem, z: Tensor, u: Tensor) -> tuple[Model, Tensor]:
         slope.append(whole[..., b:].flatten(-2))
     costate = torch.stack(p[::-1])
     after = costate[1:].flatten(0, 1).split(ROWS)
-    parts = [bends(problem, *x, b, q) for x, q in zip(cut, after, strict=True)]
-    hessian = torch.cat([x for x, _ in parts]).unflatten(0, (steps, batch))
-    between = [x for _, x in parts if x is not None]
-    coupling = torch.cat(between).unflatten(0, (steps, batch)) if between else None
+    hessian = torch.cat([bends(problem, *x, b, q) for x, q in zip(cut, after, strict=True)]).unflatten(
+        0, (steps, batch)
+    )
+    met = meeting(problem, t.unflatten(0, (steps, batch)), y.unflatten(0, (steps, batch)), b) if count > 1 else None
+    hessian = hessian if met is None else hessian - met.together()
     end = torch.func.vmap(torch.func.hessian(lambda x: problem.terminal_cost(x.unsqueeze(0)).squeeze(0)))(z[-1])
-    return Model(jacobian, hessian, coupling, torch.stack(slope[::-1]), end), costate
+    return Model(jacobian, hessian, met, torch.stack(slope[::-1]), end), costate
 
 
 def _fly(problem: Problem, z0: Tensor, u: Tensor) -> Path:

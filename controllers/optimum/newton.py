@@ -19,8 +19,8 @@ ENOUGH = 1e-3
 FLAT = 0.1
 """Where curvature is negative the step goes as far as if it were positive, and at least so large."""
 
-Bend: TypeAlias = Callable[[Tensor], Callable[[Tensor], Tensor]]
-"""shift -> (dy -> ℓ_yy dy): see ``Hessian``."""
+Bend: TypeAlias = Callable[[Tensor], Tensor]
+"""shift -> ℓ_yy of each agent, without meeting, ``(K, B, N, d, d)``: see ``Hessian``."""
 
 
 class Step(NamedTuple):
@@ -64,7 +64,7 @@ class Hessian:
         self.closed = (model.jacobian[..., : self.b] + self.push @ gain).flatten(1, 2)
         q = model.slope.reshape(*gain.shape[:-1], 1)
         self.slope, self.shift = self._adjoint(0.0, q, torch.zeros_like(self.closed[0, :, :, :1]))
-        self.bend = bend(self.shift)
+        self.own = bend(self.shift)
 
     def times(self, w: Tensor) -> Tensor:
         """H w: one linearised flight and one adjoint."""
@@ -74,7 +74,8 @@ class Hessian:
         for a, f in zip(self.closed, (self.push @ w).flatten(1, 2), strict=True):
             flight.append(torch.baddbmm(f, a, flight[-1]))
         dz = torch.stack(flight[:-1]).unflatten(1, gain.shape[1:3])
-        own, q = self.bend(torch.cat([dz, w + gain @ dz], -2)).split([self.b, gain.shape[-2]], -2)
+        dy, met = torch.cat([dz, w + gain @ dz], -2), self.model.meeting
+        own, q = (self.own @ dy + (0.0 if met is None else met.times(dy))).split([self.b, gain.shape[-2]], -2)
         last = flight[-1]
         return self._adjoint(own, q, (self.model.end @ last.reshape(gain.shape[1], -1, 1)).reshape(last.shape))[0]
 

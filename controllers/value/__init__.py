@@ -3,7 +3,9 @@
 from .agents import TIME_SPAN
 from .anchored import AnchoredValue, Blend, Value, restore_value, restored_tensors, stored_tensors
 from .expanded import ExpandedValue
+from .flights import flown
 from .network import ValueFunction
+from .roles import interchangeable
 
 __all__ = [
     "AnchoredValue",
@@ -12,6 +14,8 @@ __all__ = [
     "TIME_SPAN",
     "Value",
     "ValueFunction",
+    "flown",
+    "interchangeable",
     "restore_value",
     "restored_tensors",
     "stored_tensors",

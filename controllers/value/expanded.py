@@ -2,31 +2,35 @@
 
 from __future__ import annotations
 
-import dataclasses
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from ...envs.fields import number, whole
+from ...envs.fields import whole
 from ...envs.problem import Problem
 from ..optimum import AgentExpansion
 from .agents import TIME_SPAN, AgentTerms
+from .flights import flown
+from .roles import assigned, interchangeable, reordered, restored
 
 
 class ExpandedValue(nn.Module):
     """phi(t, z) = E_j(t, z) + Σ_i N_i(s_i, τ),   E = V + p·d + ½ Σ_i |s_i|²,   d = z - z̄(t),   s_i = L_i(t)ᵀ d_i.
 
     Each E_j is the second-order expansion about one optimum (``expand_agents``), P_i = L_i L_iᵀ agent by agent. Optima
-    come in families (who passes whom on which side) and from different places. The one with the least bound
+    come in families (who passes whom on which side) and from different places. Which of them speaks (``speaker``) is
+    the one with the least bound E_j + |s_j|², for an expansion is worth less the further away it is. With ``flights``
+    so many of the least bounds are flown in the model to the end, by the feedback along each, and the one that costs
+    least speaks: no promise has to be believed, and what such a choice flies, made anew at each step, is never dearer
+    than the best of them alone (Bertsekas, Tsitsiklis and Wu 1997, rollout algorithms).
 
-        U_j = E_j + κ_j(t) (|s_j|² + Σ w(t) d_j²)^p
+    The tables at the control steps, linear in between, are kept with the weights and not trained. In the natural
+    coordinates s one unit costs one half, whatever the problem, its units and the time; that is what the networks N_i
+    (``AgentTerms``) see. They begin at 0, so the first policy is that of the expansions.
 
-    speaks (``speaker``): an expansion is worth less the further away it is, how much less is measured on flights
-    (``training.start.calibrated``); until then κ = 1, w = 0, p = 1. All of these are tables at the control steps,
-    linear in between; they are kept with the weights and not trained. In the natural coordinates s of the best E_j one
-    unit costs one half, whatever the problem, its units and the time; that is what the networks N_i (``AgentTerms``)
-    see. They begin at 0, so the first policy is that of the expansions.
+    Where the problem stays the same when agents change places (``interchangeable``), an optimum is one for every order
+    of them: z is taken in that order in which the agents, each in the role of one, promise the least Σ_i E_i + |s_i|².
 
     Args:
         problem: gives the agents, the horizon and the number of steps.
@@ -34,26 +38,35 @@ class ExpandedValue(nn.Module):
         width: units of a layer of each N_i; 0: none.
         rank: rows of the quadratic term of each N_i.
         seed: of the weights.
+        flights: how many members are flown before one speaks; 0: the bounds alone decide.
 
     Raises:
         ValueError: if the expansion is not of this problem.
     """
 
     def __init__(
-        self, problem: Problem, expansion: AgentExpansion, width: int = 0, rank: int = 8, seed: int = 0
+        self,
+        problem: Problem,
+        expansion: AgentExpansion,
+        width: int = 0,
+        rank: int = 8,
+        seed: int = 0,
+        flights: int = 0,
     ) -> None:
         super().__init__()
         rows, members, n = expansion.state.shape
-        self.power = number(expansion.power, "doubt_power")
         if (rows, n) != (problem.steps + 1, problem.state_dim):
             raise ValueError(
                 f"the expansion has {rows - 1} steps of {n} states; expected {problem.steps} of {problem.state_dim}"
             )
         self.config: dict[str, Any] = {
-            "expanded": members, "doubt_power": self.power, "agent_width": width, "agent_rank": rank
+            "expanded": members, "agent_width": width, "agent_rank": rank,
+            "flights": whole(flights, "flights", 0),
         }  # fmt: skip
+        self.problem = problem
         self.horizon, self.block, self.rows = problem.horizon, problem.state_block, rows
         self.low, self.high = problem.control_low, problem.control_high
+        self.alike = interchangeable(problem)
         for name, table in expansion.tables().items():
             self.register_buffer(name, table.to(torch.get_default_dtype()))
         self.value: Tensor
@@ -62,8 +75,6 @@ class ExpandedValue(nn.Module):
         self.root: Tensor
         self.control: Tensor
         self.gain: Tensor
-        self.doubt: Tensor
-        self.weight: Tensor
         generator = torch.Generator().manual_seed(whole(seed, "seed", 0))
         count = n // self.block
         self.network = AgentTerms(count, self.block + 1, width, rank, generator) if width else None
@@ -73,9 +84,8 @@ class ExpandedValue(nn.Module):
     @classmethod
     def blank(cls, problem: Problem, config: dict[str, Any]) -> ExpandedValue:
         """What ``config`` describes, with zeros for tables: to be filled by ``load_state_dict``."""
-        blank = AgentExpansion.blank(problem, int(config["expanded"]))
-        expansion = dataclasses.replace(blank, power=float(config.get("doubt_power", 1.0)))
-        return cls(problem, expansion, int(config["agent_width"]), int(config["agent_rank"]))
+        expansion, flights = AgentExpansion.blank(problem, int(config["expanded"])), int(config.get("flights", 0))
+        return cls(problem, expansion, int(config["agent_width"]), int(config["agent_rank"]), flights=flights)
 
     @property
     def scale(self) -> Tensor:
@@ -83,18 +93,18 @@ class ExpandedValue(nn.Module):
         return self.state
 
     def forward(self, t: Tensor | float, z: Tensor, member: Tensor | None = None) -> Tensor:
-        """phi(t, z), ``(B,)``; t is ``()`` or ``(B,)``. ``member``, ``(B,)``: who speaks, if it is known."""
+        """phi(t, z), ``(B,)``; t is ``()`` or ``(B,)``. ``member``, as ``speaker`` has it: who speaks, if known."""
         row, share = self._row(t, z)
+        best, z, _ = self._spoken(row, share, z, member)
         d, s = self._natural(row, share, z)
-        best = self._nearest(row, share, d, s) if member is None else member
         energy = self._energies(row, share, d, s).gather(-1, best.unsqueeze(-1)).squeeze(-1)
         return energy if self.network is None else energy + self.network(self._inputs(_pick(s, best), row, share))
 
     def gradient(self, t: Tensor | float, z: Tensor, member: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """``(∂_t phi, ∇_z phi)``, ``(B,)`` and ``(B, n)``; ``member`` as in ``forward``."""
         row, share = self._row(t, z)
+        best, z, order = self._spoken(row, share, z, member)
         d, s = self._natural(row, share, z)
-        best = self._nearest(row, share, d, s) if member is None else member
         d, s = _pick(d, best), _pick(s, best)
         state_t = _pick(self._at(self.state, row, share)[1], best)
         costate, costate_t = (_pick(x, best) for x in self._at(self.costate, row, share))
@@ -107,26 +117,71 @@ class ExpandedValue(nn.Module):
             rising = rising + (TIME_SPAN / self.horizon) * (own.select(-1, self.block).sum(-1) + growing)
         turned = (root_t.mT @ d.unflatten(-1, (-1, self.block)).unsqueeze(-1)).squeeze(-1)
         p = costate + (root @ slope.unsqueeze(-1)).squeeze(-1).flatten(-2)
-        return rising + (slope * turned).sum((-2, -1)) - (p * state_t).sum(-1), p
+        rising = rising + (slope * turned).sum((-2, -1)) - (p * state_t).sum(-1)
+        return rising, p if order is None else restored(p, order, self.block)
 
     def speaker(self, t: Tensor | float, z: Tensor) -> Tensor | None:
-        """Which member speaks at (t, z), ``(B,)``; ``None`` where there is but one."""
-        if self.state.shape[1] == 1:
+        """Which member speaks at (t, z), ``(B,)``; ``None`` where there is but one.
+
+        Where agents are alike ``(B, 1 + N)``: the member, and the agent that plays each of its N roles.
+        """
+        if self.state.shape[1] == 1 and not self.alike:
             return None
-        row, share = self._row(t, z)
-        return self._nearest(row, share, *self._natural(row, share, z))
+        return self._speaker(*self._row(t, z), z.detach())
 
     def feedback(self, t: Tensor | float, z: Tensor, member: Tensor | None = None) -> Tensor:
         """ū + K (z - z̄) of the best optimum's step that t is in, within the bounds, ``(B, m)``: Riccati's feedback."""
         row, share = self._row(t, z)
-        best = self._nearest(row, share, *self._natural(row, share, z)) if member is None else member
+        best, z, order = self._spoken(row, share, z, member)
         # the control is held: no interpolation; a time that rounding put before its step belongs to it
         row = (row + (share > 1 - 1e-4).long()).clamp_max(len(self.gain) - 1)
         state, control, gain = (_pick(x.index_select(0, row), best) for x in (self.state, self.control, self.gain))
         away = (z - state).unflatten(-1, (-1, self.block)).unsqueeze(-1)
         u = control + (gain @ away).squeeze(-1).flatten(-2)
+        u = u if order is None else restored(u, order, gain.shape[-2])
         low, high = (torch.as_tensor(x, dtype=z.dtype, device=z.device) for x in (self.low, self.high))
         return u.clamp(low, high)
+
+    def _spoken(
+        self, row: Tensor, share: Tensor, z: Tensor, member: Tensor | None
+    ) -> tuple[Tensor, Tensor, Tensor | None]:
+        """The member that speaks, ``(B,)``, z in the order of its roles, and that order ``(B, N)``, if there is one."""
+        if member is None:
+            member = self._speaker(row, share, z.detach())
+        if not self.alike:
+            return member, z, None
+        if member.ndim == 1:
+            member = torch.cat([member.unsqueeze(-1), self._order(row, share, z.detach(), member)], -1)
+        return member[:, 0], reordered(z, member[:, 1:], self.block), member[:, 1:]
+
+    def _speaker(self, row: Tensor, share: Tensor, z: Tensor) -> Tensor:
+        """``speaker``: by bounds, or of those with the least by flights."""
+        if self.alike:
+            members = [torch.full_like(row, j).expand(len(z)) for j in range(self.state.shape[1])]
+            orders = [self._order(row, share, z, j) for j in members]
+            every = torch.stack([torch.cat([j.unsqueeze(-1), o], -1) for j, o in zip(members, orders, strict=True)], 1)
+            seen = (self._bounds(row, share, reordered(z, o, self.block)) for o in orders)
+            bounds = torch.stack([x[:, j] for j, x in enumerate(seen)], -1)
+        else:
+            bounds = self._bounds(row, share, z)
+            every = torch.arange(bounds.shape[-1], device=z.device).expand(bounds.shape).unsqueeze(-1)
+        few = bounds.topk(max(1, min(self.config["flights"], bounds.shape[-1])), largest=False).indices
+        chosen = every.gather(1, few.unsqueeze(-1).expand(-1, -1, every.shape[-1])).squeeze(-1)
+        if chosen.shape[1] > 1:
+            t = ((row + share) / self._pace).squeeze()
+            best = flown(self.problem, self, t, z, chosen).argmin(-1)
+        else:
+            best = torch.zeros_like(few[:, 0])
+        return chosen[torch.arange(len(z), device=z.device), best]
+
+    def _order(self, row: Tensor, share: Tensor, z: Tensor, member: Tensor) -> Tensor:
+        """Which agent plays each role of ``member``, ``(B, N)``."""
+        state, costate, root = (
+            _pick(self._at(x, row, share)[0], member) for x in (self.state, self.costate, self.root)
+        )  # fmt: skip
+        d = z.unflatten(-1, (-1, 1, self.block)) - state.unflatten(-1, (-1, self.block)).unsqueeze(1)
+        s = torch.einsum("rjab,rija->rijb", root, d)
+        return assigned((costate.unflatten(-1, (-1, self.block)).unsqueeze(1) * d + 1.5 * s * s).sum(-1))
 
     def _natural(self, row: Tensor, share: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
         """d ``(B, M, n)`` and s ``(B, M, N, b)``."""
@@ -139,11 +194,10 @@ class ExpandedValue(nn.Module):
         linear = (self._at(self.costate, row, share)[0] * d).sum(-1)
         return self._at(self.value, row, share)[0] + linear + 0.5 * (s * s).sum((-2, -1))
 
-    def _nearest(self, row: Tensor, share: Tensor, d: Tensor, s: Tensor) -> Tensor:
-        """The member with the least U_j, ``(B,)``."""
-        far = (s * s).sum((-2, -1)) + (self._at(self.weight, row, share)[0].unsqueeze(-2) * d * d).sum(-1)
-        doubt = self._at(self.doubt, row, share)[0] * far**self.power
-        return (self._energies(row, share, d, s) + doubt).argmin(-1)
+    def _bounds(self, row: Tensor, share: Tensor, z: Tensor) -> Tensor:
+        """E_j + |s_j|², ``(B, M)``."""
+        d, s = self._natural(row, share, z)
+        return self._energies(row, share, d, s) + (s * s).sum((-2, -1))
 
     def _inputs(self, s: Tensor, row: Tensor, share: Tensor) -> Tensor:
         """Of each N_i, ``(N, B, b + 1)``: s_i and τ = 4 t / T."""

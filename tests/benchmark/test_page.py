@@ -1,16 +1,10 @@
 """The page of a benchmark, in a browser, without a network."""
 
-import os
-import shutil
-from pathlib import Path
-
 import imageio
 import numpy as np
 import pytest
 
 from pontryagin.training.benchmark.page import sort_key, table, write_report
-
-BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
 
 def record(method, cost, seed=0, **more):
@@ -35,21 +29,6 @@ def page(tmp_path):
     records.append({**record("mpc", 1.0), "failed": "no <optimum> here"})
     pictures = [tmp_path / "curves.png", tmp_path / "film.gif", tmp_path / "table.md"]
     return write_report("quadrotor", records, pictures, tmp_path / "report.html")
-
-
-@pytest.fixture
-def browser():
-    """Debian's Chromium; Playwright's own where that is installed."""
-    playwright = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
-    with playwright.sync_playwright() as started:
-        own = Path(started.chromium.executable_path)
-        found = next((path for name in BROWSERS if (path := shutil.which(name))), None)
-        if found is None and not own.exists():
-            pytest.skip(f"no Chromium on this machine: none of {', '.join(BROWSERS)}, nor Playwright's own")
-        root = hasattr(os, "geteuid") and os.geteuid() == 0
-        chromium = started.chromium.launch(executable_path=found or own, args=["--no-sandbox"] if root else [])
-        yield chromium
-        chromium.close()
 
 
 def test_pictures_and_sorting_without_a_network_and_on_a_phone(page, browser, tmp_path):

@@ -34,6 +34,7 @@ BRIEF = {
     "external_mujoco": lambda out: {"states": 1, "every": 80, "plants": ("exact", "drag 0.05"), "out_dir": out},
     "external_highway": lambda out: {"states": 1, "out_dir": out},
     "external_crazyflow": lambda out: {"checkpoint": "lqr", "states": 2, "film": False, "out_dir": out},
+    "reproduce": lambda out: {"out": out},
     "speed": lambda out: {"envs": 64, "runs": 2, "training": False},
 }
 

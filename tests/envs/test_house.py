@@ -10,8 +10,12 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-FILES = [path for room in ("envs", "controllers", "training", "tests", "demos") for path in (ROOT / room).rglob("*.py")]
-LONG = {"controllers/export/numpy_runtime.py"}
+FILES = [
+    path
+    for room in ("envs", "controllers", "training", "tests", "demos", "docs")
+    for path in (ROOT / room).rglob("*.py")
+]
+LONG = {"controllers/export/numpy_runtime.py", "controllers/export/numpy_held.py"}
 """Longer on purpose: ``pontryagin export --to numpy`` copies it as one file that needs nothing but NumPy."""
 
 
@@ -44,6 +48,7 @@ WRITERS = {
     "envs/files.py": {"open xb", "write_bytes", "write_text"},  # the place itself; a probe, and who holds a lock
     "controllers/export/numpy_weights.py": {"savez"},  # these five: to memory, or to a scratch folder
     "controllers/optimum/store.py": {"savez_compressed"},
+    "docs/_ext/problem_pages.py": {"imwrite"},  # to memory
     "training/pictures/film.py": {"mimwrite"},
     "training/pictures/plots.py": {"savefig"},
     "training/console.py": {"open w"},  # the null device

@@ -83,5 +83,5 @@ def test_every_room_says_what_it_is_for_and_is_in_the_wheel():
 def test_the_mirror_of_the_rooms():
     """tests/ has a folder for each room, and nothing but them and what tests share."""
     tests = Path(__file__).resolve().parent.parent
-    names = {room.name for room in {path.parent for path in modules()}} | {"demos"}
+    names = {room.name for room in {path.parent for path in modules()}} | {"demos", "docs"}
     assert {folder.name for folder in tests.iterdir() if folder.is_dir() and folder.name[0] not in "._"} == names

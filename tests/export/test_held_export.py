@@ -9,11 +9,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from scipy.optimize import linear_sum_assignment
 
 from pontryagin import DoubleIntegrator, ImplicitPolicy, MultiBicycle, ValueFunction, rollout
 from pontryagin.controllers.export import numpy_held
 from pontryagin.controllers.export.export import export_policy
 from pontryagin.controllers.export.runtimes import load_runtime
+from pontryagin.controllers.optimum import AgentExpansion, expand_agents, solve_optimum
+from pontryagin.controllers.value import ExpandedValue
 from pontryagin.envs.integrate import advance
 from pontryagin.training.commands import export as export_cli
 from pontryagin.training.commands.cli import main
@@ -62,27 +65,74 @@ def test_the_value_function_is_that_of_torch(exported):
     run = numpy_held.Policy(folder)
     for row in seen[::17].double():
         t, z = row[-1:], row[None, :-1]
-        phi = numpy_held.Expanded(run._w, policy.problem.horizon, run._power, float(t))
+        phi = numpy_held.Expanded(run._w, policy.problem.horizon, float(t))
         states = z.reshape(1, -1, 4).numpy()
-        value, p = phi(states, phi.speaker(states[0]))
+        value, p = phi(states, int(phi.bounds(states[0])[0].argmin()))
         with torch.no_grad():
             np.testing.assert_allclose(value, policy.value(t, z), rtol=1e-12)
             np.testing.assert_allclose(p.reshape(1, -1), policy.value.gradient(t, z)[1], rtol=1e-9, atol=1e-9)
 
 
 def test_numpy_knows_who_speaks(tmp_path):
-    """By bounds as calibrated expansions have them."""
     policy = ImplicitPolicy.load("bicycle5", device="cpu")
     value, generator = policy.value, torch.Generator().manual_seed(0)
-    value.power = value.config["doubt_power"] = 1.5
-    value.weight += 0.3
-    value.doubt *= 0.1 + torch.rand(value.doubt.shape, generator=generator)
     export_policy(policy, tmp_path, "numpy", "bicycle5")
     run = numpy_held.Policy(tmp_path)
     z = 1.5 * torch.randn(64, 20, generator=generator).double()
-    here = numpy_held.Expanded(run._w, policy.problem.horizon, run._power, 1.03)
-    found = [here.speaker(row.reshape(-1, 4).numpy()) for row in z]
+    here = numpy_held.Expanded(run._w, policy.problem.horizon, 1.03)
+    found = [run.speaker(here, row.reshape(-1, 4).numpy())[0] for row in z]
     assert found == value.speaker(1.03, z).tolist() and len(set(found)) > 1
+
+
+@pytest.mark.parametrize("count", [1, 2, 7])
+def test_numpy_assigns_as_scipy_does(count):
+    cost = np.random.default_rng(count).normal(size=(count, count))
+    assert numpy_held.assigned(cost).tolist() == linear_sum_assignment(cost)[1].tolist()
+
+
+@pytest.mark.parametrize("targets", [None, ((1.0, 1.0), (1.0, 0.5))])
+def test_numpy_flies_before_one_speaks(tmp_path, targets):
+    """Between steps, too, and in roles where agents are alike."""
+    problem = MultiBicycle(num_agents=2, targets=targets, steps=10, wheelbase=0.3, initial_scale=0.4, interaction=20.0)
+    z = problem.sample_initial_state(12, torch.Generator().manual_seed(0)).double()
+    value = ExpandedValue(problem, expand_agents(problem, solve_optimum(problem, z[:4])), flights=3)
+    policy = ImplicitPolicy(problem, value, hamiltonian="held").double()
+    export_policy(policy, tmp_path, "numpy", "two")
+    run = numpy_held.Policy(tmp_path)
+    for t in (0.0, 0.4, 1.03, 3.9):
+        here = numpy_held.Expanded(run._w, problem.horizon, t)
+        expected = value.speaker(t, z).reshape(len(z), -1)
+        bounds = ExpandedValue(problem, value_expansion(value)).double().speaker(t, z).reshape(len(z), -1)
+        for row, who in zip(z.reshape(-1, 2, 4).numpy(), expected, strict=True):
+            member, order = run.speaker(here, row)
+            assert [member, *order][: who.numel()] == who.tolist()
+        if t < 2:
+            assert (expected[:, 0] != bounds[:, 0]).any()
+    found = np.stack([run(0.4, row) for row in z.numpy()])
+    np.testing.assert_allclose(found, policy(0.4, z).detach(), rtol=0, atol=1e-6)
+
+
+def value_expansion(value):
+    """The expansion that a value function was made of."""
+    tables = {name: getattr(value, name) for name in ("value", "state", "costate", "control", "gain")}
+    return AgentExpansion(**tables, curvature=value.root @ value.root.mT)
+
+
+def test_numpy_knows_who_plays_which_role(tmp_path):
+    """Of agents that are alike; what cannot find that out is refused."""
+    problem = MultiBicycle(num_agents=3, steps=12)
+    z = problem.sample_initial_state(4, torch.Generator().manual_seed(0)).double()
+    value = ExpandedValue(problem, expand_agents(problem, solve_optimum(problem, z[:2])))
+    policy = ImplicitPolicy(problem, value, hamiltonian="held").double()
+    export_policy(policy, tmp_path, "numpy", "three")
+    run = load_runtime(tmp_path, "numpy")
+    z = torch.cat([z, z.roll(4, -1)])
+    found = np.stack([run(np.append(row, 0.0)) for row in z.numpy()])
+    expected = policy(0.0, z).detach().numpy()
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-6)
+    assert np.abs(expected[:4] - expected[4:]).max() > 1e-2
+    with pytest.raises(ValueError, match="export this policy of MultiBicycle to numpy"):
+        export_policy(policy, tmp_path, "onnx", "three")
 
 
 def test_numpy_runs_without_us(exported):

@@ -10,8 +10,9 @@ import torch
 import pontryagin
 from pontryagin.controllers.optimum import certify, improve_optimum, solve_optimum, solve_reference
 from pontryagin.controllers.optimum.agent_model import bends, by_agent, count_agents, jacobians
-from pontryagin.controllers.optimum.backward import reflected, sweep, sweep_alone
+from pontryagin.controllers.optimum.backward import sweep, sweep_alone
 from pontryagin.controllers.optimum.ddp import expand_path
+from pontryagin.controllers.optimum.meeting import meeting
 from pontryagin.controllers.optimum.solve import PILOTS
 from pontryagin.controllers.optimum.step_model import step_model
 from pontryagin.envs.bicycle import MultiBicycle
@@ -39,7 +40,9 @@ def test_coupling_is_the_hessian_of_what_agents_do_to_each_other() -> None:
         return BICYCLES.running_cost(t[:1], x[None], w[None])[0]
 
     exact = torch.func.vmap(torch.func.hessian(cost))(z, u)
-    torch.testing.assert_close(BICYCLES.coupling(t, z), exact, atol=1e-12, rtol=1e-12)
+    felt = exact.unflatten(2, (3, 4)).unflatten(1, (3, 4))
+    torch.testing.assert_close(BICYCLES.coupling(t, z), felt[:, :, :2, :, :2], atol=1e-12, rtol=1e-12)
+    assert not felt[:, :, 2:].any()
 
 
 def test_by_agent_as_all_at_once() -> None:
@@ -50,15 +53,15 @@ def test_by_agent_as_all_at_once() -> None:
     order = by_agent(torch.arange(12).unsqueeze(0), 12 + torch.arange(6).unsqueeze(0), 3)[0]
     jacobian = torch.stack([whole.jacobian[:, 4 * i : 4 * i + 4][:, :, order[i]] for i in range(3)], 1)
     torch.testing.assert_close(jacobians(BICYCLES, t, y, 4), jacobian)
-    hessian, coupling = bends(BICYCLES, t, y, 4, p)
-    assert coupling is not None
-    full = torch.zeros(5, 3, 6, 3, 6).double()
-    full[:, :, :4, :, :4] = coupling.unflatten(-1, (3, 4)).unflatten(-3, (3, 4))
-    for i in range(3):
-        full[:, i, :, i] += hessian[:, i]
+    met = meeting(BICYCLES, t[None], y[None], 4)
+    assert met.turn.shape == (4, 1, 5, 3, 2, 6)  # of an agent's states the others feel x and y alone
+    hessian = bends(BICYCLES, t, y, 4, p) - met.together()[0]
     exact = whole.hessian[:, order.flatten()][:, :, order.flatten()]
-    # what agents do to each other is held over the step: exact to O(dt²)
-    assert (full.flatten(3, 4).flatten(1, 2) - exact).abs().max() < 3e-3 * exact.abs().max()
+    dy = torch.eye(18).double().reshape(18, 1, 1, 3, 6, 1)
+    found = torch.stack([(hessian @ x[0] + met.times(x.expand(1, 5, 3, 6, 1))[0]).flatten(1) for x in dy], -1)
+    torch.testing.assert_close(found, exact, rtol=1e-9, atol=1e-9 * float(exact.abs().max()))
+    alone = torch.stack([exact.unflatten(1, (3, 6)).unflatten(3, (3, 6))[:, i, :, i] for i in range(3)], 1)
+    torch.testing.assert_close(hessian + met.own()[0], alone, rtol=1e-9, atol=1e-9 * float(exact.abs().max()))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,15 +85,18 @@ def test_sweep_of_agents_alone_is_that_of_each() -> None:
     for k in range(10):
         z.append(pontryagin.envs.integrate.advance(problem, torch.tensor(0.4 * k).double(), z[-1], u[k], 0.4)[0])
     model, _ = expand_path(problem, torch.stack(z), u)
-    box, none = problem.control_bounds(u), torch.zeros(3).double()
-    convex = model._replace(hessian=reflected(model.hessian), coupling=None)
-    alone, together = sweep_alone(model, u, box, none), sweep(convex, u, box, none)
-    assert not together.doubtful.any()
-    # but for the damping that is always there, in units of each one's own curvature
-    torch.testing.assert_close(alone.slope, together.slope, rtol=1e-4, atol=0)
-    torch.testing.assert_close(alone.feedforward, together.feedforward, rtol=1e-3, atol=1e-4)
-    block = together.feedback.squeeze(2).unflatten(-1, (2, 4)).unflatten(-3, (2, 2)).diagonal(dim1=-4, dim2=-2)
-    torch.testing.assert_close(alone.feedback, block.movedim(-1, 2), atol=1e-3, rtol=1e-3)
+    none = torch.zeros(3).double()
+    alone = sweep_alone(model, u, problem.control_bounds(u), none)
+    slope = torch.zeros_like(none)
+    for i in range(2):
+        one, own = MultiBicycle(num_agents=1, steps=10), u[..., 2 * i : 2 * i + 2]
+        model, _ = expand_path(one, torch.stack(z)[..., 4 * i : 4 * i + 4], own)
+        rider = sweep(model.convex(), own, one.control_bounds(own), none)
+        assert not rider.doubtful.any()
+        slope += rider.slope
+        torch.testing.assert_close(alone.feedforward[..., 2 * i : 2 * i + 2], rider.feedforward)
+        torch.testing.assert_close(alone.feedback[:, :, i], rider.feedback.squeeze(2))
+    torch.testing.assert_close(alone.slope, slope)
 
 
 def test_linear_quadratic_in_one_step() -> None:

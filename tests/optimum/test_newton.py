@@ -24,7 +24,7 @@ def flown(problem: MultiBicycle, batch: int = 2) -> tuple[Hessian, Model, Tensor
     path = descend(problem, z0, u, max_iterations=0)
     model, path.costate = expand_path(problem, path.z, path.u)
     back = sweep_alone(model, path.u, problem.control_bounds(u), torch.zeros_like(path.damping))
-    hessian = Hessian(model, back, bending(problem, path, problem.num_agents))
+    hessian = Hessian(model, back, bending(problem, path, model))
 
     def cost(w: Tensor) -> Tensor:
         return follow(problem, z0, path, back, w * back.free)[2].sum()
@@ -53,7 +53,7 @@ def test_product_is_symmetric() -> None:
 def test_preconditioner_is_the_inverse_where_agents_are_alone_and_convex() -> None:
     problem = MultiBicycle(num_agents=3, steps=12)
     hessian, model, _, like = flown(problem)
-    convex = Hessian(model, hessian.back, lambda _: lambda dy: reflected(model.hessian) @ dy)
+    convex = Hessian(model._replace(meeting=None), hessian.back, lambda _: reflected(model.hessian))
     w = direction(like) * hessian.back.free
     torch.testing.assert_close(convex.solved(convex.times(w)), w, rtol=1e-4, atol=1e-4)
     step = newton(convex, torch.ones(2).double(), (1.0,))[0]

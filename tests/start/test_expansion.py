@@ -7,9 +7,9 @@ import torch
 from conftest import Offset
 
 from pontryagin import ImplicitPolicy, MultiBicycle, TrainConfig, evaluate, solve_reference, train
-from pontryagin.controllers.optimum import expand_agents
+from pontryagin.controllers.optimum import expand_agents, solve_optimum
 from pontryagin.controllers.value import ExpandedValue
-from pontryagin.training.start.expansion import choose, families, trusted
+from pontryagin.training.start.expansion import choose, families, searched
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +38,6 @@ def test_members_are_chosen_for_what_they_save(passing):
     z0 = problem.sample_initial_state(32, torch.Generator().manual_seed(0)).double()
     one, two = choose(problem, whole, z0, 1), choose(problem, whole, z0, 2)
     assert one.state.shape[1] == 1 and 1 <= two.state.shape[1] <= 2
-    assert 1 <= trusted(problem, whole, z0, 3).state.shape[1] <= 3
     costs = []
     for chosen in (one, two):
         value = ExpandedValue(problem, chosen).double()
@@ -65,3 +64,24 @@ def test_a_run_begins_at_the_optimum_and_is_never_worse(tmp_path, monkeypatch):
     gap = evaluate(problem, again, z0, solve_reference(problem, z0).cost).gap
     assert gap.max() < 1e-4
     assert policy.value.config["expanded"] == 1
+
+
+def test_a_run_whose_members_are_flown_keeps_them_all(tmp_path):
+    config = TrainConfig(
+        iterations=1, batch=4, agent_width=4, hamiltonian="held", anchor="expansion", candidates=3, argmax_iterations=1,
+        validation_states=4, flights=2, out=tmp_path,
+    )  # fmt: skip
+    policy, _ = train(Offset(), config)
+    longer, _ = train(Offset(), dataclasses.replace(config, iterations=2, resume=True))
+    again = ImplicitPolicy.load(tmp_path, problem=Offset())
+    for found in (policy, longer, again):
+        assert found.value.config["flights"] == 2 and found.value.state.shape[1] == 4
+
+
+def test_agents_that_are_alike_look_for_their_roles(monkeypatch):
+    """One optimum is enough, and who starts where decides who goes where: cheaper than each where it began."""
+    problem = MultiBicycle(num_agents=4, steps=12, wheelbase=0.5, initial_scale=0.3)
+    z0 = problem.sample_initial_state(3, torch.Generator().manual_seed(3))
+    monkeypatch.setattr("pontryagin.training.start.expansion.CAST", 4)
+    alone, found = solve_optimum(problem, z0), searched(problem, z0)
+    assert found.converged.all() and (found.cost < alone.cost - 0.01 * alone.cost).all()

@@ -18,11 +18,9 @@ def invented(problem, members, seed=0):
     drawn = {
         f.name: torch.randn(getattr(blank, f.name).shape, generator=generator).double()
         for f in dataclasses.fields(blank)
-        if f.name != "power"
     }
-    drawn |= {name: drawn[name].abs() for name in ("doubt", "weight")}
     bend = drawn.pop("curvature")
-    return AgentExpansion(**drawn, curvature=bend @ bend.mT + torch.eye(bend.shape[-1]).double(), power=1.5)
+    return AgentExpansion(**drawn, curvature=bend @ bend.mT + torch.eye(bend.shape[-1]).double())
 
 
 def woken(problem, members):
@@ -108,18 +106,16 @@ def test_refusals():
 
 
 def test_the_least_bound_speaks():
-    problem = MultiBicycle(2, steps=6)
+    problem = MultiBicycle(2, targets=((1.0, 1.0), (1.0, 0.5)), steps=6)
     whole = invented(problem, 4)
     value = ExpandedValue(problem, whole).double()
     z = torch.randn(9, 8, generator=torch.Generator().manual_seed(2)).double()
-    k, far = 3, torch.empty(9, 4).double()
-    bound = torch.empty_like(far)
+    k, bound = 3, torch.empty(9, 4).double()
     for j in range(4):
         d = z - whole.state[k, j]
         own = d.unflatten(-1, (2, 4))
         bent = torch.einsum("bni,nij,bnj->b", own, whole.curvature[k, j], own)
-        far = bent + (whole.weight[k] * d * d).sum(-1)
-        bound[:, j] = whole.value[k, j] + d @ whole.costate[k, j] + 0.5 * bent + whole.doubt[k, j] * far**whole.power
+        bound[:, j] = whole.value[k, j] + d @ whole.costate[k, j] + 1.5 * bent
     assert torch.equal(value.speaker(k * problem.time_step, z), bound.argmin(-1))
 
 

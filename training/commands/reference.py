@@ -11,7 +11,6 @@ from ...controllers.optimum import (
     find_reference,
     improve_optimum,
     save_reference,
-    solve_optimum,
     solve_reference,
 )
 from ...controllers.policy import ImplicitPolicy
@@ -19,7 +18,7 @@ from ...envs.catalog import make_problem
 from ...envs.files import check_folder, save_somewhere
 from ...envs.states import draw_states
 from ..console import PlainConsole
-from ..start import agreed
+from ..start import agreed, searched
 from .arguments import ProblemName
 
 
@@ -65,7 +64,7 @@ def reference_command(
     elif earlier is not None and pilot is None:
         found = improve_optimum(made, earlier, max_iterations, seconds)
     else:
-        found = solve_optimum(made, z0, pilot, starts=starts, seconds=seconds, max_iterations=max_iterations)
+        found = searched(made, z0, pilot, starts, seconds, max_iterations)
     command = f"pontryagin reference {problem} --states {states} --seed {seed} --starts {starts} --method {method}"
     command += "" if guess is None else f" --guess {guess}"
     command += "" if max_iterations == 200 else f" --max-iterations {max_iterations}"

@@ -2,23 +2,20 @@
 
 from .anchoring import anchored
 from .distill import distilled
-from .doubt import calibrated, excess, flown_excess, member_costs
-from .expansion import agreed, choose, expanded, families, sound, trusted
+from .expansion import agreed, choose, excess, expanded, families, member_costs, searched, sound
 from .nominal import nominal_costate, nominal_path
 
 __all__ = [
     "agreed",
     "anchored",
-    "calibrated",
     "choose",
     "distilled",
     "excess",
     "expanded",
     "families",
-    "flown_excess",
     "member_costs",
     "nominal_costate",
     "nominal_path",
+    "searched",
     "sound",
-    "trusted",
 ]

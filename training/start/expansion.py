@@ -9,13 +9,11 @@ import torch
 from torch import Tensor
 
 from ...controllers.optimum import AgentExpansion, ReferenceTrajectory, cheaper, expand_agents, solve_optimum
-from ...controllers.policy import Hamiltonian, ImplicitPolicy
 from ...controllers.storage import read_store
-from ...controllers.value import ExpandedValue
+from ...controllers.value import ExpandedValue, flown, interchangeable
 from ...envs.integrate import Controller, rollout
 from ...envs.problem import Problem
 from ..config import TrainConfig
-from .doubt import calibrated, excess, member_costs
 from .nominal import SEED, mean_state
 
 SAME = 1e-6
@@ -30,6 +28,10 @@ ROUNDS = 3
 """Searches of each optimum from the others."""
 LATER = (0.0, 1 / 16, 1 / 8, 3 / 16, 1 / 4, 3 / 8)
 """Shares of the horizon by which a flight may begin later."""
+CAST = 80
+"""Agents whose optima are sought from rest, where all are alike."""
+AWFUL = 20.0
+"""What a flight costs at most, in costs of optima, that one which falls apart can be compared."""
 WORTH = 1e-4
 """Share of the cost that one more must save."""
 
@@ -43,15 +45,14 @@ def expanded(problem: Problem, config: TrainConfig) -> ExpandedValue:
         ValueError: if no optimum was found.
     """
     if config.resume and config.out is not None:  # the optima are in the checkpoint, too
-        tensors, _ = read_store(config.out, "checkpoint")
-        sizes = {"expanded": tensors["value.state"].shape[1] if "value.state" in tensors else 1}
-        return ExpandedValue.blank(
-            problem, sizes | {"agent_width": config.agent_width, "agent_rank": config.agent_rank}
-        )
+        _, record = read_store(config.out, "checkpoint")
+        usual = {"expanded": 1, "agent_width": config.agent_width, "agent_rank": config.agent_rank}
+        return ExpandedValue.blank(problem, usual | record.get("value", {}))
     known = families(problem, config.candidates)
     probes = problem.sample_initial_state(PROBES, torch.Generator().manual_seed(SEED + 2)).double()
-    chosen = trusted(problem, expand_agents(problem, known), probes, config.members, config.hamiltonian)
-    return ExpandedValue(problem, chosen, config.agent_width, config.agent_rank, config.seed)
+    whole = expand_agents(problem, known)
+    chosen = whole if config.flights else choose(problem, whole, probes, config.members)
+    return ExpandedValue(problem, chosen, config.agent_width, config.agent_rank, config.seed, config.flights)
 
 
 def families(problem: Problem, candidates: int, seconds: float | None = None) -> ReferenceTrajectory:
@@ -71,6 +72,8 @@ def families(problem: Problem, candidates: int, seconds: float | None = None) ->
         ValueError: if there is none.
     """
     z0 = problem.sample_initial_state(candidates, torch.Generator().manual_seed(SEED + 1)).double()
+    if interchangeable(problem):  # then the order of the agents is no matter of families, and the mean one a tie
+        return sound(agreed(problem, searched(problem, z0, seconds=seconds), seconds))
     mean = mean_state(problem)
     low, high = problem.control_bounds(mean)
     # among agents each state is solved for itself, from rest: neighbours' routes would be fewer
@@ -83,6 +86,29 @@ def families(problem: Problem, candidates: int, seconds: float | None = None) ->
     fresh = torch.cat([torch.ones(1, dtype=torch.bool), found.cost.diff() > SAME * found.cost[0].abs()])
     drawn = agreed(problem, single.rows(torch.arange(1, len(single.status))), seconds)
     return sound(found.rows(fresh.nonzero().ravel()).joined(drawn))
+
+
+def searched(
+    problem: Problem,
+    z0: Tensor,
+    guess: Controller | None = None,
+    starts: int = 1,
+    seconds: float | None = None,
+    max_iterations: int = 200,
+) -> ReferenceTrajectory:
+    """``solve_optimum``; where agents are alike, of the first states only: from there each of the others is flown.
+
+    With the feedback along those optima, every agent in the role that suits it; and the first states themselves are
+    sought again, for their agents may have better roles to play. The more agents, the better some role suits each, and
+    the dearer an optimum: CAST / N of them will do.
+    """
+    z0 = z0.detach().double()
+    few = z0[: max(1, CAST * problem.state_block // problem.state_dim)] if interchangeable(problem) else z0
+    found = solve_optimum(problem, few, guess, starts=starts, seconds=seconds, max_iterations=max_iterations)
+    if len(few) == len(z0) or not found.cost.isfinite().all():
+        return found if len(few) == len(z0) else solve_optimum(problem, z0, guess, starts=starts, seconds=seconds)
+    _, u = _flown(problem, expand_agents(problem, found), z0)
+    return solve_optimum(problem, z0, _played(u), seconds=seconds, max_iterations=max_iterations)
 
 
 def agreed(
@@ -148,25 +174,16 @@ def sound(known: ReferenceTrajectory) -> ReferenceTrajectory:
     return known.rows(good.nonzero().ravel())
 
 
-def trusted(
-    problem: Problem, expansion: AgentExpansion, z0: Tensor, members: int, hamiltonian: Hamiltonian = "held"
-) -> AgentExpansion:
-    """At most so many members and the bounds they are believed by: all, all calibrated, or those chosen, calibrated.
+def excess(cost: Tensor, best: Tensor) -> Tensor:
+    """(J - J_best) / |J_best|, AWFUL at most."""
+    size = best.abs().clamp_min(1e-6 * best.abs().mean())
+    return ((cost - best) / size).nan_to_num(torch.inf, torch.inf).clamp_max(AWFUL)
 
-    With which argmax H flies ``z0`` best: many bounds are many chances for one of them to be too low, and the argmax
-    forgives what the feedback along a member, by which bounds are calibrated and members chosen, does not.
-    """
-    best = member_costs(problem, expansion, z0).amin(-1)
-    options = [calibrated(problem, choose(problem, expansion, z0, members), z0, best)]
-    if members >= expansion.state.shape[1]:
-        options += [expansion, calibrated(problem, expansion, z0, best)]
 
-    def flown(option: AgentExpansion) -> float:
-        policy = ImplicitPolicy(problem, ExpandedValue(problem, option).double(), hamiltonian=hamiltonian)
-        with torch.no_grad():
-            return float(excess(rollout(problem, policy, z0).cost, best).mean())
-
-    return min(options, key=flown)
+def member_costs(problem: Problem, expansion: AgentExpansion, z: Tensor) -> Tensor:
+    """J_j: what the feedback along each member costs from the initial states z ``(B, n)``, ``(B, M)``."""
+    members = torch.arange(expansion.state.shape[1], device=z.device)
+    return flown(problem, ExpandedValue(problem, expansion).double(), 0.0, z, members.expand(len(z), -1))
 
 
 @torch.no_grad()
@@ -176,11 +193,13 @@ def choose(problem: Problem, expansion: AgentExpansion, z0: Tensor, members: int
     What an expansion promises far from its optimum is not to be believed; what a flight costs is. Those are tried first
     of which some states, flown along them alone, would gain most.
     """
+    if expansion.state.shape[1] == 1:
+        return expansion
     costs = member_costs(problem, expansion, z0)
     best = costs.amin(-1)
     alone = excess(costs, best.unsqueeze(-1))  # (B, M)
 
-    def flown(rows: list[int]) -> Tensor:
+    def together(rows: list[int]) -> Tensor:
         value = ExpandedValue(problem, expansion.members(torch.tensor(rows))).double()
         return excess(rollout(problem, lambda t, z: value.feedback(t, z), z0).cost, best)
 
@@ -190,7 +209,7 @@ def choose(problem: Problem, expansion: AgentExpansion, z0: Tensor, members: int
         gain = (now.unsqueeze(-1) - alone).clamp_min(0.0).mean(0)
         gain[chosen] = 0.0
         tried = [j for j in gain.argsort(descending=True)[:TRIED].tolist() if gain[j] > 0]
-        after = {j: flown([*chosen, j]) for j in tried}
+        after = {j: together([*chosen, j]) for j in tried}
         if not after:
             break
         j = min(after, key=lambda j: float(after[j].mean()))

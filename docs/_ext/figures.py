@@ -1,0 +1,115 @@
+"""Figures of results/ as text, and the tables that are made of them. Nothing here needs Sphinx."""
+
+from __future__ import annotations
+
+import functools
+import json
+import statistics
+from pathlib import Path
+from typing import Any
+
+from generated import FOLDER, table
+
+from pontryagin.training.benchmark.methods import METHODS
+from pontryagin.training.benchmark.table import by_method
+
+RESULTS = Path(__file__).resolve().parents[2] / "results"
+LEAST_FOR_COMMAS = 10_000
+Record = dict[str, Any]
+
+
+@functools.cache
+def read(file: str) -> Any:
+    return json.loads((RESULTS / file).read_text(encoding="utf-8"))
+
+
+def written(value: float, form: str) -> str:
+    """A figure as text: a format of Python's, with a space before %, commas from ten thousand on."""
+    share = form.endswith("%")
+    if share and abs(100 * value) >= LEAST_FOR_COMMAS or not share and abs(value) >= LEAST_FOR_COMMAS:
+        form = "," + form.removeprefix(",")
+    text = format(value, form)
+    return text[:-1] + " %" if share else text
+
+
+def figure(text: str) -> str:
+    """``file:key:format`` as the figure that it names.
+
+    Raises:
+        ValueError: saying what is missing.
+    """
+    file, _, rest = text.partition(":")
+    key, _, form = rest.rpartition(":")
+    try:
+        found = read(file)
+        for part in key.split("/"):
+            found = found[int(part)] if isinstance(found, list) else found[part]
+        return written(float(found), form)
+    except (OSError, KeyError, IndexError, TypeError, ValueError) as error:
+        raise ValueError(f"{text!r} names no figure of results/: {error!r}") from error
+
+
+def records(problem: str) -> list[Record]:
+    """The runs of a benchmark, in the order of its methods."""
+    found = [json.loads(path.read_text(encoding="utf-8")) for path in (RESULTS / "benchmark" / problem).glob("*.json")]
+    order = list(METHODS)
+    return sorted(found, key=lambda record: (order.index(record["method"]), record["seed"]))
+
+
+def mean_rows(runs: list[Record], disturbance: str) -> list[tuple[float, float, float | None]]:
+    """Level, share that lands and mean cost over the seeds, ``None`` where a flight had none."""
+    found = []
+    for rows in zip(*(run["robustness"][disturbance] for run in runs), strict=True):
+        costs = [row["cost_mean"] for row in rows]
+        cost = None if None in costs else statistics.fmean(costs)
+        found.append((rows[0]["level"], statistics.fmean(row["success_rate"] for row in rows), cost))
+    return found
+
+
+def robustness(problem: str) -> str:
+    """A row for each disturbance and strength: flights that land, mean cost."""
+    runs = {name: made for name, made in by_method(records(problem)).items() if "robustness" in made[0]}
+    lines: list[tuple[str, ...]] = []
+    for disturbance in next(iter(runs.values()))[0]["robustness"]:
+        columns = [mean_rows(made, disturbance) for made in runs.values()]
+        for cells in zip(*columns, strict=True):
+            told = (f"{written(share, '.0%')}, {cost_text(cost)}" for _, share, cost in cells)
+            lines.append((disturbance, f"{cells[0][0]:g}", *told))
+    return table(("disturbance", "strength", *(METHODS[name].label for name in runs)), lines)
+
+
+def cost_text(cost: float | None) -> str:
+    """Three figures; inf where a flight had no finite cost."""
+    return "inf" if cost is None else format(cost, ".3g" if cost < 1000 else ",.0f")
+
+
+def gallery() -> str:
+    """The problems of other people, best first."""
+    rows = [json.loads(path.read_text(encoding="utf-8")) for path in (RESULTS / "gallery").glob("*.json")]
+    rows.sort(key=lambda row: (row["mean"] is None, row["mean"] or 0.0))
+    headings = (
+        "problem", "seed", "gap, mean", "median", "worst", "linear feedback along one optimum, mean", "it ended with",
+        "fresh states whose optimum is known", "seconds",
+    )  # fmt: skip
+    lines = []
+    for row in rows:
+        gaps = ["-" if row[key] is None else written(row[key], ".2%") for key in ("mean", "median", "worst", "linear")]
+        name = f"[`{row['problem']}`](/{FOLDER}/environments/{row['problem']}.md)"
+        lines.append((name, str(row["seed"]), *gaps, row["stage"], str(row["known"]), f"{row['seconds']:.0f}"))
+    near = sum(row["mean"] is not None and row["mean"] <= 0.01 for row in rows)
+    return f"{near} of {len(rows)} come within 1 % in the mean.\n\n" + table(headings, lines)
+
+
+def speed() -> str:
+    """What demos/speed.py measured, a column for each problem."""
+    paths = sorted((RESULTS / "speed").glob("*.json"))
+    files = {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in paths}
+    keys = list(dict.fromkeys(key for found in files.values() for key in found))
+    lines = [(key, *(speed_text(found.get(key, "-")) for found in files.values())) for key in keys]
+    return table(("", *(f"`{name}`" for name in files)), lines)
+
+
+def speed_text(value: float | str) -> str:
+    if isinstance(value, str):
+        return value
+    return written(value, ".3g" if abs(value) < LEAST_FOR_COMMAS else ".0f")
