@@ -3,6 +3,7 @@
 from pontryagin.controllers.adapter import ControllerPolicy
 from pontryagin.controllers.argmax import Solution, solve_argmax
 from pontryagin.controllers.baselines import (
+    AgentPolicy,
     DirectPolicy,
     ExplicitPolicy,
     LinearQuadraticRegulator,
@@ -16,7 +17,9 @@ from pontryagin.controllers.implicit import ImplicitGradient
 from pontryagin.controllers.operators import GradientAscent, ProjectedNewton
 from pontryagin.controllers.optimum import Certificate, certify, improve_optimum, solve_optimum, solve_reference
 from pontryagin.controllers.plants import (
+    BatchedPlant,
     CommonRoadBicycles,
+    CrazyflowDrone,
     HighwayBicycles,
     MujocoQuadrotor,
     Plant,
@@ -25,9 +28,11 @@ from pontryagin.controllers.plants import (
 )
 from pontryagin.controllers.policy import ImplicitPolicy
 from pontryagin.controllers.value import AnchoredValue, ExpandedValue, ValueFunction
+from pontryagin.controllers.waypoints import Towards, Waypoints
 from pontryagin.envs.bicycle import MultiBicycle
 from pontryagin.envs.catalog import make_problem
 from pontryagin.envs.coupled import CoupledControls
+from pontryagin.envs.crazyflie import Crazyflie
 from pontryagin.envs.double_integrator import DoubleIntegrator
 from pontryagin.envs.environment import OptimalControlEnv
 from pontryagin.envs.free_time import FreeTime
@@ -52,11 +57,15 @@ from pontryagin.training.train import train
 __version__ = "0.1.0"
 
 __all__ = [
+    "AgentPolicy",
     "AnchoredValue",
+    "BatchedPlant",
     "Certificate",
     "CommonRoadBicycles",
     "ControllerPolicy",
     "CoupledControls",
+    "Crazyflie",
+    "CrazyflowDrone",
     "DirectPolicy",
     "DoubleIntegrator",
     "Evaluation",
@@ -84,9 +93,11 @@ __all__ = [
     "Solution",
     "TimeVaryingLQR",
     "TrainConfig",
+    "Towards",
     "Trajectory",
     "ValueFunction",
     "Violation",
+    "Waypoints",
     "as_parallel",
     "as_sb3",
     "bellman_residual",

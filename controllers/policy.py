@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal, TypeAlias, get_args
 
@@ -22,6 +23,7 @@ from .held import held_hamiltonian, solve_held_argmax
 from .operators import GradientAscent, Operator, ProjectedNewton
 from .storage import check_sizes, fill, read_policy, write_policy
 from .value import Value, restore_value, restored_tensors, stored_tensors
+from .waypoints import Towards
 
 SHIPPED = Path(__file__).resolve().parent.parent / "checkpoints"
 MOST_ITERATIONS = 100_000
@@ -79,6 +81,20 @@ class ImplicitPolicy(nn.Module, Predictor):
         self.starts: Starts = starts
         self.hamiltonian: Hamiltonian = hamiltonian
         self.dt = problem.time_step
+
+    def to(
+        self,
+        *where: Any,
+        target: Sequence[float] | None = None,
+        device: torch.device | str | int | None = None,
+        dtype: torch.dtype | None = None,
+        non_blocking: bool = False,
+    ) -> Any:
+        """``nn.Module.to``; with ``target`` this policy flying to another point: ``Towards(self, target)``."""
+        named = {k: v for k, v in {"device": device, "dtype": dtype}.items() if v is not None}
+        there: Any = super()
+        there = there.to(*where, non_blocking=non_blocking, **named) if where or named else self
+        return there if target is None else Towards(there, target)
 
     def held_over(self, dt: float) -> ImplicitPolicy:
         """The same weights where each answer is held for ``dt``: argmax H_dt of that dt. The continuous H knows no dt.

@@ -10,8 +10,9 @@ import tyro
 import pontryagin
 from pontryagin.envs.environment import frames_per_second
 from pontryagin.envs.states import draw_states
+from pontryagin.training.agents import load_controller
 from pontryagin.training.benchmark.film import Flown, compare_frames, rgb
-from pontryagin.training.benchmark.methods import METHODS, Task, load_controller
+from pontryagin.training.benchmark.methods import METHODS, Task
 from pontryagin.training.console import PlainConsole
 from pontryagin.training.pictures.film import write_film
 

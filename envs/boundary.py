@@ -10,6 +10,7 @@ import torch
 from gymnasium import spaces
 from torch import Tensor
 
+from .fields import seeded, whole
 from .integrate import advance
 from .problem import Problem
 from .states import as_numbers, drawn
@@ -114,6 +115,47 @@ def sample_states(problem: Problem, randoms: Sequence[np.random.Generator]) -> T
         generator.manual_seed(int(random.integers(2**62)))
         states.append(drawn(problem, 1, generator))
     return torch.cat(states).to(DTYPE)
+
+
+def seeded_states(problem: Problem, count: int, seed: int) -> Tensor:
+    """What ``reset(seed=seed)`` starts ``count`` environments from: ``draw_states``, and so those of ``evaluate``."""
+    generator = torch.Generator().manual_seed(seed % 2**64)  # Gymnasium's seeds may be larger than torch's
+    return drawn(problem, count, generator).to(DTYPE)
+
+
+def seeds_of(seed: int | Sequence[int | None], count: int) -> list[int | None]:
+    """The seed of each of ``count`` environments: seed, seed + 1, .., or those of a list.
+
+    Raises:
+        ValueError: if one is no seed, or there are too many or too few.
+    """
+    if isinstance(seed, list | tuple | np.ndarray):
+        seeds = [seeded(one) for one in seed]
+    else:
+        seeds = [whole(seed, "seed", 0) + i for i in range(count)]
+    if len(seeds) != count:
+        raise ValueError(f"seed has {len(seeds)} entries; expected {count}")
+    return seeds
+
+
+def reset_states(
+    problem: Problem,
+    seed: int | Sequence[int | None],
+    mask: np.ndarray,
+    randoms: Sequence[np.random.Generator],
+) -> Tensor:
+    """The states of a seeded reset, ``(B, n)``: with one seed one draw of all, with a list that of each one alone.
+
+    Rows outside ``mask`` are zero then, and an entry ``None`` draws from ``randoms``.
+    """
+    count = len(randoms)
+    if not isinstance(seed, list | tuple | np.ndarray):
+        return seeded_states(problem, count, whole(seed, "seed", 0))
+    rows = [torch.zeros(1, problem.state_dim)] * count
+    for i in np.flatnonzero(mask).tolist():
+        one = seeds_of(seed, count)[i]
+        rows[i] = sample_states(problem, [randoms[i]]) if one is None else seeded_states(problem, 1, one)
+    return torch.cat(rows)
 
 
 def check_action(action: Any, shape: tuple[int, ...]) -> np.ndarray:

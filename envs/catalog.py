@@ -9,6 +9,7 @@ from typing import Any
 
 from .bicycle import MultiBicycle
 from .checking import check_functions
+from .crazyflie import Crazyflie
 from .double_integrator import DoubleIntegrator
 from .fields import check_is
 from .gallery import (
@@ -51,6 +52,8 @@ PROBLEMS: dict[str, tuple[type[Problem], dict[str, Any]]] = {
     "swap100": (MultiBicycle, {"num_agents": 100, "success_radius": 0.2, "layout": "swap"}),
     "bicycle5_wide": (ScatteredBicycles, {}),
     "bicycle100_wide": (ScatteredBicycles, {"num_agents": 100, "success_radius": 0.2}),
+    "crazyflie": (Crazyflie, {}),
+    "crazyflie_lag": (Crazyflie, {"rotor_lag": 1 / 15.1}),
     "double_integrator": (DoubleIntegrator, {}),
     "pendulum": (Pendulum, {}),
     "cartpole": (CartPole, {}),

@@ -18,6 +18,7 @@ from .boundary import (
     observation_space,
     observe,
     sample_states,
+    seeded_states,
     transition,
 )
 from .fields import seeded
@@ -39,7 +40,8 @@ class OptimalControlEnv(gymnasium.Env[np.ndarray, np.ndarray]):
     ``-∫ L dt`` over the step (RK4), and ``-G(z(T))`` on the last one.
 
     ## Start, end
-    ``z(0) ~ rho_0``, or ``reset(options={"state": z0})``. ``terminated=True`` after ``steps`` steps, at t = T: the
+    ``z(0) ~ rho_0``, or ``reset(options={"state": z0})``; after ``reset(seed=s)`` that of
+    ``pontryagin evaluate --states 1 --seed s``. ``terminated=True`` after ``steps`` steps, at t = T: the
     problem has a finite horizon, there is nothing to bootstrap from. Never ``truncated``.
 
     ## Info
@@ -72,10 +74,13 @@ class OptimalControlEnv(gymnasium.Env[np.ndarray, np.ndarray]):
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[np.ndarray, dict[str, Any]]:
-        super().reset(seed=seeded(seed))
+        seed = seeded(seed)
+        super().reset(seed=seed)
         options = check_options(options, ("state",))
         if "state" in options:
             self._z = given_states(self.problem, options["state"], 1)
+        elif seed is not None:
+            self._z = seeded_states(self.problem, 1, seed)
         else:
             self._z = sample_states(self.problem, [self.np_random])
         self._index = torch.zeros(1, dtype=torch.int64)

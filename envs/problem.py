@@ -70,6 +70,9 @@ class Problem(abc.ABC):
     """Bound of the observation space; observations are clipped to it, states are not."""
     success_radius: float = 0.1
     """An episode is a success when ``terminal_error`` is at most this."""
+    position_states: Sequence[int] = ()
+    """The states that a field ``target`` is about. Where f and L do not depend on them, and G only on their distance
+    from it, a policy for one target is one for all: ``Towards``."""
     state_names: Sequence[str] = ()
     """Name and unit of each state, "angle (rad)", or of each of one agent's, for figures, charts and exports."""
     control_names: Sequence[str] = ()

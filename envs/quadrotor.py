@@ -51,6 +51,7 @@ class Quadrotor(Problem):
     state_scale = (2.0, 2.0, 1.0) + (0.5,) * 3 + (1.0,) * 6
     state_bound = (100.0,) * 3 + (50.0,) * 3 + (100.0,) * 6
     success_radius = 0.1
+    position_states = (0, 1, 2)
     state_names = (
         *("x (length)", "y (length)", "z (length)", "yaw (rad)", "pitch (rad)", "roll (rad)"),
         *("x_rate (length/time)", "y_rate (length/time)", "z_rate (length/time)"),

@@ -15,6 +15,7 @@ ENVIRONMENTS = {
     "pontryagin/MultiBicycle5-v0": "bicycle5",
     "pontryagin/MultiBicycle100-v0": "bicycle100",
     "pontryagin/MultiBicycleSwap100-v0": "swap100",
+    "pontryagin/Crazyflie-v0": "crazyflie",
     "pontryagin/Pendulum-v0": "pendulum",
     "pontryagin/CartPole-v0": "cartpole",
     "pontryagin/Dubins-v0": "dubins",

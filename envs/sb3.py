@@ -81,14 +81,22 @@ def _adapter() -> Callable[[VectorEnv[Any, Any, Any]], VecEnv]:
         def __init__(self, env: VectorEnv[Any, Any, Any]) -> None:
             self.env = env
             self.actions: np.ndarray | None = None
+            self._seed: int | None = None
             super().__init__(env.num_envs, env.single_observation_space, env.single_action_space)
 
         def __reduce__(self) -> tuple[Any, ...]:
             return as_sb3, (self.env,), {k: v for k, v in self.__dict__.items() if k != "env"}
 
+        def seed(self, seed: int | None = None) -> Sequence[int | None]:
+            """Of the next reset: with it all begin at the states of ``pontryagin evaluate --seed``."""
+            seeds = super().seed(seed)
+            self._seed = self._seeds[0]
+            return seeds
+
         def reset(self) -> np.ndarray:
-            observation, info = _begin(self.env, list(self._seeds), self._options)
+            observation, info = _begin(self.env, self._seed, self._options)
             self.reset_infos = [_one(info, i) for i in range(self.num_envs)]
+            self._seed = None
             self._reset_seeds()
             self._reset_options()
             return observation

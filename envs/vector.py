@@ -23,12 +23,14 @@ from .boundary import (
     make_info,
     observation_space,
     observe,
+    reset_states,
     sample_states,
+    seeds_of,
     transition,
 )
 from .compiling import compiled, device_named
 from .environment import frames_per_second
-from .fields import seeded, whole
+from .fields import whole
 from .problem import Problem, check_finite
 from .render import Renderer
 
@@ -100,7 +102,11 @@ class OptimalControlVectorEnv(gymnasium.vector.VectorEnv[np.ndarray, np.ndarray,
     def reset(
         self, *, seed: int | list[int | None] | None = None, options: dict[str, Any] | None = None
     ) -> tuple[np.ndarray, dict[str, Any]]:
-        """Start episodes, all of them or those in ``options["reset_mask"]``, at ``options["state"]`` or at rho_0."""
+        """Start episodes, all of them or those in ``options["reset_mask"]``, at ``options["state"]`` or at rho_0.
+
+        With one seed the states are ``draw_states(problem, num_envs, seed)``, those of ``pontryagin evaluate --seed``;
+        with a list of them, copy i starts where a single environment does after ``reset(seed=seed[i])``.
+        """
         options = check_options(options, ("state", "reset_mask"))
         mask = options.get("reset_mask", np.ones(self.num_envs, bool))
         fits = isinstance(mask, np.ndarray) and mask.shape == (self.num_envs,) and mask.dtype == np.bool_
@@ -108,18 +114,15 @@ class OptimalControlVectorEnv(gymnasium.vector.VectorEnv[np.ndarray, np.ndarray,
             raise ValueError(f"options['reset_mask'] is {mask!r}; expected ({self.num_envs},) bool with a True in it")
         if self._z is None and not mask.all():
             raise ValueError("the first reset must reset every environment")
+        state = options.get("state")
         if seed is not None:
-            if isinstance(seed, list | tuple | np.ndarray):
-                seeds = [seeded(one) for one in seed]
-            else:
-                seeds = [whole(seed, "seed", 0) + i for i in range(self.num_envs)]
-            if len(seeds) != self.num_envs:
-                raise ValueError(f"seed has {len(seeds)} entries; expected {self.num_envs}")
+            seeds = seeds_of(seed, self.num_envs)
             for i in np.flatnonzero(mask):
                 if seeds[i] is not None:
                     self._randoms[i] = seeding.np_random(seeds[i])[0]
             super().reset(seed=seeds[0])  # np_random, for whoever asks for it: seeded as the first environment
-        self._restart(mask, options.get("state"))
+            state = reset_states(self.problem, seed, mask, self._randoms) if state is None else state
+        self._restart(mask, state)
         assert self._z is not None
         info: dict[str, Any] = {}
         for name, values in make_info(self.problem, self._index, self._z, None).items():

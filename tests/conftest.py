@@ -1,6 +1,7 @@
 """Settings and small problems that several tests share."""
 
 import dataclasses
+import importlib.util
 import os
 import shutil
 from pathlib import Path
@@ -13,6 +14,8 @@ import torch
 
 os.environ.setdefault("SDL_VIDEODRIVER", "dummy")
 os.environ.setdefault("SDL_AUDIODRIVER", "dummy")
+if importlib.util.find_spec("crazyflow"):  # it refuses to be imported after a SciPy without this
+    os.environ.setdefault("SCIPY_ARRAY_API", "1")
 
 import pontryagin
 from pontryagin import DoubleIntegrator, Problem, Quadrotor

@@ -1,6 +1,7 @@
 """Controllers to compare with: LQR, MPC, the actor of an RL agent, a direct network, a closed form, rest points."""
 
 from .actor import Activation, ActorPolicy
+from .agent import AgentPolicy, check_algorithm
 from .classical import CLASSICAL
 from .direct import DirectPolicy
 from .equilibrium import find_equilibrium
@@ -11,11 +12,13 @@ from .mpc import RecedingHorizon
 __all__ = [
     "Activation",
     "ActorPolicy",
+    "AgentPolicy",
     "CLASSICAL",
     "DirectPolicy",
     "ExplicitPolicy",
     "LinearQuadraticRegulator",
     "RecedingHorizon",
     "TimeVaryingLQR",
+    "check_algorithm",
     "find_equilibrium",
 ]

@@ -6,6 +6,7 @@ import math
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -13,7 +14,7 @@ from ...envs.compiling import device_named
 from ...envs.fields import whole
 from ...envs.files import from_record
 from ...envs.problem import Problem, check_kind, vector
-from ..adapter import answered, asked
+from ..adapter import Memory, Predictor, answered, asked
 from ..storage import check_sizes, fill, read_policy, write_policy
 from ..value import TIME_SPAN
 
@@ -21,7 +22,7 @@ EDGE = 0.8
 """How far towards a bound, as a share of half the range, the first controls may lie."""
 
 
-class DirectPolicy(nn.Module):
+class DirectPolicy(nn.Module, Predictor):
     """u = π(t, z) = mid + reach · tanh(N(s) / reach),   s = (z / state_scale, 4 t/T),   [low, high] = mid ± reach.
 
     N is a network with layers of tanh, in units of control, so that wide bounds do not make it nervous: far from them
@@ -78,6 +79,11 @@ class DirectPolicy(nn.Module):
         u = self.middle + self.reach * torch.tanh(nn.functional.linear(a, *last) / self.reach)
         u = u.clamp(low, high).to(batch.dtype)  # rounding
         return answered(u, z)
+
+    def respond(self, seen: Tensor, state: Memory, episode_start: np.ndarray | None) -> tuple[Tensor, Memory]:
+        """π(t, z), and the state as it came."""
+        seen = seen.to(self.scale)
+        return self(seen[:, -1], seen[:, :-1]), state
 
     def save(self, path: str | Path, notes: dict[str, Any] | None = None) -> Path:
         """Write ``path/policy.json`` and its weights, atomically; ``notes`` are plain data (command, figures)."""

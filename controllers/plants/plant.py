@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Callable
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -17,6 +17,7 @@ from ...envs.integrate import Controller, Trajectory
 from ...envs.problem import Problem
 from ...envs.states import as_states
 from ..policy import ImplicitPolicy
+from ..waypoints import Towards, Waypoints
 
 
 class Plant(Protocol):
@@ -41,7 +42,45 @@ class Plant(Protocol):
         """A picture of the present moment, ``(height, width, 3)``."""
 
 
-Watch = Callable[[float, Plant], None]
+class BatchedPlant(Protocol):
+    """A ``Plant`` that makes many flights at once: the same, with an axis of flights before states and controls."""
+
+    batched: bool
+    """True."""
+
+    def reset(self, z0: NDArray[np.float64]) -> None:
+        """Begin anew in the states z0, ``(B, n)``."""
+
+    def read_state(self) -> NDArray[np.float64]:
+        """The states now, ``(B, n)``."""
+
+    def write_control(self, u: NDArray[np.float64]) -> None:
+        """Hold u, ``(B, m)``, from now on."""
+
+    def advance(self, dt: float) -> None:
+        """Let dt pass."""
+
+    def frame(self) -> NDArray[np.uint8]:
+        """A picture of the first flight."""
+
+
+class _Alone:
+    """A ``Plant`` as one of a single flight at once."""
+
+    def __init__(self, plant: Plant) -> None:
+        self.plant, self.advance = plant, plant.advance
+
+    def reset(self, z0: NDArray[np.float64]) -> None:
+        self.plant.reset(z0[0])
+
+    def read_state(self) -> NDArray[np.float64]:
+        return np.asarray(self.plant.read_state())[None]
+
+    def write_control(self, u: NDArray[np.float64]) -> None:
+        self.plant.write_control(u[0])
+
+
+Watch = Callable[[float, Any], None]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,7 +113,7 @@ def timetable(horizon: float, rate: float, latency: float) -> Timetable:
 @torch.no_grad()
 def simulate(
     problem: Problem,
-    plant: Plant,
+    plant: Plant | BatchedPlant,
     controller: Controller,
     z0: Tensor,
     *,
@@ -82,7 +121,7 @@ def simulate(
     latency: float = 0.0,
     watch: Watch | None = None,
 ) -> Trajectory:
-    """Fly ``controller`` in ``plant`` from each row of ``z0``, one flight after the other.
+    """Fly ``controller`` in ``plant`` from each row of ``z0``: one after the other, in a ``BatchedPlant`` at once.
 
     The controller is asked at the times k / rate; its answer takes effect ``latency`` later and is held until the next
     one does. Before the first, the control is the admissible one nearest to 0. The running cost is that of the problem
@@ -91,8 +130,9 @@ def simulate(
     Args:
         problem: whose coordinates and costs are used.
         plant: what is flown.
-        controller: any callable (t, z) -> u; asked with z ``(1, n)``, dtype and device of ``z0``. A policy of the held
-            Hamiltonian is told how long its answer will be held: 1 / rate, or what is left of the horizon.
+        controller: any callable (t, z) -> u; asked with z ``(1, n)``, or ``(B, n)`` where all fly at once, dtype and
+            device of ``z0``. A policy of the held Hamiltonian is told how long its answer will be held: 1 / rate, or
+            what is left of the horizon.
         z0: initial states, ``(B, n)``.
         rate: questions per unit of time; that of the problem, steps / horizon, unless given.
         latency: time between a question and the effect of its answer; it may be longer than 1 / rate.
@@ -115,26 +155,34 @@ def simulate(
     if not 0 <= latency < problem.horizon:
         raise ValueError(f"latency is {latency!r}; expected a time in [0, {problem.horizon})")
     plan = timetable(problem.horizon, rate, latency)
-    flights = [_one_flight(problem, plant, controller, row, plan, watch, i) for i, row in enumerate(z0)]
-    z, middle, u = (torch.stack(parts, 1) for parts in zip(*flights, strict=True))
+    together = bool(getattr(plant, "batched", False))
+    inner: Any = plant if together else _Alone(plant)
+
+    def told(t: float) -> None:
+        if watch is not None:
+            watch(t, plant)
+
+    groups = [z0] if together else z0.split(1)
+    flights = [_flight(problem, inner, controller, rows, plan, told, index) for index, rows in enumerate(groups)]
+    z, middle, u = (torch.cat(parts, 1) for parts in zip(*flights, strict=True))
     t = torch.tensor(plan.times, dtype=z0.dtype, device=z0.device)
     running = _integral(problem, t, z, middle, u)
     return Trajectory(t, z, u, running, problem.terminal_cost(z[-1]))
 
 
-def _one_flight(
-    problem: Problem, plant: Plant, controller: Controller, z0: Tensor, plan: Timetable, watch: Watch | None, index: int
-) -> tuple[Tensor, Tensor, Tensor]:
-    """States ``(K + 1, n)``, those in the middle of the intervals ``(K, n)``, and controls ``(K, m)``."""
+def _flight(
+    problem: Problem, plant: Any, controller: Controller, z0: Tensor, plan: Timetable, told: Callable[[float], None],
+    index: int,
+) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
+    """States ``(K + 1, B, n)``, those in the middle of the intervals ``(K, B, n)``, and controls ``(K, B, m)``."""
     low, high = problem.control_bounds(z0)
-    held = z0.new_zeros(len(low)).clamp(low, high)
+    held = z0.new_zeros(len(z0), len(low)).clamp(low, high)
     plant.reset(z0.double().cpu().numpy())
     plant.write_control(held.double().cpu().numpy())
     answers: list[Tensor] = []
     states, middles, controls = [_look(plant, z0, index)], [], []
     for k, (asks, applied) in enumerate(zip(plan.asks, plan.applies, strict=True)):
-        if watch is not None:
-            watch(plan.times[k], plant)
+        told(plan.times[k])
         if asks:
             answers.append(_ask(problem, controller, plan.times[k], states[-1], plan.period))
         if applied >= 0:
@@ -146,27 +194,30 @@ def _one_flight(
         plant.advance(half)
         states.append(_look(plant, z0, index))
         controls.append(held)
-    if watch is not None:
-        watch(plan.times[-1], plant)
+    told(plan.times[-1])
     return torch.stack(states), torch.stack(middles), torch.stack(controls)
 
 
 def _ask(problem: Problem, controller: Controller, t: float, z: Tensor, period: float) -> Tensor:
-    if isinstance(controller, ImplicitPolicy):
+    if isinstance(controller, ImplicitPolicy | Towards | Waypoints):
         controller = controller.held_over(min(period, problem.horizon - t))
-    u = controller(torch.tensor(t, dtype=z.dtype, device=z.device), z.unsqueeze(0))
-    if u.shape != (1, problem.control_dim):
-        raise ValueError(f"the controller returned shape {tuple(u.shape)}; expected {(1, problem.control_dim)}")
+    u = controller(torch.tensor(t, dtype=z.dtype, device=z.device), z)
+    if u.shape != (len(z), problem.control_dim):
+        raise ValueError(f"the controller returned shape {tuple(u.shape)}; expected {(len(z), problem.control_dim)}")
     if not bool(u.isfinite().all()):
-        raise ValueError(f"the controller returned {u[0].tolist()} at t = {t:.4g}; expected finite controls")
-    return u[0].to(z).clamp(*problem.control_bounds(z))
+        bad = u[int((~u.isfinite().all(-1)).nonzero()[0])]
+        raise ValueError(f"the controller returned {bad.tolist()} at t = {t:.4g}; expected finite controls")
+    return u.to(z).clamp(*problem.control_bounds(z))
 
 
-def _look(plant: Plant, like: Tensor, index: int) -> Tensor:
+def _look(plant: Any, like: Tensor, index: int) -> Tensor:
     z = plant.read_state()
-    if z.shape != like.shape or not np.isfinite(z).all():
+    fits = z.shape == like.shape
+    if not fits or not np.isfinite(z).all():
+        row = int((~np.isfinite(z).all(-1)).argmax()) if fits else 0
         raise ValueError(
-            f"flight {index} reached the state {z} in {type(plant).__name__}; expected {len(like)} finite numbers"
+            f"flight {index + row} reached the state {z[row] if z.ndim > 1 else z} in "
+            f"{type(getattr(plant, 'plant', plant)).__name__}; expected {like.shape[1]} finite numbers"
         )
     return torch.as_tensor(z, dtype=like.dtype, device=like.device)
 

@@ -16,10 +16,11 @@ from pontryagin.controllers.baselines.direct import DirectPolicy
 from pontryagin.envs import catalog
 from pontryagin.training import recipes
 from pontryagin.training import train as training
+from pontryagin.training.agents import load_controller
 from pontryagin.training.benchmark import methods
 from pontryagin.training.benchmark.benchmark import benchmark, make_jobs
 from pontryagin.training.benchmark.config import BenchmarkConfig
-from pontryagin.training.benchmark.methods import METHODS, Task, env_steps, load_controller
+from pontryagin.training.benchmark.methods import METHODS, Task, env_steps
 from pontryagin.training.benchmark.run import evaluation_states, known_optima, run_job
 from pontryagin.training.benchmark.table import rows
 from pontryagin.training.checkpoint import History

@@ -6,11 +6,11 @@ import math
 import pytest
 import torch
 
-from pontryagin import DoubleIntegrator, MultiBicycle, Quadrotor, rollout
+from pontryagin import Crazyflie, DoubleIntegrator, MultiBicycle, Quadrotor, rollout
 from pontryagin.training.benchmark.disturbances import blown, disturbances
 from pontryagin.training.benchmark.robustness import robustness
 
-QUADROTOR, BICYCLES = Quadrotor(steps=20), MultiBicycle(steps=20)
+QUADROTOR, BICYCLES, DRONE = Quadrotor(steps=20), MultiBicycle(steps=20), Crazyflie(horizon=0.4, steps=20)
 
 
 def hover(t, z):
@@ -23,6 +23,10 @@ def coast(t, z):
     return torch.zeros(len(z), z.shape[1] // 2)
 
 
+def still(t, z):
+    return torch.full((len(z), 4), DRONE.hover)
+
+
 def starts(problem, count=6):
     return problem.sample_initial_state(count, torch.Generator().manual_seed(0))
 
@@ -32,7 +36,7 @@ def fly(problem, controller, name, level, seed=0):
     return rollout(case.problem, case.controller, case.z0)
 
 
-@pytest.mark.parametrize(("problem", "controller"), [(QUADROTOR, hover), (BICYCLES, coast)])
+@pytest.mark.parametrize(("problem", "controller"), [(QUADROTOR, hover), (BICYCLES, coast), (DRONE, still)])
 @pytest.mark.parametrize("name", ["wind", "push", "noise", "starts", "mass"])
 def test_the_calm_level_changes_nothing(problem, controller, name):
     calm = rollout(problem, controller, starts(problem))
@@ -49,6 +53,11 @@ def test_a_push_changes_the_velocity_by_its_level_within_one_step():
     bicycles = (fly(BICYCLES, coast, "push", 0.7).z - rollout(BICYCLES, coast, starts(BICYCLES)).z)[11]
     torch.testing.assert_close(bicycles[:, list(blown(BICYCLES))].norm(dim=-1), torch.full((6,), 0.7))
     assert (bicycles.unflatten(-1, (5, 4))[..., 2:] == 0).all()
+
+
+def test_a_heavier_drone_falls():
+    height = [fly(DRONE, still, "mass", level).z[-1, :, 2] for level in (1.0, 1.2)]
+    assert (height[1] < height[0] - 0.05).all()
 
 
 def test_gusts_have_their_strength_and_their_memory():

@@ -4,9 +4,9 @@ import pytest
 from killed import kills
 
 from pontryagin import DoubleIntegrator
+from pontryagin.training.agents import load_controller
 from pontryagin.training.benchmark import BenchmarkConfig
 from pontryagin.training.benchmark.benchmark import benchmark, keep, make_jobs
-from pontryagin.training.benchmark.methods import load_controller
 from pontryagin.training.benchmark.run import run_job
 
 

@@ -33,6 +33,7 @@ BRIEF = {
     },  # fmt: skip
     "external_mujoco": lambda out: {"states": 1, "every": 80, "plants": ("exact", "drag 0.05"), "out_dir": out},
     "external_highway": lambda out: {"states": 1, "out_dir": out},
+    "external_crazyflow": lambda out: {"checkpoint": "lqr", "states": 2, "film": False, "out_dir": out},
     "reproduce": lambda out: {"out": out},
     "speed": lambda out: {"envs": 64, "runs": 2, "training": False},
 }
@@ -55,6 +56,8 @@ LONG = ("anchors", "families", "new_problem", "speed", "widths")
 
 @pytest.mark.parametrize("name", [pytest.param(n, marks=pytest.mark.slow if n in LONG else ()) for n in sorted(BRIEF)])
 def test_demo(name, tmp_path, capsys):
+    if name == "external_crazyflow":
+        pytest.importorskip("crazyflow", reason='pip install "pontryagin[crazyflow]", which no other extra brings')
     module = loaded(name)
     module.main(**BRIEF[name](tmp_path))
     assert capsys.readouterr().out

@@ -12,10 +12,12 @@ from gymnasium.utils.env_checker import check_env
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 from stable_baselines3.common.env_checker import check_env as check_env_sb3
 
-from pontryagin import DoubleIntegrator, OptimalControlEnv, OptimalControlVectorEnv, Quadrotor, rollout
+import pontryagin
+from pontryagin import DoubleIntegrator, MultiBicycle, OptimalControlEnv, OptimalControlVectorEnv, Quadrotor, rollout
 from pontryagin.envs import compiling
 from pontryagin.envs.boundary import to_action, to_control
 from pontryagin.envs.registration import ENVIRONMENTS
+from pontryagin.envs.states import draw_states
 
 IDS = sorted(ENVIRONMENTS)
 
@@ -72,7 +74,7 @@ def test_vector_equals_single_to_the_bit(problem, mode):
     count = 5
     ours = OptimalControlVectorEnv(problem, count, autoreset_mode=mode)
     theirs = SyncVectorEnv([lambda: OptimalControlEnv(problem) for _ in range(count)], autoreset_mode=mode)
-    a, b = ours.reset(seed=11), theirs.reset(seed=11)
+    a, b = ours.reset(seed=list(range(11, 11 + count))), theirs.reset(seed=11)
     assert np.array_equal(a[0], b[0])
     compare(a[1], b[1])
     random = np.random.default_rng(0)
@@ -87,6 +89,27 @@ def test_vector_equals_single_to_the_bit(problem, mode):
             again = ours.reset(options={"reset_mask": mask}), theirs.reset(options={"reset_mask": mask.copy()})
             assert np.array_equal(again[0][0], again[1][0])
             compare(again[0][1], again[1][1])
+
+
+def test_one_set_of_seeded_states():
+    """One seed is one set of states: of ``evaluate``, of the vector env, of its SB3 adapter, of one env alone."""
+    problem = MultiBicycle()
+    expected = draw_states(problem, 5, 7).numpy()
+    many = OptimalControlVectorEnv(problem, 5)
+    assert np.array_equal(many.reset(seed=7)[0][:, :-1], expected)
+    assert np.array_equal(
+        gymnasium.make_vec("pontryagin/MultiBicycle5-v0", num_envs=5).reset(seed=7)[0][:, :-1], expected
+    )
+    adapter = pontryagin.as_sb3(OptimalControlVectorEnv(problem, 5))
+    adapter.seed(7)
+    assert np.array_equal(adapter.reset()[:, :-1], expected)
+    assert not np.array_equal(adapter.reset()[:, :-1], expected)  # a seed is of one reset
+    alone = OptimalControlEnv(problem)
+    assert np.array_equal(alone.reset(seed=7)[0][:-1], draw_states(problem, 1, 7)[0].numpy())
+    masked = many.reset(seed=7, options={"reset_mask": np.array([False, True, False, False, True])})[0]
+    assert np.array_equal(masked[1, :-1], expected[1]) and np.array_equal(masked[4, :-1], expected[4])
+    assert len({row.tobytes() for row in many.reset(seed=[1, 2, 3, 4, None])[0]}) == 5
+    alone.reset(seed=2**100)  # Gymnasium's seeds go beyond torch's
 
 
 def test_out_of_step_environments_stay_apart():

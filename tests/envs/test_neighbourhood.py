@@ -128,7 +128,7 @@ def test_without_a_display_that_is_said_at_once(monkeypatch, capsys):
     from pontryagin.training.commands import play
     from pontryagin.training.commands.cli import main
 
-    monkeypatch.setattr(play, "load_policy", lambda *_: pytest.fail("it goes on"))
+    monkeypatch.setattr(play, "load_controller", lambda *_: pytest.fail("it goes on"))
     monkeypatch.delenv("SDL_VIDEODRIVER")
     monkeypatch.setattr(pygame.display, "get_driver", lambda: "offscreen")
     with pytest.raises(SystemExit) as stop:

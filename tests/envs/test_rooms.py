@@ -29,8 +29,8 @@ LEVELS = (
 """A room, or some modules of one, imports from its own level and from those above it in this list."""
 RANK = {room: level for level, rooms in enumerate(LEVELS) for room in rooms}
 HEAVY = {
-    "casadi", "highway_env", "jax", "mujoco", "onnx", "onnxruntime", "optuna", "pygame", "ray", "stable_baselines3",
-    "vehiclemodels",
+    "casadi", "crazyflow", "highway_env", "jax", "mujoco", "onnx", "onnxruntime", "optuna", "pygame", "ray",
+    "sb3_contrib", "stable_baselines3", "vehiclemodels",
 }  # fmt: skip
 
 

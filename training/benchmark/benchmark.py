@@ -14,10 +14,10 @@ from ...envs.extras import optional
 from ...envs.files import alone, check_folder, plain, read_json, replace_file
 from ...envs.problem import Problem
 from .config import BenchmarkConfig
-from .methods import METHODS
+from .methods import method_named, own_digest, own_files
 from .run import Job, Outcome, Record, describe, run_job
 
-IDENTITY = ("problem", "parameters", "method", "seed", "budget_seconds", "threads", "states", "robust_states")
+IDENTITY = ("problem", "parameters", "method", "seed", "budget_seconds", "threads", "states", "robust_states", "source")
 """What a finished run must agree in to be kept."""
 
 
@@ -32,8 +32,12 @@ def benchmark(name: str, config: BenchmarkConfig, tell: Callable[[str], None] = 
         ImportError: before anything is trained, if what one of the methods needs is not installed.
     """
     problem = make_problem(name)
-    for module, extra in dict.fromkeys(need for method in config.names for need in METHODS[method].needs):
+    for module, extra in dict.fromkeys(need for method in config.names for need in method_named(method).needs):
         optional(module, extra)
+    for source in config.sources.values():
+        own_digest(source)
+        if own_files(source)[0].endswith(".zip"):
+            optional("stable_baselines3", "sb3")
     folder, policies = config.out / name.replace(":", "."), config.policies / name.replace(":", ".")
     check_folder(folder, "BenchmarkConfig.out")
     check_folder(policies, "BenchmarkConfig.policies")
@@ -72,7 +76,7 @@ def make_jobs(name: str, config: BenchmarkConfig) -> list[Job]:
     jobs = []
     for seed in range(config.seeds):
         for method in config.names:
-            if seed and not METHODS[method].learns:
+            if seed and not method_named(method).learns:
                 continue
             few = method == "mpc"
             jobs.append(
@@ -80,7 +84,7 @@ def make_jobs(name: str, config: BenchmarkConfig) -> list[Job]:
                     name, method, seed, config.budget_seconds, config.threads,
                     min(config.states, config.mpc_states) if few else config.states,
                     min(config.robust_states, -(-config.mpc_states // 8)) if few else config.robust_states,
-                    config.command(name),
+                    config.command(name), config.sources.get(method, ""),
                 )
             )  # fmt: skip
     return jobs
@@ -145,7 +149,7 @@ def _finished(folder: Path, problem: Problem, job: Job) -> Record | None:
     if "failed" in record:
         return None
     now = describe(job, problem)
-    changed = {k: (record.get(k), now[k]) for k in IDENTITY if record.get(k) != now[k]}
+    changed = {k: (record.get(k), now.get(k)) for k in IDENTITY if record.get(k) != now.get(k)}
     if changed:
         raise ValueError(
             f"{file} is of a run with other settings; (then, now): {changed}; expected the same, or --fresh"
@@ -154,4 +158,4 @@ def _finished(folder: Path, problem: Problem, job: Job) -> Record | None:
 
 
 def _minutes(jobs: list[Job]) -> str:
-    return f"{sum(job.budget for job in jobs if METHODS[job.method].learns) / 60:.3g} minutes"
+    return f"{sum(job.budget for job in jobs if method_named(job.method).learns) / 60:.3g} minutes"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from pathlib import Path
 
 from ..duration import seconds, spoken
@@ -15,7 +16,9 @@ class BenchmarkConfig(Checked):
     """Methods, their common budget, and what they are asked afterwards."""
 
     methods: Name = "jfb,ppo,sac,direct,lqr-tracking,mpc"
-    """Of jfb, jfb-anchored, ppo, sac, direct, lqr-tracking and mpc, with commas between."""
+    """Of jfb, jfb-anchored, ppo, sac, direct, lqr-tracking and mpc, with commas between; and agents of your own, flown
+    as they are: mine=PATH of a policy's folder, of a zip of Stable-Baselines3 (a pickle: reading it runs its author's
+    code; mine=model.zip+stats.pkl with its VecNormalize), or of module:function."""
     time_budget: Duration = "10m"
     """Wall time of each training, everything included: compiling, optima to begin from, validations."""
     seeds: Count = 3
@@ -43,13 +46,28 @@ class BenchmarkConfig(Checked):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if unknown := [m for m in self.names if m not in METHODS] or not self.names:
-            raise ValueError(f"BenchmarkConfig.methods has {unknown}; expected some of {', '.join(METHODS)}")
+        taken = [name for name in self.sources if name in METHODS or not re.fullmatch(r"[\w-]+", name)]
+        if unknown := [m for m in self.names if m not in METHODS and m not in self.sources] or not self.names:
+            raise ValueError(
+                f"BenchmarkConfig.methods has {unknown}; expected some of {', '.join(METHODS)}, or "
+                "NAME=PATH of your own"
+            )
+        if taken:
+            raise ValueError(
+                f"BenchmarkConfig.methods calls an agent {taken[0]!r}; expected a name of letters and digits "
+                "that is no method's"
+            )
 
     @property
     def names(self) -> list[str]:
         """The methods, in order, once each."""
-        return list(dict.fromkeys(m.strip() for m in self.methods.split(",") if m.strip()))
+        return list(dict.fromkeys(m.partition("=")[0].strip() for m in self.methods.split(",") if m.strip()))
+
+    @property
+    def sources(self) -> dict[str, str]:
+        """Where the agents of the user's own are, by the names she gave them."""
+        own = [m.partition("=") for m in self.methods.split(",") if "=" in m]
+        return {name.strip(): source.strip() for name, _, source in own}
 
     @property
     def budget_seconds(self) -> float:

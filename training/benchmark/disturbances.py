@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from ...envs.bicycle import MultiBicycle
+from ...envs.crazyflie import Crazyflie
 from ...envs.integrate import Controller
 from ...envs.problem import Problem, vector
 from ...envs.quadrotor import Quadrotor
@@ -83,7 +84,7 @@ class Disturbance:
 
 def blown(problem: Problem) -> tuple[int, ...]:
     """The states whose rates a gust or a push changes: velocities; of bicycles, which slip, positions; else all."""
-    if isinstance(problem, Quadrotor):
+    if isinstance(problem, Quadrotor | Crazyflie):
         return (6, 7, 8)
     if isinstance(problem, MultiBicycle):
         return tuple(4 * i + k for i in range(problem.num_agents) for k in (0, 1))
@@ -153,7 +154,7 @@ def noisy(case: Case, level: float, generator: torch.Generator) -> Case:
 def other_mass(case: Case, level: float, generator: torch.Generator) -> Case:
     """A plant whose mass (of a bicycle: whose wheelbase) is ``level`` times that of the model."""
     problem = case.problem
-    if isinstance(problem, Quadrotor):
+    if isinstance(problem, Quadrotor | Crazyflie):
         return dataclasses.replace(case, problem=dataclasses.replace(problem, mass=level * problem.mass))
     if isinstance(problem, MultiBicycle):
         return dataclasses.replace(case, problem=dataclasses.replace(problem, wheelbase=level * problem.wheelbase))
@@ -169,13 +170,17 @@ def far_starts(case: Case, level: float, generator: torch.Generator) -> Case:
 def disturbances(problem: Problem) -> dict[str, Disturbance]:
     """The disturbances that make sense for a problem, by name."""
     scale = 1.0
-    if not isinstance(problem, Quadrotor | MultiBicycle):
+    if not isinstance(problem, Quadrotor | Crazyflie | MultiBicycle):
         typical = vector(problem.state_scale, problem.state_dim, torch.zeros(()))
         scale = float(typical.median())
     bicycle = isinstance(problem, MultiBicycle)
     found = {
         "wind": Disturbance(
-            "gusts: slip velocity" if bicycle else "gusts: acceleration" if isinstance(problem, Quadrotor) else "gusts",
+            "gusts: slip velocity"
+            if bicycle
+            else "gusts: acceleration"
+            if isinstance(problem, Quadrotor | Crazyflie)
+            else "gusts",
             tuple(x * scale for x in (0.05, 0.1, 0.2, 0.4)),
             gusts,
         ),
@@ -188,7 +193,7 @@ def disturbances(problem: Problem) -> dict[str, Disturbance]:
         "noise": Disturbance("observation noise: σ", tuple(x * scale for x in (0.005, 0.01, 0.02, 0.05)), noisy),
         "starts": Disturbance("spread of the starts, × rho_0", (1.5, 2.0, 3.0, 5.0), far_starts, calm=1.0),
     }
-    if isinstance(problem, Quadrotor | MultiBicycle):
+    if isinstance(problem, Quadrotor | Crazyflie | MultiBicycle):
         title = "wheelbase, × the model's" if bicycle else "mass, × the model's"
         found["mass"] = Disturbance(title, (0.8, 0.9, 1.1, 1.2), other_mass, calm=1.0)
     return found

@@ -15,7 +15,7 @@ from ...envs.problem import Problem
 from ...envs.render import Renderer
 from ...envs.scene import Color, Glow, Line, Marks, Scene
 from ..pictures import write_film
-from .methods import METHODS
+from .methods import method_named
 from .paths import Array, Ghost
 from .table import Record, by_method
 
@@ -40,8 +40,8 @@ def benchmark_film(problem: Problem, records: list[Record], ghost: Ghost | None,
     chosen = {m: run for m, run in found.items() if m in ("jfb", "ppo", "sac")} or found
     flown = [
         Flown(
-            METHODS[m].label,
-            rgb(METHODS[m].color),
+            method_named(m).label,
+            rgb(method_named(m).color),
             np.array(run["path"]["z"]),
             np.array(run["path"]["u"]),
             run["cost"][0],

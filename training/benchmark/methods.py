@@ -5,16 +5,16 @@ from __future__ import annotations
 import dataclasses
 import tempfile
 import time
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from ...controllers.baselines import ActorPolicy, DirectPolicy, RecedingHorizon, TimeVaryingLQR
-from ...controllers.policy import ImplicitPolicy
-from ...controllers.storage import read_store
+from ...controllers.baselines import RecedingHorizon, TimeVaryingLQR
 from ...envs.catalog import make_problem
 from ...envs.integrate import Controller
 from ...envs.problem import Problem
+from ..agents import digest, load_controller
 from ..checkpoint import History, plain_config
 from ..config import TrainConfig
 from ..direct import train_direct
@@ -38,12 +38,16 @@ LARGE = 100
 
 @dataclasses.dataclass(frozen=True)
 class Task:
-    """What a method is asked for: ``name`` is that of the problem, ``budget`` is in seconds, everything included."""
+    """What a method is asked for: ``name`` is that of the problem, ``budget`` is in seconds, everything included.
+
+    ``source`` says where an agent of the user's own is.
+    """
 
     name: str
     problem: Problem
     seed: int
     budget: float
+    source: str = ""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -185,22 +189,6 @@ def _mpc(task: Task) -> Trained:
     return Trained(controller, [], time.monotonic() - begun, 0.0, {"every": 1})
 
 
-def load_controller(folder: Path, problem: Problem) -> Controller:
-    """The policy that a run of the benchmark left in ``folder``, on the CPU.
-
-    Raises:
-        ValueError: if there is none, or it is damaged, of an unknown kind or for another problem.
-    """
-    kind = read_store(folder, "policy")[1].get("kind")
-    if kind == "ImplicitPolicy":
-        return ImplicitPolicy.load(folder, device="cpu", problem=problem)
-    if kind == "DirectPolicy":
-        return DirectPolicy.load(folder, device="cpu", problem=problem)
-    if kind == "ActorPolicy":
-        return ActorPolicy.load(folder, problem=problem)
-    raise ValueError(f"{folder} holds a {kind!r}; expected an ImplicitPolicy, a DirectPolicy or an ActorPolicy")
-
-
 def _refuse_large(problem: Problem) -> None:
     if problem.state_dim > LARGE:
         raise ValueError(
@@ -227,3 +215,28 @@ METHODS: dict[str, Method] = {
     "mpc": Method("MPC", "#6b7280", False, _mpc, CASADI),
 }
 """Name -> method."""
+OWN_COLORS = ("#db2777", "#0f766e", "#9333ea", "#ca8a04")
+"""Of agents of the user's own."""
+
+
+def method_named(name: str) -> Method:
+    """The method called ``name``; any other name is that of an agent of the user's own, which is not trained here."""
+    return METHODS.get(name) or Method(name, OWN_COLORS[zlib.crc32(name.encode()) % len(OWN_COLORS)], False, _own)
+
+
+def own_files(source: str) -> tuple[str, str | None]:
+    """``model.zip+stats.pkl`` as the agent and the statistics of its observations."""
+    agent, plus, statistics = source.partition(".zip+")
+    return (f"{agent}.zip", statistics) if plus else (source, None)
+
+
+def own_digest(source: str) -> str:
+    """What tells a file from what it is by now: SHA-256 of an agent, and of its statistics."""
+    return "+".join(digest(file) for file in own_files(source) if file is not None)
+
+
+def _own(task: Task) -> Trained:
+    """An agent that was trained elsewhere."""
+    agent, statistics = own_files(task.source)
+    controller: Any = load_controller(agent, task.problem, vecnormalize=statistics)
+    return Trained(controller, [], 0.0, 0.0, {"source": task.source})

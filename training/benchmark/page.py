@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ...envs.files import replace_file
 from ..pictures import document, figure, table
-from .methods import METHODS
+from .methods import method_named
 from .table import HEADINGS, Record, by_method, circumstances, commands, number, rows
 
 CAPTIONS = {
@@ -37,7 +37,8 @@ def write_report(name: str, records: Sequence[Record], pictures: Sequence[Path],
         f"{about['budget_seconds']:g} s of training per run, everything included; {circumstances(list(records))}. "
         "Tap a heading to sort."
     )
-    failed = [f"{METHODS[r['method']].label}, seed {r['seed']}: {r['failed']}" for r in records if "failed" in r]
+    lost = [record for record in records if "failed" in record]
+    failed = [f"{method_named(r['method']).label}, seed {r['seed']}: {r['failed']}" for r in lost]
     parts = [
         f"<h1>{html.escape(name)}: the same environment, cost, starts and wall time</h1>",
         f"<p class=note>{html.escape(note)}</p>",
@@ -62,7 +63,8 @@ def _robustness(records: list[Record]) -> str:
     for kind, levels in next(iter(found.values()))["robustness"].items():
         headings = ["method", *(f"{row['level']:g}" for row in levels)]
         cells = [
-            [METHODS[method].label, *(_cell(row) for row in run["robustness"][kind])] for method, run in found.items()
+            [method_named(method).label, *(_cell(row) for row in run["robustness"][kind])]
+            for method, run in found.items()
         ]
         parts.append(f"<h3>{html.escape(kind)}</h3>{table(headings, cells)}")
     return "".join(parts)
@@ -75,5 +77,5 @@ def _cell(row: Record) -> str:
 
 def _settings(run: Record) -> str:
     shown = json.dumps({"settings": run["settings"], "versions": run["versions"]}, indent=1)
-    label = html.escape(METHODS[run["method"]].label)
+    label = html.escape(method_named(run["method"]).label)
     return f"<details><summary>{label}: settings</summary><pre>{html.escape(shown)}</pre></details>"

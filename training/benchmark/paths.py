@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from ...envs.problem import Problem
 from ...envs.scene import Scene
 from ..pictures import FEW, INK, SOFT
-from .methods import METHODS
+from .methods import method_named
 from .table import Record
 
 Array: TypeAlias = NDArray[np.floating]
@@ -42,18 +42,21 @@ def paths_figure(
         axis: Any = figure.add_subplot(lines, columns, index + 1, projection="3d" if solid else None)
         for points, color, width, name in (
             (shade, SOFT, 3.0, "optimum"),
-            (bodies, METHODS[method].color, 1.6, "flown"),
+            (bodies, method_named(method).color, 1.6, "flown"),
         ):
             if points is not None:
                 many = points.shape[1] > FEW
                 for body in range(points.shape[1]):
                     label = name if body == 0 else None
                     axis.plot(*points[:, body].T, color=color, lw=0.5 * width if many else width, label=label)
-        axis.plot(*bodies[-1].T, "o", color=METHODS[method].color, ms=4)
+        axis.plot(*bodies[-1].T, "o", color=method_named(method).color, ms=4)
         if (goals := target_points(problem, runs[0])) is not None:
             axis.plot(*goals.T, "x", color=INK, ms=7, label="target")
         axis.set_title(
-            f"{METHODS[method].label}: J = {runs[0]['cost'][0]:.4g}", color=INK, fontsize=11, y=0.97 if solid else None
+            f"{method_named(method).label}: J = {runs[0]['cost'][0]:.4g}",
+            color=INK,
+            fontsize=11,
+            y=0.97 if solid else None,
         )
         if not solid:
             axis.set_aspect("equal", adjustable="datalim" if shade is None else "box")

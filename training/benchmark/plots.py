@@ -13,7 +13,7 @@ import numpy as np
 from ...envs.problem import Problem
 from ..pictures import INK, SOFT, plain_ticks, save_figure, tidy
 from .disturbances import disturbances
-from .methods import METHODS
+from .methods import method_named
 from .paths import Ghost, paths_figure
 from .table import Record, by_method
 
@@ -81,7 +81,7 @@ def curves_figure(name: str, found: dict[str, list[Record]], optimum: float | No
 
 def _curves(axis: Axis, method: str, runs: list[Record], key: str) -> np.ndarray:
     """Draw the seeds of a method, and their mean, which is returned; a controller that does not learn is a line."""
-    look, learned = METHODS[method], [run for run in runs if run["curve"]]
+    look, learned = method_named(method), [run for run in runs if run["curve"]]
     if not learned:
         cost = runs[0]["summary"]["cost_mean"]
         axis.axhline(cost, color=look.color, ls=":", lw=1.6, label=look.label)
@@ -104,7 +104,7 @@ def distribution_figure(name: str, found: dict[str, list[Record]]) -> matplotlib
     axis = figure.subplots()
     known = all(run["gap"] is not None for runs in found.values() for run in runs)
     for method, runs in found.items():
-        look = METHODS[method]
+        look = method_named(method)
         for index, run in enumerate(runs):
             values = np.sort(run["gap"] if known else run["cost"])
             values = np.maximum(100 * values, 1e-4) if known else values
@@ -123,7 +123,7 @@ def latency_figure(found: dict[str, list[Record]]) -> matplotlib.figure.Figure:
     figure = matplotlib.figure.Figure(figsize=(8, 0.55 * len(found) + 1.2), layout="constrained")
     axis = figure.subplots()
     values = [float(np.mean([run["summary"]["latency_ms"] for run in runs])) for runs in found.values()]
-    looks = [METHODS[method] for method in found]
+    looks = [method_named(method) for method in found]
     axis.barh([look.label for look in looks], values, color=[look.color for look in looks], height=0.6)
     for index, value in enumerate(values):
         axis.text(1.08 * value, index, f"{value:.3g}", va="center", color=INK, fontsize=9)
@@ -146,7 +146,7 @@ def robustness_figure(problem: Problem, name: str, found: dict[str, list[Record]
                 continue
             level = [row["level"] for row in rows[0]]
             cost = np.array([[_value(row["cost_mean"]) for row in run] for run in rows])
-            look = METHODS[method]
+            look = method_named(method)
             axis.plot(level, cost.mean(0), "o-", color=look.color, lw=1.8, ms=4, label=look.label)
             if len(rows) > 1:
                 axis.fill_between(level, cost.min(0), cost.max(0), color=look.color, alpha=0.15, lw=0)

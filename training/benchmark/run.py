@@ -20,7 +20,7 @@ from ...envs.catalog import make_problem
 from ...envs.problem import Problem, class_name, problem_parameters
 from ...envs.states import draw_states
 from ..evaluate import evaluate
-from .methods import METHODS, Task, Trained
+from .methods import Task, Trained, method_named, own_digest
 from .robustness import robustness
 
 Record = dict[str, Any]
@@ -40,6 +40,7 @@ class Job:
     states: int
     robust_states: int
     command: str
+    source: str = ""
 
     @property
     def label(self) -> str:
@@ -64,7 +65,7 @@ def run_job(job: Job) -> Outcome:
         os.environ["TORCHINDUCTOR_CACHE_DIR"] = cache  # every run compiles for itself, and pays for it
         os.environ["TORCHINDUCTOR_COMPILE_THREADS"] = str(job.threads)
         try:
-            trained = METHODS[job.method].make(Task(job.name, problem, job.seed, job.budget))
+            trained = method_named(job.method).make(Task(job.name, problem, job.seed, job.budget, job.source))
             record = about | measure(job, problem, trained)
         except (ValueError, ImportError, FloatingPointError) as error:
             return Outcome(about | {"failed": str(error)}, {})
@@ -122,11 +123,13 @@ def describe(job: Job, problem: Problem) -> Record:
 
     versions = {"python": platform.python_version(), "torch": torch.__version__, "numpy": numpy.__version__}
     versions |= {"gymnasium": gymnasium.__version__}
-    if METHODS[job.method].label in ("PPO", "SAC"):
+    if method_named(job.method).label in ("PPO", "SAC") or ".zip" in job.source:
         import stable_baselines3
 
         versions["stable_baselines3"] = stable_baselines3.__version__
+    own = {"source": [job.source, own_digest(job.source)]} if job.source else {}
     return {
+        **own,
         "problem": class_name(type(problem)), "parameters": json.loads(json.dumps(problem_parameters(problem))),
         "method": job.method, "seed": job.seed, "budget_seconds": job.budget, "threads": job.threads,
         "states": job.states, "robust_states": job.robust_states, "command": job.command,

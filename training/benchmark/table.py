@@ -6,7 +6,7 @@ import statistics
 from collections.abc import Callable
 from typing import Any
 
-from .methods import METHODS
+from .methods import method_named
 
 Record = dict[str, Any]
 HEADINGS = (
@@ -28,7 +28,7 @@ def rows(records: list[Record]) -> list[tuple[str, ...]]:
     """A row of text per method, as ``HEADINGS`` says; methods that failed have a row of dashes."""
     found, table = by_method(records), []
     for method, runs in found.items():
-        label = METHODS[method].label + (f" ({runs[0]['states']} states)" if method == "mpc" else "")
+        label = method_named(method).label + (f" ({runs[0]['states']} states)" if method == "mpc" else "")
         gaps = [spread(runs, key, percent) for key in ("gap_mean", "gap_median")]
         columns = (
             [run["seconds"] for run in runs],
@@ -43,7 +43,7 @@ def rows(records: list[Record]) -> list[tuple[str, ...]]:
             )
         )  # fmt: skip
     failed = dict.fromkeys(record["method"] for record in records if "failed" in record)
-    table += [(METHODS[m].label, "0", *["-"] * (len(HEADINGS) - 2)) for m in failed if m not in found]
+    table += [(method_named(m).label, "0", *["-"] * (len(HEADINGS) - 2)) for m in failed if m not in found]
     return table
 
 

@@ -37,6 +37,7 @@ def benchmark_command(problem: str, config: BenchmarkConfig) -> None:
         pontryagin benchmark quadrotor                                # 3 seeds, 10 minutes each: over two hours
         pontryagin benchmark quadrotor --time-budget 60s --seeds 1    # a first look
         pontryagin benchmark my_module:Rocket --methods jfb,ppo --workers 4
+        pontryagin benchmark quadrotor --methods jfb,mine=model.zip   # an agent of your own beside ours
 
     Writes a JSON file per run, table.md, figures and report.html, which needs no network.
     """

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import json as json_
+from pathlib import Path
+from typing import Any
 
 import torch
 from rich.table import Table
@@ -17,20 +19,22 @@ from ...envs.catalog import make_problem
 from ...envs.integrate import Controller, rollout
 from ...envs.problem import Problem
 from ...envs.states import draw_states
-from ..checkpoint import load_policy
+from ..agents import load_controller
 from ..console import PlainConsole
 from ..evaluate import Evaluation, evaluate
-from .arguments import PolicyPath
+from .arguments import AgentPath
 
 
 def evaluate_command(
-    checkpoint: PolicyPath,
+    checkpoint: AgentPath,
     states: int = 128,
     seed: int = 0,
     problem: str | None = None,
     on: str | None = None,
     certificate: bool = False,
     json: bool = False,
+    algorithm: str | None = None,
+    vecnormalize: Path | None = None,
 ) -> None:
     """Fly a policy from seeded initial states and print what it costs.
 
@@ -42,17 +46,28 @@ def evaluate_command(
         pontryagin evaluate lqr-tracking --problem quadrotor
         pontryagin evaluate mpc --problem my_module:Rocket --states 8
 
+    Agents of your own fly, too: the zip of Stable-Baselines3 or sb3-contrib, what the benchmark left, a function
+    (t, z) -> u. A zip and the statistics of VecNormalize are pickles: loading one runs the code of whoever made it.
+
+        pontryagin evaluate model.zip --problem quadrotor --algorithm ppo --vecnormalize stats.pkl
+        pontryagin evaluate my_module:controller --problem quadrotor
+
+    The states of --seed are those of the vector environment's reset(seed=..): one policy has one number.
+
     Args:
         checkpoint: the policy.
         states: how many initial states are drawn from rho_0.
         seed: of the draw.
-        problem: what a classical controller flies; module:ClassName of a policy for a problem of your own.
+        problem: what a classical controller or an agent flies; module:ClassName for a problem of your own.
         on: another problem to draw the states from and to fly it in, with as many states and controls.
         certificate: print the residuals of Pontryagin's conditions along the flights, too, in float64; of a held policy
             the residual of Bellman's equation beside that of HJB, both in the unit of L.
         json: print JSON instead of a table.
+        algorithm: of the zip: a2c, ars, crossq, ddpg, ppo, sac, td3, tqc or trpo; found out from it unless given.
+        vecnormalize: the statistics with which the agent of a zip was trained.
     """
-    flown, controller = _chosen(checkpoint, problem, on, certificate)
+    own = (algorithm, vecnormalize)
+    flown, controller = _chosen(checkpoint, problem, on, certificate, own)
     figures = measure(flown, controller, states, seed).summary()
     if certificate and isinstance(controller, ImplicitPolicy):
         policy = controller.double()
@@ -74,21 +89,28 @@ def evaluate_command(
     PlainConsole().print(table)
 
 
-def _chosen(checkpoint: str, problem: str | None, on: str | None, certificate: bool) -> tuple[Problem, Controller]:
+def _chosen(
+    checkpoint: str, problem: str | None, on: str | None, certificate: bool, own: tuple[str | None, Path | None]
+) -> tuple[Problem, Controller]:
     """What flies, and what it flies in."""
     if checkpoint in CLASSICAL:
-        if problem is None or certificate or on is not None:
-            raise ValueError(f"{checkpoint} flies --problem; --on and --certificate are for policies")
+        if problem is None or certificate or on is not None or own != (None, None):
+            raise ValueError(
+                f"{checkpoint} flies --problem; --on and --certificate are for policies, --algorithm and "
+                "--vecnormalize for agents"
+            )
         flown = make_problem(problem)
         return flown, CLASSICAL[checkpoint](flown)
-    controller = load_policy(checkpoint, problem)
-    flown, own = controller.problem if on is None else make_problem(on), controller.problem
-    if (type(flown), flown.state_dim, flown.horizon) != (type(own), own.state_dim, own.horizon):
+    found: Any = load_controller(checkpoint, problem, *own)
+    if certificate and not isinstance(found, ImplicitPolicy):
+        raise ValueError(f"{checkpoint} has no value function, so no costate: --certificate is for implicit policies")
+    flown, made_for = found.problem if on is None else make_problem(on), found.problem
+    if (type(flown), flown.state_dim, flown.horizon) != (type(made_for), made_for.state_dim, made_for.horizon):
         raise ValueError(
             f"{on} is a {type(flown).__name__} of {flown.state_dim} states and horizon {flown.horizon}; expected "
-            f"a {type(own).__name__} of {own.state_dim} and {own.horizon}, as {checkpoint} is for"
+            f"a {type(made_for).__name__} of {made_for.state_dim} and {made_for.horizon}, as {checkpoint} is for"
         )
-    return flown, controller
+    return flown, found
 
 
 def measure(problem: Problem, controller: Controller, states: int, seed: int) -> Evaluation:

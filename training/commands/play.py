@@ -7,18 +7,20 @@ from pathlib import Path
 from ...envs.environment import OptimalControlEnv, frames_per_second
 from ...envs.states import draw_states
 from ...envs.window import check_display
-from ..checkpoint import load_policy
+from ..agents import load_controller
 from ..pictures import film, write_film
-from .arguments import PolicyPath
+from .arguments import AgentPath
 
 
 def play_command(
-    checkpoint: PolicyPath,
+    checkpoint: AgentPath,
     episodes: int = 3,
     seed: int = 0,
     problem: str | None = None,
     video: Path | None = None,
     width: int = 640,
+    algorithm: str | None = None,
+    vecnormalize: Path | None = None,
 ) -> None:
     """Watch a policy in a window, or write a film where ``--video`` names one.
 
@@ -29,10 +31,12 @@ def play_command(
         problem: module:ClassName of a policy for a problem of your own.
         video: a .gif or .mp4 to write instead of opening a window.
         width: of the film, in pixels.
+        algorithm: of an agent of your own, as for evaluate: a zip is a pickle, and reading it runs its author's code.
+        vecnormalize: its statistics, likewise.
     """
     if video is None:
         check_display()
-    policy = load_policy(checkpoint, problem)
+    policy = load_controller(checkpoint, problem, algorithm, vecnormalize)
     flown = policy.problem
     states = draw_states(flown, episodes, seed).numpy()
     if video is not None:

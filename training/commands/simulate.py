@@ -12,7 +12,16 @@ from rich.progress import track
 from rich.table import Table
 from torch import Tensor
 
-from ...controllers.plants import CommonRoadBicycles, HighwayBicycles, MujocoQuadrotor, Plant, PlantMismatch, simulate
+from ...controllers.plants import (
+    BatchedPlant,
+    CommonRoadBicycles,
+    CrazyflowDrone,
+    HighwayBicycles,
+    MujocoQuadrotor,
+    Plant,
+    PlantMismatch,
+    simulate,
+)
 from ...controllers.policy import ImplicitPolicy
 from ...envs.integrate import Trajectory
 from ...envs.problem import Problem
@@ -26,7 +35,7 @@ from .evaluate import stored_optima
 
 TIME_SCALE = 6.0
 """Seconds that a unit of time takes with cars, unless asked for otherwise."""
-PlantName: TypeAlias = Literal["mujoco", "mujoco-rotors", "highway", "commonroad"]
+PlantName: TypeAlias = Literal["mujoco", "mujoco-rotors", "crazyflow", "highway", "commonroad"]
 
 
 def simulate_command(
@@ -54,13 +63,14 @@ def simulate_command(
 
     Args:
         checkpoint: the policy.
-        plant: mujoco (rigid body), mujoco-rotors (with four rotors and a mixer), highway (highway-env), commonroad
-            (kinematic single track with a rate of steering).
+        plant: mujoco (rigid body), mujoco-rotors (with four rotors and a mixer), crazyflow (the Crazyflie with rotors
+            that lag, all states at once), highway (highway-env), commonroad (kinematic single track with a rate of
+            steering).
         states: how many initial states are drawn from rho_0.
         seed: of the draw.
         rate: answers per unit of time; the problem's unless given.
         latency: from a question to the effect of its answer, in the problem's time.
-        mass_error: of MuJoCo's body, as a share.
+        mass_error: of the body in MuJoCo or Crazyflow, as a share.
         drag: c of a force -c (velocity - wind) in MuJoCo.
         wind: velocity of the air in MuJoCo.
         motor_lag: time constant of the actuators in MuJoCo.
@@ -110,7 +120,7 @@ def _report(title: str, figures: dict[str, float], json: bool) -> None:
 
 def make_plant(
     problem: Problem, name: PlantName, mismatch: PlantMismatch, rotor_low: float, time_scale: float
-) -> MujocoQuadrotor | HighwayBicycles | CommonRoadBicycles:
+) -> MujocoQuadrotor | CrazyflowDrone | HighwayBicycles | CommonRoadBicycles:
     """The plant called ``name``.
 
     Raises:
@@ -124,6 +134,10 @@ def make_plant(
         raise ValueError(f"{name} flies in the problem's own time; time_scale is for highway and commonroad")
     if name == "mujoco" and rotor_low:
         raise ValueError("rotor_low is for mujoco-rotors")
+    if name == "crazyflow":
+        if mismatch != PlantMismatch(mass_error=mismatch.mass_error) or rotor_low:
+            raise ValueError("crazyflow has no drag, wind, motor_lag or rotor_low to set; those are for mujoco")
+        return CrazyflowDrone(problem, mismatch.mass_error)
     if name == "highway":
         return HighwayBicycles(problem, time_scale)
     if name == "commonroad":
@@ -134,9 +148,14 @@ def make_plant(
 
 
 def simulate_all(
-    policy: ImplicitPolicy, plant: Plant, z0: Tensor, rate: float | None = None, latency: float = 0.0
+    policy: ImplicitPolicy, plant: Plant | BatchedPlant, z0: Tensor, rate: float | None = None, latency: float = 0.0
 ) -> tuple[Trajectory, float | None]:
-    """``simulate`` from every state, with a progress bar; and how many had cars that touched, where the plant says."""
+    """``simulate`` from every state, with a progress bar; and how many had cars that touched, where the plant says.
+
+    A ``BatchedPlant`` flies all of them at once.
+    """
+    if isinstance(plant, CrazyflowDrone):
+        return simulate(policy.problem, plant, policy, z0, rate=rate, latency=latency), None
     touches: list[bool] = []
 
     def watch(t: float, flying: Plant) -> None:
