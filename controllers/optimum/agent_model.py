@@ -7,6 +7,7 @@ from torch import Tensor
 
 from ...envs.integrate import advance
 from ...envs.problem import Problem
+from .sweeps import grad_of
 
 ROWS = 4096
 """Control steps expanded together: more no longer fit a core's cache."""
@@ -59,38 +60,29 @@ def apart(y: Tensor, b: int) -> tuple[Tensor, Tensor]:
 
 
 def jacobians(problem: Problem, t: Tensor, y: Tensor, b: int) -> Tensor:
-    """∂F_i/∂y_i, ``(R, N, b, d)``, in forward mode: column j of all agents at once, all columns in one batch."""
-    free, dt = Costless(problem), problem.time_step
-
-    def column(seed: Tensor) -> Tensor:
-        step = lambda v: advance(free, t, *apart(v, b), dt)[0].unflatten(-1, (y.shape[-2], -1))  # noqa: E731
-        tangent: Tensor = torch.func.jvp(step, (y,), (seed.expand_as(y),))[1]
-        return tangent
-
-    columns: Tensor = torch.func.vmap(column, out_dims=-1)(torch.eye(y.shape[-1], dtype=y.dtype, device=y.device))
-    return columns
+    """∂F_i/∂y_i, ``(R, N, b, d)``: one sweep back for each of an agent's states, of all agents at once."""
+    with torch.enable_grad():
+        v = y.detach().requires_grad_()
+        after = advance(Costless(problem), t, *apart(v, b), problem.time_step)[0].unflatten(-1, (y.shape[-2], -1))
+        return torch.stack([grad_of(after[..., i], v) for i in range(b)], -2)
 
 
-def slopes(problem: Problem, t: Tensor, y: Tensor, b: int, p: Tensor | None = None) -> Tensor:
-    """∇_y of the cost of the step, plus p·F where p is given, ``(R, N, d)``."""
-
-    def total(v: Tensor) -> Tensor:
-        after, cost = advance(problem, t, *apart(v, b), problem.time_step)
-        return cost.sum() if p is None else cost.sum() + (p * after).sum()
-
-    gradient: Tensor = torch.func.grad(total)(y)
-    return gradient
+def slopes(problem: Problem, t: Tensor, y: Tensor, b: int) -> Tensor:
+    """∇_y of the cost of the step, ``(R, N, d)``."""
+    with torch.enable_grad():
+        v = y.detach().requires_grad_()
+        return grad_of(advance(problem, t, *apart(v, b), problem.time_step)[1], v)
 
 
 def bends(problem: Problem, t: Tensor, y: Tensor, b: int, p: Tensor) -> Tensor:
     """∇²_y of each agent of the cost of the step plus p·F, ``(R, N, d, d)``, symmetric, where all others do as it does.
 
-    Forward- over reverse-mode, column j of all agents at once: where agents meet, their rows are summed.
+    Twice in reverse: one sweep back through the gradient for each column, of all agents at once; where agents meet,
+    their rows are summed.
     """
-
-    def column(seed: Tensor) -> Tensor:
-        tangent: Tensor = torch.func.jvp(lambda v: slopes(problem, t, v, b, p), (y,), (seed.expand_as(y),))[1]
-        return tangent + 0 * seed  # of a linear problem it would be no function of the seed
-
-    hessian = torch.func.vmap(column, out_dims=-1)(torch.eye(y.shape[-1], dtype=y.dtype, device=y.device))
+    with torch.enable_grad():
+        v = y.detach().requires_grad_()
+        after, cost = advance(problem, t, *apart(v, b), problem.time_step)
+        (slope,) = torch.autograd.grad(cost.sum() + (p * after).sum(), v, create_graph=True)
+        hessian = torch.stack([grad_of(slope[..., j], v) for j in range(v.shape[-1])], -1)
     return 0.5 * (hessian + hessian.mT)

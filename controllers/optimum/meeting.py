@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from ...envs.problem import Problem
+from .sweeps import grad_of
 
 
 class Meeting(NamedTuple):
@@ -52,7 +53,7 @@ def meeting(problem: Problem, t: Tensor, y: Tensor, b: int) -> Meeting:
     The stages z_s are functions of y, agent by agent, and L of the step is Σ_s weight_s L(t_s, z_s, u) (``advance``):
     with its ∇² in z, ``problem.coupling``, ℓ_yy is exact.
     """
-    count, d = y.shape[-2:]
+    count = y.shape[-2]
     flat, times = y.flatten(0, 1), t.flatten()
     dt = problem.time_step
 
@@ -63,10 +64,6 @@ def meeting(problem: Problem, t: Tensor, y: Tensor, b: int) -> Meeting:
         fourth = z + dt * problem.dynamics(times + 0.5 * dt, third, u)
         return torch.stack([z, second, third, fourth]).unflatten(-1, (count, b))
 
-    def column(seed: Tensor) -> Tensor:
-        tangent: Tensor = torch.func.jvp(stages, (flat,), (seed.expand_as(flat),))[1]
-        return tangent
-
     weights, later = (dt / 6, dt / 3, dt / 3, dt / 6), (0.0, 0.5, 0.5, 1.0)
     found = []
     for z, weight, share in zip(stages(flat), weights, later, strict=True):
@@ -74,5 +71,8 @@ def meeting(problem: Problem, t: Tensor, y: Tensor, b: int) -> Meeting:
         assert between is not None
         found.append((weight * between).flatten(-4, -3).flatten(-2))
     c = found[0].shape[-1] // count
-    turn = torch.func.vmap(column, out_dims=-1)(torch.eye(d, dtype=y.dtype, device=y.device))[..., :c, :]
-    return Meeting(*(x.unflatten(1, y.shape[:2]).contiguous() for x in (turn, torch.stack(found))))
+    with torch.enable_grad():
+        v = flat.detach().requires_grad_()
+        felt = stages(v)[..., :c]
+        turn = torch.stack([torch.stack([grad_of(z[..., i], v) for i in range(c)], -2) for z in felt])
+    return Meeting(*(x.unflatten(1, y.shape[:2]) for x in (turn, torch.stack(found))))
