@@ -19,6 +19,7 @@ from ..envs.catalog import make_problem
 from ..envs.files import sha256
 from ..envs.problem import Problem
 from ..envs.states import as_numbers
+from .checkpoint import import_class
 
 
 def load_controller(
@@ -51,6 +52,8 @@ def load_controller(
     if vecnormalize is not None:
         raise ValueError(f"statistics of observations are for the zip of an agent; {source} is none")
     if (Path(source) / "policy.json").exists():
+        if made is None:
+            import_class(Path(source) / "policy.json")
         kind = read_store(source, "policy")[1].get("kind")
         if kind == "DirectPolicy":
             return DirectPolicy.load(source, device="cpu", problem=made)

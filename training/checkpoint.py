@@ -145,7 +145,7 @@ def _under(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
     return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
 
 
-def _import_class(path: Path) -> None:
+def import_class(path: Path) -> None:
     """The module of the class that a policy is for, if it can be: what is missing is said by who reads the policy."""
     with contextlib.suppress(ValueError, OSError, KeyError, TypeError, AttributeError):
         name = read_json(path)["problem"]["class"]
@@ -163,5 +163,5 @@ def load_policy(checkpoint: str, problem: str | None = None) -> ImplicitPolicy:
         ValueError: if there is none, or it is for another problem.
     """
     if problem is None:
-        _import_class(Path(checkpoint) / "policy.json")
+        import_class(Path(checkpoint) / "policy.json")
     return ImplicitPolicy.load(checkpoint, device="cpu", problem=None if problem is None else make_problem(problem))

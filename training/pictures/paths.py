@@ -120,9 +120,10 @@ def draw_control(
     _spread(axis, paths, np.concatenate([values, values[-1:]]), state, step=True)
     for bound in (low.min(), high.max()):
         axis.axhline(bound, color=INK, ls="--", lw=1)
-    names = shown_controls(problem)[kind::kinds]
-    names[2:] = ["…"] * (len(names) > 2)
-    axis.set(xlabel="time", title=f"controls {', '.join(names)}; bounds dashed")
+    given = problem.control_names
+    name = given[kind] if len(given) == kinds else " ".join(shown_controls(problem)[kind::kinds][:2])
+    many = f" of {values.shape[2]} agents" if values.shape[2] > 1 else ""
+    axis.set(xlabel="time", title=f"{name}{many}; bounds dashed")
 
 
 def draw_distances(axis: matplotlib.axes.Axes, paths: PlanePaths, state: int = 0) -> None:
