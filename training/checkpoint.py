@@ -18,6 +18,7 @@ from ..envs.catalog import make_problem, problem_class
 from ..envs.files import from_record, read_json
 from ..envs.problem import Problem, problem_record
 from .config import TrainConfig
+from .watch import Watch
 
 FREE = ("time_budget", "iterations", "out", "resume", "fresh", "checkpoint_seconds", "device", "compile")
 """Fields that a resumed run may change."""
@@ -59,6 +60,7 @@ class Progress:
     usual_norm: float = 0.0
     rollbacks: int = 0
     pace: float = 1.0
+    watch: Watch = dataclasses.field(default_factory=Watch)
 
 
 def write_checkpoint(folder: Path, problem: Problem, config: TrainConfig, progress: Progress) -> None:

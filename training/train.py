@@ -35,9 +35,8 @@ def train(
 ) -> tuple[ImplicitPolicy, History]:
     """Minimise E_{z0 ~ rho_0}[J] over theta (slides, eq. 1-3) and return the best policy on validation states.
 
-    Fresh initial states every iteration. A gradient that is not finite is not applied, and counted in the history
-    (``skipped``); the argmax's residual is logged. With ``config.out`` the run can be killed and resumed, once
-    its first weights are there.
+    Fresh initial states every iteration. A gradient that is not finite is not applied, and counted (``skipped``); the
+    argmax's residual is logged. With ``config.out`` a run can be killed and resumed, once its first weights are there.
 
     Args:
         problem: what is controlled.
@@ -46,7 +45,7 @@ def train(
 
     Raises:
         ValueError: if the problem makes no sense, ``out`` cannot be written to, is in use or holds a run that is
-            neither resumed nor thrown away, or ``resume`` finds another run.
+            neither resumed nor thrown away, ``resume`` finds another run, or the run went nowhere (``Watch``).
     """
     started = time.monotonic()
     config = TrainConfig() if config is None else config
@@ -94,9 +93,10 @@ def run(
     try:
         descend(problem, config, progress, validation, step, policy)
     except KeyboardInterrupt:
-        if progress.history.rows:
+        if math.isfinite(progress.best_cost):
             conclude(config, progress, policy)
         raise
+    progress.watch.ended(progress.best_cost, progress.history.rows[0]["iteration"])
     return conclude(config, progress, policy)
 
 
@@ -181,7 +181,8 @@ def iterate(
         progress.optimizer.step()
     else:
         progress.skipped += 1
-        warnings.warn(f"iteration {progress.iteration}: the gradient is not finite; step skipped", stacklevel=2)
+        warnings.warn("a gradient is not finite; its step is skipped, as all like it, and counted", stacklevel=2)
+    progress.watch.iterated(size, float(loss.residual))
     progress.iteration += 1
     return loss, size
 
@@ -201,6 +202,7 @@ def _validate(
     """Cost on the fixed states with the problem's own number of steps; keeps the best weights."""
     path = rollout(problem, policy or make_policy(problem, progress.value, config), validation)
     cost = float(path.cost.mean())
+    progress.watch.validated(problem, path.u, cost)
     row = {
         "iteration": float(progress.iteration),
         "seconds": progress.seconds,

@@ -1,0 +1,83 @@
+"""A run that goes nowhere says so within a few iterations: what is wrong, and what helps."""
+
+from __future__ import annotations
+
+import math
+import warnings
+
+import torch
+from torch import Tensor
+
+from ..envs.problem import Problem
+
+PATIENCE = 20
+"""Iterations in a row after which something is no accident."""
+LOOSE = 0.5
+"""A mean residual of the argmax, relative to the slope at u = 0, from which nothing was found."""
+NEAR = 1e-6
+"""Share of its range within which a control rests on a bound."""
+
+NOTHING = (
+    "the gradient has been exactly 0 for {count} iterations: every control rests on a bound, or nothing that phi says "
+    "reaches one. Give Problem.state_scale the sizes of the states, take bounds or costs that leave a choice, or begin "
+    "at optima: anchor='expansion', or pontryagin solve"
+)
+RUNAWAY = (
+    "states run away over the horizon, or a cost is not defined where they go: a shorter horizon, more steps, narrower "
+    "initial states, or anchor='expansion' help"
+)
+BROKEN = "the gradient has not been finite for {count} iterations, none was applied: " + RUNAWAY
+UNSOLVED = (
+    "the argmax has not been found for {count} iterations (mean relative residual {residual:.2g}): more "
+    "argmax_iterations or backtracks, or an H that is concave in u"
+)
+PINNED = (
+    "all controls rest on their bounds along all validation flights: a held control has no gradient. Wider bounds, a "
+    "larger Problem.state_scale, or bound_penalty give it one"
+)
+STILL = "the cost of the validation states is the same to the last digit as at the last validation: nothing moves"
+
+
+class Watch:
+    """Looks on, and warns once of each thing."""
+
+    def __init__(self) -> None:
+        self.iterations = self.nothing = self.broken = self.unsolved = 0
+        self.said: set[str] = set()
+        self.last = math.nan
+
+    def iterated(self, size: float, residual: float) -> None:
+        """After an iteration: the norm of its gradient, the mean residual of its argmax."""
+        self.iterations += 1
+        self.nothing = self.nothing + 1 if size == 0 else 0
+        self.broken = self.broken + 1 if not math.isfinite(size) else 0
+        self.unsolved = self.unsolved + 1 if residual > LOOSE else 0
+        for count, text in ((self.nothing, NOTHING), (self.broken, BROKEN), (self.unsolved, UNSOLVED)):
+            if count >= PATIENCE:
+                self._warn(text, count=count, residual=residual)
+
+    def validated(self, problem: Problem, u: Tensor, cost: float) -> None:
+        """After a validation: the controls ``(K, B, m)`` that were flown, and the mean cost."""
+        low, high = problem.control_bounds(u)
+        near = NEAR * (high - low)
+        if bool(torch.logical_or(u <= low + near, u >= high - near).all()):
+            self._warn(PINNED)
+        if cost == self.last:
+            self._warn(STILL)
+        self.last = cost
+
+    def ended(self, best_cost: float, first: float) -> None:
+        """At the end of a run whose first validation was at iteration ``first``, 0 where it began at something good.
+
+        Raises:
+            ValueError: if there is nothing to return.
+        """
+        if not math.isfinite(best_cost):
+            raise ValueError(f"no policy: the cost of the validation states was never finite: {RUNAWAY}")
+        if first > 0 and self.iterations >= PATIENCE and self.nothing == self.iterations:
+            raise ValueError(f"no policy: the weights never moved. {NOTHING.format(count=self.nothing)}")
+
+    def _warn(self, text: str, **figures: float) -> None:
+        if text not in self.said:
+            self.said.add(text)
+            warnings.warn(text.format(**figures), stacklevel=3)
