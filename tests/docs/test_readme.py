@@ -19,9 +19,9 @@ MOST_LINES, WIDEST = 150, 120
 
 SOURCES = {
     "`quadrotor`: JFB from random weights": ["quadrotor/evaluation.json"],
-    "`quadrotor_wide`: 4000 optima, then JFB": ["quadrotor_wide/evaluation_narrow.json"],
-    "`quadrotor_wide`": ["quadrotor_wide/evaluation.json"],
+    "`quadrotor_wide`: 4000 optima, then JFB": ["quadrotor_wide/evaluation.json"],
     "`bicycle5`: expansions, held Hamiltonian": ["bicycle5/evaluation.json"],
+    "`bicycle100`: one optimum, roles, then JFB": ["bicycle100/evaluation.json"],
     "feedback along one optimum (LQR)": ["classical/figures.json:LQR along one optimum"],
     "PPO, ten minutes, three seeds": [f"benchmark/quadrotor/ppo-{seed}.json:summary" for seed in range(3)],
 }
