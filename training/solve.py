@@ -193,7 +193,8 @@ class _Run:
             one = excess(costs, self.yardstick.unsqueeze(-1)).mean(0).argmin().reshape(1)
             self.linear = self._cost(ExpandedValue(self.problem, whole.members(one)).double().feedback, self.fresh)
         self.value = ExpandedValue(self.problem, whole, flights=len(known.cost)).double()
-        self.fly(self.way, known)
+        for way in dict.fromkeys((WAYS[0], self.way)):
+            self.fly(way, known)
         if len(self.history) == 1 and not self.good():
             # what is flown is their feedback: an argmax that departs from it must earn that, and is tried once
             for way in WAYS[1:]:
@@ -204,10 +205,10 @@ class _Run:
         settings: dict[str, Any] = {"max_iterations": 0} if way == WAYS[0] else {}
         settings["hamiltonian"] = "continuous" if way == WAYS[2] else "held"
         policy = ImplicitPolicy(self.problem, self.value, **settings)
-        cost, probed = self._cost(policy, torch.cat([self.fresh, self.probes])).split([len(self.fresh), PROBES])
-        flown = float(excess(probed, self.yardstick).mean())
+        both = self._cost(policy, torch.cat([self.fresh, self.probes]))
+        cost, flown = both[:-PROBES], float(excess(both[-PROBES:], self.yardstick).mean())
         first, name = not self.history, f"{len(known.cost)} expansions, {way}"
-        if first or flown < self.reached - (0.0 if way == self.way else DEPARTING):
+        if first or flown < self.reached - DEPARTING * (way not in (WAYS[0], self.way)):
             self.policy, self.reached, self.cost, self.way = policy, flown, cost, way
             if self.out is not None:
                 policy.save(self.out, {"command": "pontryagin solve", "stage": name})
@@ -220,8 +221,7 @@ class _Run:
             self.optima = cheaper(found, solve_optimum(self.problem, self.fresh, seconds=most))
         self.optima = agreed(self.problem, self.optima, most, known)
         gap = relative_gap(self.cost, self.optima.optimum)
-        seen = gap[~gap.isnan()]
-        worst = float(seen.max()) if len(seen) else torch.nan
+        worst = float(gap[~gap.isnan()].max()) if not gap.isnan().all() else math.nan
         self.history.append(
             {"stage": name, "seconds": time.perf_counter() - self.begin, "gap_mean": self.gap, "gap_worst": worst}
         )
