@@ -124,6 +124,8 @@ def _continue(
     }
     if changed:
         raise ValueError(f"{folder} was trained with other settings; (then, now): {changed}")
+    if record["value"] != progress.value.config:
+        raise ValueError(f"{folder} holds weights of {record['value']}; this run's are {progress.value.config}")
     progress.value.load_state_dict(_under(tensors, "value."))
     progress.best = _under(tensors, "best.")
     adam = progress.optimizer.state_dict()

@@ -117,7 +117,7 @@ def test_few_agents_have_a_line_each_and_bounds():
     problem = FLOCKS["5"]
     result = flown(problem, 2)
     figure = draw_trajectories(problem, result)
-    for kind, name, bound in ((0, "steering_0 (rad), steering_1 (rad)", STEERING), (1, "acceleration_0 (", 5.0)):
+    for kind, name, bound in ((0, "steering (rad) of 5 agents", STEERING), (1, "acceleration (", 5.0)):
         *lines, low, high = titled(figure, name).lines
         assert len(lines) == 5 and (low.get_ydata()[0], high.get_ydata()[0]) == pytest.approx((-bound, bound))
         for agent, line in enumerate(lines):
@@ -128,7 +128,7 @@ def test_few_agents_have_a_line_each_and_bounds():
 def test_many_agents_are_bands_around_their_median():
     problem = FLOCKS["100"]
     result = flown(problem, 3)
-    axis = titled(draw_trajectories(problem, result, shown=2), "acceleration_0 (")
+    axis = titled(draw_trajectories(problem, result, shown=2), "acceleration (length/time^2) of 100 agents")
     (median,) = (line for line in axis.lines if line.get_label() == "median")
     accelerations = result.trajectory.u[:, :2, 1::2].flatten(1).numpy()
     np.testing.assert_allclose(median.get_ydata()[:-1], np.median(accelerations, 1), atol=1e-6)

@@ -91,7 +91,7 @@ def test_a_forged_checkpoint_is_a_sentence(pendulum, tmp_path):
     tensors, whole = read_store(tmp_path, "checkpoint")
     whole = {k: v for k, v in whole.items() if k not in ("format", "weights", "weights_sha256", "checksum")}
     forgeries = [{k: v for k, v in whole.items() if k != gone} for gone in whole]
-    forgeries += [{**whole, k: v} for k in ("config", "history", "problem") for v in (3, None, "x", [1])]
+    forgeries += [{**whole, k: v} for k in ("config", "history", "problem", "value") for v in (3, None, "x", [1])]
     for forged in forgeries:
         write_store(tmp_path, "checkpoint", tensors, forged)
         with pytest.raises(ValueError, match=str(tmp_path)):

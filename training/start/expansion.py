@@ -9,8 +9,9 @@ import torch
 from torch import Tensor
 
 from ...controllers.optimum import AgentExpansion, ReferenceTrajectory, cheaper, expand_agents, solve_optimum
-from ...controllers.storage import read_store
+from ...controllers.storage import check_sizes, read_store
 from ...controllers.value import ExpandedValue, flown, interchangeable
+from ...envs.files import from_record
 from ...envs.integrate import Controller, rollout
 from ...envs.problem import Problem
 from ..config import TrainConfig
@@ -45,9 +46,9 @@ def expanded(problem: Problem, config: TrainConfig) -> ExpandedValue:
         ValueError: if no optimum was found.
     """
     if config.resume and config.out is not None:  # the optima are in the checkpoint, too
-        _, record = read_store(config.out, "checkpoint")
-        usual = {"expanded": 1, "agent_width": config.agent_width, "agent_rank": config.agent_rank}
-        return ExpandedValue.blank(problem, usual | record.get("value", {}))
+        tensors, record = read_store(config.out, "checkpoint")
+        from_record(config.out, lambda: check_sizes(record["value"], problem, tensors, str(config.out)))
+        return from_record(config.out, lambda: ExpandedValue.blank(problem, record["value"]))
     known = families(problem, config.candidates)
     probes = problem.sample_initial_state(PROBES, torch.Generator().manual_seed(SEED + 2)).double()
     whole = expand_agents(problem, known)
