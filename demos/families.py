@@ -16,7 +16,7 @@ from pontryagin.controllers.optimum import expand_agents, known_reference
 from pontryagin.envs.files import write_json
 from pontryagin.training.console import PlainConsole
 from pontryagin.training.pictures import save_figure
-from pontryagin.training.start.expansion import families, trusted
+from pontryagin.training.start.expansion import choose, families
 
 STORED = 128
 """Initial states whose optima are stored."""
@@ -49,7 +49,7 @@ def main(
     )
     figures: dict[str, dict[str, float]] = {}
     for count in members:
-        value = ExpandedValue(made, trusted(made, whole, probes, count)).double()
+        value = ExpandedValue(made, choose(made, whole, probes, count)).double()
         flown = {
             "linear feedback": value.feedback,
             "argmax H_dt": ImplicitPolicy(made, value, max_iterations=5, hamiltonian="held"),
