@@ -123,7 +123,7 @@ def draw_control(
     given = problem.control_names
     name = given[kind] if len(given) == kinds else " ".join(shown_controls(problem)[kind::kinds][:2])
     many = f" of {values.shape[2]} agents" if values.shape[2] > 1 else ""
-    axis.set(xlabel="time", title=f"{name}{many}; bounds dashed")
+    axis.set(xlabel="time", title=f"{name}{many},\nbounds dashed")
 
 
 def draw_distances(axis: matplotlib.axes.Axes, paths: PlanePaths, state: int = 0) -> None:

@@ -148,7 +148,7 @@ def _residuals(axis: matplotlib.axes.Axes, t: np.ndarray, result: Evaluation) ->
     residual = np.maximum(result.residual.numpy(), 1e-9)
     axis.semilogy(t[:-1], residual.max(1), color=ACCENT, lw=1.5, label="largest")
     axis.semilogy(t[:-1], np.median(residual, 1), color=SOFT, lw=1.5, label="median")
-    axis.set(xlabel="time", title="argmax residual: slope of H (or H$_{dt}$) in u, relative")
+    axis.set(xlabel="time", title="argmax residual: relative slope of H in u")
     axis.legend(frameon=False)
 
 
