@@ -19,9 +19,9 @@ class Solved:
     Attributes:
         policy: the controller.
         cost: ``(B,)`` of its flights from fresh states, on which nothing was chosen or trained.
-        optima: of the same states: the cheaper of a search from rest and one from the policy's own flight.
+        optima: of the same states, sought on their own and from those that were found for the policy.
         linear_cost: ``(B,)`` of linear feedback along the one best optimum, for comparison.
-        history: by stage: ``stage``, ``seconds``, ``members``, ``gap_mean``, ``gap_worst``.
+        history: by stage: ``stage``, ``seconds``, ``gap_mean``, ``gap_worst``.
     """
 
     policy: ImplicitPolicy

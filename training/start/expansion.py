@@ -131,8 +131,8 @@ def agreed(
         left = None if seconds is None else seconds - (time.perf_counter() - begin)
         if (left is not None and left <= 0) or not known.converged.any():
             break
-        flown = known if others is None else known.joined(others)
-        cost, u = _flown(problem, expand_agents(problem, flown.rows(flown.converged.nonzero().ravel())), known.z[0])
+        pilots = known if others is None else known.joined(others)
+        cost, u = _flown(problem, expand_agents(problem, pilots.rows(pilots.converged.nonzero().ravel())), known.z[0])
         todo = (~known.converged | (cost < known.cost - SAME * known.cost.abs())).nonzero().ravel()
         if not len(todo):
             break
