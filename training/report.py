@@ -10,8 +10,7 @@ import warnings
 from pathlib import Path
 from types import TracebackType
 
-from rich.progress import BarColumn, Progress, Task, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-from rich.progress_bar import ProgressBar
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from ..envs.files import replace_file
 from .console import PlainConsole
@@ -93,14 +92,3 @@ class Report:
         writer.writeheader()
         writer.writerows(self.rows)
         replace_file(self.out / "log.csv", text.getvalue().encode())
-
-
-class TimeBar(BarColumn):
-    """The share of a budget of seconds that has gone."""
-
-    def __init__(self, budget: float) -> None:
-        super().__init__()
-        self.budget = budget
-
-    def render(self, task: Task) -> ProgressBar:
-        return ProgressBar(total=self.budget, completed=min(task.elapsed or 0.0, self.budget), width=40)

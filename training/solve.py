@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
-import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import torch
-from rich.progress import Progress, TextColumn, TimeElapsedColumn
 from torch import Tensor
 
 from ..controllers.optimum import (
     ReferenceTrajectory,
     cheaper,
     expand_agents,
+    improve_optimum,
     load_reference,
     save_reference,
     solve_optimum,
@@ -29,12 +26,11 @@ from ..envs.files import check_folder
 from ..envs.integrate import Controller, rollout
 from ..envs.problem import Problem
 from ..envs.states import drawn
-from .console import PlainConsole
-from .duration import seconds, spoken
+from .duration import seconds
 from .evaluate import relative_gap
-from .report import TimeBar
 from .share import share
 from .solved import Solved
+from .stages import Stages
 from .start import agreed, excess, families, member_costs, sound
 
 CANDIDATES, MEMBERS, DRAWN, PROBES = 24, 384, 256, 48
@@ -47,6 +43,8 @@ DEPARTING = 2e-3
 """Share of the cost by which an argmax must be cheaper than the feedback to be preferred to it."""
 WORST = 5.0
 """How many times the mean gap asked for the worst state's may be."""
+KNOWN = 0.9
+"""Share of the fresh states whose optimum must be known before a gap is believed to be small enough."""
 TABLES = 4_000_000
 """Numbers in the tables of the expansions, at most."""
 
@@ -92,18 +90,18 @@ def solve(
         check_folder(folder, "out")
     check_functions(problem)
     run = _Run(problem, budget, seed, folder, states, enough)
-    with run.clock():
+    with run.stages.shown("optima"):
         known = None if fresh or folder is None else stored(problem, folder)
         if known is None:
             known = families(problem, CANDIDATES, 0.2 * budget)
-            run.said(f"{int(known.converged.sum())} of {len(known.cost)} optima converged")
+            run.stages.said(f"{int(known.converged.sum())} of {len(known.cost)} optima converged")
         else:
-            run.said(f"going on from {len(known.cost)} optima of an earlier run")
+            run.stages.said(f"going on from {len(known.cost)} optima of an earlier run")
         run.expanded(known)
         begin = budget
-        while not run.good() and run.left > 1.2 * (begin - run.left) and len(known.cost) < run.most:
-            begin = run.left
-            known = run.doubled(known)
+        while not run.good() and run.stages.left > 1.2 * (begin - run.stages.left) and len(known.cost) < run.most:
+            begin = run.stages.left
+            known = run.doubled(known) if known.converged.any() else run.improved(known)
             run.expanded(known)
     return Solved(run.policy, run.cost, run.optima, run.linear, tuple(run.history))
 
@@ -132,8 +130,7 @@ class _Run:
             for i, count in enumerate((states, PROBES))
         )
         self.reached = math.inf
-        self.begin = time.perf_counter()
-        self.console = PlainConsole()
+        self.stages = Stages(budget)
         self.history: list[dict[str, float | str]] = []
         self.policy: ImplicitPolicy
         self.enough, self.way = enough, WAYS[0]
@@ -144,36 +141,15 @@ class _Run:
         self.optima: ReferenceTrajectory
 
     @property
-    def left(self) -> float:
-        """Seconds."""
-        return self.budget - (time.perf_counter() - self.begin)
-
-    @property
     def gap(self) -> float:
         """Its mean over the fresh states whose optimum is known; infinite where none is."""
         return float(relative_gap(self.cost, self.optima.optimum).nanmean().nan_to_num(torch.inf))
 
     def good(self) -> bool:
-        """Whether the gap is small enough."""
-        seen = relative_gap(self.cost, self.optima.optimum).nan_to_num(0.0)
-        return self.gap <= self.enough and bool((seen <= WORST * self.enough).all())
-
-    @contextlib.contextmanager
-    def clock(self) -> Iterator[None]:
-        """A bar of the time that has gone."""
-        most = TextColumn("of {task.fields[most]}")
-        columns = (TextColumn("{task.description}"), TimeBar(self.budget), TimeElapsedColumn(), most)
-        with Progress(*columns, console=self.console, transient=True) as self.progress:
-            self.task = self.progress.add_task("optima", total=None, most=spoken(self.budget))
-            yield
-
-    def said(self, what: str) -> None:
-        """A line that stays."""
-        self.console.print(f"{time.perf_counter() - self.begin:6.0f} s  {what}", highlight=False)
-
-    def stage(self, name: str) -> None:
-        """What the bar says."""
-        self.progress.update(self.task, description=name)
+        """Whether the gap is small enough, and known of nearly all fresh states."""
+        gap = relative_gap(self.cost, self.optima.optimum)
+        seen = gap[~gap.isnan()]
+        return len(seen) >= KNOWN * len(gap) and self.gap <= self.enough and bool((seen <= WORST * self.enough).all())
 
     @property
     def most(self) -> int:
@@ -186,7 +162,7 @@ class _Run:
         if self.out is not None:
             save_reference(self.out / OPTIMA, self.problem, known, "pontryagin solve")
         whole = expand_agents(self.problem, known)
-        self.stage(f"flying along {len(known.cost)} optima")
+        self.stages.stage(f"flying along {len(known.cost)} optima")
         if not self.history:
             costs = member_costs(self.problem, whole, self.probes)
             self.yardstick = costs.amin(-1)
@@ -214,7 +190,7 @@ class _Run:
                 policy.save(self.out, {"command": "pontryagin solve", "stage": name})
         elif way != self.way:
             return
-        self.stage("optima of the fresh states")
+        self.stages.stage("optima of the fresh states")
         most = max(10.0, 0.1 * self.budget)
         if first:  # from the known ones, and of their own
             found = solve_optimum(self.problem, self.fresh, known=known, seconds=most)
@@ -222,15 +198,18 @@ class _Run:
         self.optima = agreed(self.problem, self.optima, most, known)
         gap = relative_gap(self.cost, self.optima.optimum)
         worst = float(gap[~gap.isnan()].max()) if not gap.isnan().all() else math.nan
-        self.history.append(
-            {"stage": name, "seconds": time.perf_counter() - self.begin, "gap_mean": self.gap, "gap_worst": worst}
-        )
-        self.said(f"{name}; gap {self.gap:.2%} mean, {worst:.2%} worst")
+        self.history.append({"stage": name, "seconds": self.stages.gone, "gap_mean": self.gap, "gap_worst": worst})
+        self.stages.said(f"{name}; gap {self.gap:.2%} mean, {worst:.2%} worst")
+
+    def improved(self, known: ReferenceTrajectory) -> ReferenceTrajectory:
+        """The same ones further downhill: none has converged so far."""
+        self.stages.stage(f"{len(known.cost)} optima, further")
+        return sound(improve_optimum(self.problem, known, seconds=max(10.0, 0.3 * self.budget)))
 
     def doubled(self, known: ReferenceTrajectory) -> ReferenceTrajectory:
-        """``known``, and as many more: half of them drawn, half from where flights cost most above the promise."""
-        count = min(len(known.cost), self.most - len(known.cost))
-        self.stage(f"{count} more optima")
+        """``known``, and as many more (CANDIDATES at least): half drawn, half where flights most exceed the promise."""
+        count = min(max(len(known.cost), CANDIDATES), self.most - len(known.cost))
+        self.stages.stage(f"{count} more optima")
         generator = torch.Generator().manual_seed(self.seed + 1_000 * len(self.history))
         z0 = drawn(self.problem, DRAWN + count, generator).double()
         with torch.no_grad():

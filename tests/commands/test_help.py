@@ -8,7 +8,8 @@ from rich.console import Console
 
 from pontryagin import TrainConfig
 from pontryagin.training.commands.cli import _commands, main
-from pontryagin.training.report import Report, TimeBar
+from pontryagin.training.report import Report
+from pontryagin.training.stages import TimeBar
 
 COMMANDS = _commands(TrainConfig())
 
