@@ -18,7 +18,8 @@ from ...envs.problem import Problem, check_kind
 from ...envs.states import as_states
 from .backward import Backward
 from .certificates import open_loop_costate
-from .ddp import Path, descend, feedback_along, follow
+from .ddp import descend, feedback_along
+from .flights import Path, agents, follow
 from .guesses import initial_guesses
 from .ipopt import fly, solve_reference
 from .trajectory import ReferenceTrajectory, cheaper
@@ -77,15 +78,37 @@ def solve_optimum(
     begin = time.perf_counter()
     end = None if seconds is None else begin + seconds
     z0 = z0.detach().double()
+    found = search(problem, z0, guess, starts, seed, max_iterations, end, known)
+    return _assembled(problem, z0, found, (time.perf_counter() - begin) / max(len(z0), 1), end)
+
+
+def search(
+    problem: Problem,
+    z0: Tensor,
+    guess: Controller | None = None,
+    starts: int = 1,
+    seed: int = 0,
+    limit: int = 200,
+    end: float | None = None,
+    known: ReferenceTrajectory | None = None,
+) -> Path:
+    """``solve_optimum`` before its answer is put together, and without looking at its arguments; z0 is float64."""
     if known is not None:
         pilots = descend(problem, known.z[0].double(), known.u.double(), 0)
-        found = _from_neighbours(problem, z0, pilots, starts, max_iterations, end)
-    else:
-        few = z0 if guess is not None else z0[:PILOTS]
-        found = _from_guesses(problem, few, guess, starts, seed, max_iterations, end)
-        if len(few) < len(z0):
-            found = _from_neighbours(problem, z0, found, starts, max_iterations, end)
-    return _assembled(problem, z0, found, (time.perf_counter() - begin) / max(len(z0), 1), end)
+        return _from_neighbours(problem, z0, pilots, starts, limit, end)
+    few = z0 if guess is not None else z0[:PILOTS]
+    found = _from_guesses(problem, few, guess, starts, seed, limit, end)
+    return found if len(few) == len(z0) else _from_neighbours(problem, z0, found, starts, limit, end)
+
+
+def replan(problem: Problem, z0: Tensor, last: Path, limit: int = 200) -> Path:
+    """Optima near those of ``last``, from other states: downhill from the feedback of their last sweep, flown from z0.
+
+    ``z0 (B, n)`` are float64; what cannot be flown so begins at the controls of ``last`` as they are.
+    """
+    gains = last.gains(agents(problem, last.z, last.u))
+    _, u, cost = follow(problem, z0, last, gains, torch.zeros_like(last.u))
+    return descend(problem, z0, torch.where(cost.isfinite()[:, None], u, last.u), limit)
 
 
 def improve_optimum(
@@ -131,7 +154,7 @@ def _flights(problem: Problem, z0: Tensor, known: Path, back: Backward, pilot: i
     """Controls and costs of the feedback along one pilot's optimum from every state."""
     index = torch.full((len(z0),), pilot, device=z0.device)
     path = known.rows(index)
-    _, u, cost = follow(problem, z0, path, back.rows(index), torch.zeros_like(path.u))
+    _, u, cost = follow(problem, z0, path, back.feedback[:, index], torch.zeros_like(path.u))
     return u, cost
 
 
