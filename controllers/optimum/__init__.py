@@ -8,7 +8,8 @@ from .guesses import initial_guesses
 from .ipopt import Hessian, Search, shooting, solve_reference
 from .later import Later
 from .processes import heard_interrupts, spawn_pool
-from .solve import Method, improve_optimum, replan, search, solve_optimum
+from .search import replan, search
+from .solve import Method, improve_optimum, solve_optimum
 from .step_model import along, expand_end, riccati, second_order, step_model
 from .store import FOLDER, find_reference, known_reference, load_reference, save_reference
 from .trajectory import ReferenceTrajectory, cheaper

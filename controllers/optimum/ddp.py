@@ -52,7 +52,7 @@ def descend(
         index = moving.nonzero().ravel()
         if not len(index) or (end is not None and time.perf_counter() > end):
             break
-        for rows in index.split(max(1, _together(problem))):
+        for rows in index.split(max(1, together(problem))):
             part = path.rows(rows)
             _improve(problem, part)
             path.put(rows, part)
@@ -63,7 +63,7 @@ def descend(
     return path
 
 
-def _together(problem: Problem) -> int:
+def together(problem: Problem) -> int:
     """How many flights are swept at once: Q of all their steps should fit the memory."""
     return int(2e9 / 8 / problem.steps / (problem.state_dim + problem.control_dim) ** 2)
 
