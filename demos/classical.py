@@ -21,7 +21,7 @@ def main(states: int = 128, mpc_states: int = 16, seed: int = 0, out_dir: Path =
 
     Args:
         states: initial states of the quadrotor; the optimum is solved for each.
-        mpc_states: of them, how many MPC flies (0.8 s each or more).
+        mpc_states: of them, how many MPC flies.
         seed: of the draw.
         out_dir: where the figure and the table go.
     """

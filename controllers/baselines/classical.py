@@ -20,7 +20,7 @@ def along_nominal(problem: Problem) -> TimeVaryingLQR:
     """``TimeVaryingLQR`` about the optimum from the mean of rho_0.
 
     Raises:
-        ValueError: if IPOPT found no such optimum.
+        ValueError: if no such optimum was found.
     """
     draws = problem.sample_initial_state(MEAN_OF, torch.Generator().manual_seed(SEED))
     return TimeVaryingLQR(problem, solve_optimum(problem, draws.double().mean(0, keepdim=True), starts=4))
@@ -31,4 +31,4 @@ CLASSICAL: dict[str, Callable[[Problem], Controller]] = {
     "lqr-tracking": along_nominal,
     "mpc": RecedingHorizon,
 }
-"""LQR about the target at rest, LQR along one optimum, IPOPT at every step."""
+"""LQR about the target at rest, LQR along one optimum, the rest of the problem solved at every step."""

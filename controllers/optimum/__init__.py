@@ -3,9 +3,12 @@
 from .by_agent import AgentExpansion, expand_agents
 from .certificates import Certificate, certify
 from .expansion import Expansion, expand, joined
+from .flights import Path
 from .guesses import initial_guesses
 from .ipopt import Hessian, Search, shooting, solve_reference
+from .later import Later
 from .processes import heard_interrupts, spawn_pool
+from .search import replan, search
 from .solve import Method, improve_optimum, solve_optimum
 from .step_model import along, expand_end, riccati, second_order, step_model
 from .store import FOLDER, find_reference, known_reference, load_reference, save_reference
@@ -18,7 +21,9 @@ __all__ = [
     "Expansion",
     "FOLDER",
     "Hessian",
+    "Later",
     "Method",
+    "Path",
     "ReferenceTrajectory",
     "Search",
     "along",
@@ -33,8 +38,10 @@ __all__ = [
     "joined",
     "known_reference",
     "load_reference",
+    "replan",
     "riccati",
     "save_reference",
+    "search",
     "second_order",
     "shooting",
     "solve_optimum",

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import dataclasses
 import time
 from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
-from ...envs.integrate import advance
 from ...envs.problem import Problem
-from .agent_model import ROWS, Costless, bends, by_agent, count_agents, jacobians, slopes
+from .agent_model import ROWS, Costless, bends, by_agent, jacobians, slopes
 from .backward import Backward, Model, sweep, sweep_alone
+from .flights import Path, agents, fly, follow
 from .meeting import meeting
 from .newton import Bend, Hessian, Step, newton
 
@@ -23,45 +22,6 @@ ARMIJO = 1e-4
 NEAR = 1e-4
 """Where agents alone promise so little of |J|, the whole model is followed though it has no minimum. Not before: it
 leads to dearer optima."""
-STUBBORN = 1e8
-"""Damping at which a state is given up."""
-
-
-@dataclasses.dataclass
-class Path:
-    """B flights in descent, float64.
-
-    Attributes:
-        z, u, cost: ``(K + 1, B, n)``, ``(K, B, m)``, ``(B,)``.
-        damping: ``(B,)`` added to Q_uu, relative to its diagonal.
-        left: ``(B,)`` what the whole model still promises, relative to |J|; inf where it has no minimum.
-        iterations: ``(B,)`` sweeps.
-        costate: ``(K + 1, B, n)``.
-        converged: ``(B,)``.
-    """
-
-    z: Tensor
-    u: Tensor
-    cost: Tensor
-    damping: Tensor
-    left: Tensor
-    iterations: Tensor
-    costate: Tensor
-    converged: Tensor
-
-    @property
-    def stuck(self) -> Tensor:
-        """``(B,)`` whether no step helps any more."""
-        return self.damping > STUBBORN
-
-    def rows(self, index: Tensor) -> Path:
-        """Those flights."""
-        return Path(**{k: v.index_select(v.ndim // 2, index) for k, v in vars(self).items()})
-
-    def put(self, index: Tensor, part: Path) -> None:
-        """Take ``part`` over as those flights."""
-        for name, whole in vars(self).items():
-            whole.index_copy_(whole.ndim // 2, index, getattr(part, name))
 
 
 def descend(
@@ -86,13 +46,13 @@ def descend(
         report: called after each iteration.
     """
     low, high = problem.control_bounds(u)
-    path = _fly(problem, z0, u.clamp(low, high))
+    path = fly(problem, z0, u.clamp(low, high))
     moving = path.cost.isfinite()
     for _ in range(max_iterations):
         index = moving.nonzero().ravel()
         if not len(index) or (end is not None and time.perf_counter() > end):
             break
-        for rows in index.split(max(1, _together(problem))):
+        for rows in index.split(max(1, together(problem))):
             part = path.rows(rows)
             _improve(problem, part)
             path.put(rows, part)
@@ -103,7 +63,7 @@ def descend(
     return path
 
 
-def _together(problem: Problem) -> int:
+def together(problem: Problem) -> int:
     """How many flights are swept at once: Q of all their steps should fit the memory."""
     return int(2e9 / 8 / problem.steps / (problem.state_dim + problem.control_dim) ** 2)
 
@@ -117,11 +77,13 @@ def _improve(problem: Problem, path: Path) -> None:
     if model.jacobian.shape[2] == 1:
         back = sweep(model, path.u, box, path.damping)
         sure, index = (~back.doubtful).nonzero().ravel(), back.doubtful.nonzero().ravel()
+        path.feedback = back.feedback.flatten(2)
         part, step = path.rows(sure), Step(back.feedforward, back.slope, back.bend, ~back.doubtful).rows(sure)
         path.put(sure, _moved(problem, part, back.rows(sure), [step], [step.shortened(x) for x in SHORTER]))
     if len(index):
         part, model = path.rows(index), model.rows(index) if len(index) < len(path.cost) else model
         back = sweep_alone(model, part.u, box, part.damping)
+        part.feedback = back.feedback.flatten(2)
         hessian = Hessian(model, back, bending(problem, part, model))
         near = -(back.slope + back.bend) < NEAR * part.cost.abs()
         found = newton(hessian, part.cost.abs(), FULL + SHORTER)
@@ -155,7 +117,7 @@ def _moved(problem: Problem, begin: Path, back: Backward, steps: list[Step], oth
             break
         each, some = todo.repeat(len(tried)), [step.rows(todo) for step in tried]
         old = begin.rows(each)
-        z, u, cost = follow(problem, old.z[0], old, back.rows(each), torch.cat([step.w for step in some], 1))
+        z, u, cost = follow(problem, old.z[0], old, back.feedback[:, each], torch.cat([step.w for step in some], 1))
         slope, bend = (torch.stack([step[i] for step in some]) for i in (1, 2))
         aim = begin.cost[todo] + ARMIJO * (slope + bend).clamp_max(0.0) + 1e-13 * begin.cost[todo].abs()
         cost = cost.unflatten(0, (len(some), -1))
@@ -178,7 +140,7 @@ def _steps(problem: Problem, z: Tensor, u: Tensor, count: int) -> tuple[Tensor, 
 def expand_path(problem: Problem, z: Tensor, u: Tensor) -> tuple[Model, Tensor]:
     """The K steps of B flights and G to second order, and the costates p_k = ∂J/∂z_k, ``(K + 1, B, n)``."""
     steps, batch = u.shape[:2]
-    count = count_agents(problem, _time(problem, 0, z).reshape(1), z[0, :1], u[0, :1])
+    count = agents(problem, z, u)
     t, y = _steps(problem, z, u, count)
     b, cut = problem.state_dim // count, list(zip(t.split(ROWS), y.split(ROWS), strict=True))
     jacobian = torch.cat([jacobians(problem, *x, b) for x in cut]).unflatten(0, (steps, batch))
@@ -199,34 +161,6 @@ def expand_path(problem: Problem, z: Tensor, u: Tensor) -> tuple[Model, Tensor]:
     return Model(jacobian, hessian, met, torch.stack(slope[::-1]), end), costate
 
 
-def _fly(problem: Problem, z0: Tensor, u: Tensor) -> Path:
-    z, cost = [z0], z0.new_zeros(len(z0))
-    for k, held in enumerate(u):
-        after, spent = advance(problem, _time(problem, k, z0), z[-1], held, problem.time_step)
-        z.append(after)
-        cost = cost + spent
-    states = torch.stack(z)
-    cost = torch.nan_to_num(cost + problem.terminal_cost(z[-1]), nan=torch.inf)
-    zero = torch.zeros_like(cost)
-    return Path(states, u.clone(), cost, zero, zero + torch.inf, zero.long(), torch.zeros_like(states), zero.bool())
-
-
-def follow(problem: Problem, z0: Tensor, path: Path, back: Backward, w: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """z, u and the cost from ``z0`` of u_k + w_k + K_k (z - z_k) along ``path``, within the bounds."""
-    low, high = problem.control_bounds(path.u)
-    z, controls, cost = [z0], [], torch.zeros_like(path.cost)
-    for k, (u, more, gain) in enumerate(zip(path.u, w, back.feedback, strict=True)):
-        away = z[-1] - path.z[k]
-        answer = gain @ away.unflatten(-1, (gain.shape[1], -1)).unsqueeze(-1)
-        u = (u + more + answer.flatten(1)).clamp(low, high)
-        after, spent = advance(problem, _time(problem, k, u), z[-1], u, problem.time_step)
-        z.append(after)
-        controls.append(u)
-        cost = cost + spent
-    cost = torch.nan_to_num(cost + problem.terminal_cost(z[-1]), nan=torch.inf)
-    return torch.stack(z), torch.stack(controls), cost
-
-
 def feedback_along(problem: Problem, path: Path) -> Backward:
     """The feedback along each flight: of the whole model where that of one has a minimum, else of its agents alone."""
     model, _ = expand_path(problem, path.z, path.u)
@@ -234,7 +168,3 @@ def feedback_along(problem: Problem, path: Path) -> Backward:
     if model.jacobian.shape[2] == 1 and not bool((back := sweep(model, path.u, box, calm)).doubtful.any()):
         return back
     return sweep_alone(model, path.u, box, calm)
-
-
-def _time(problem: Problem, k: int, like: Tensor) -> Tensor:
-    return torch.tensor(k * problem.time_step, dtype=like.dtype, device=like.device)

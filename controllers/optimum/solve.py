@@ -16,17 +16,13 @@ from ...envs.fields import check_is, whole
 from ...envs.integrate import Controller
 from ...envs.problem import Problem, check_kind
 from ...envs.states import as_states
-from .backward import Backward
 from .certificates import open_loop_costate
-from .ddp import Path, descend, feedback_along, follow
-from .guesses import initial_guesses
+from .flights import Path
 from .ipopt import fly, solve_reference
+from .search import refined, search
 from .trajectory import ReferenceTrajectory, cheaper
 
 Method: TypeAlias = Literal["ddp", "ipopt"]
-
-PILOTS = 8
-"""So many states are solved from guesses; the others begin with flights of the feedback along those optima."""
 
 
 def solve_optimum(
@@ -77,14 +73,7 @@ def solve_optimum(
     begin = time.perf_counter()
     end = None if seconds is None else begin + seconds
     z0 = z0.detach().double()
-    if known is not None:
-        pilots = descend(problem, known.z[0].double(), known.u.double(), 0)
-        found = _from_neighbours(problem, z0, pilots, starts, max_iterations, end)
-    else:
-        few = z0 if guess is not None else z0[:PILOTS]
-        found = _from_guesses(problem, few, guess, starts, seed, max_iterations, end)
-        if len(few) < len(z0):
-            found = _from_neighbours(problem, z0, found, starts, max_iterations, end)
+    found = search(problem, z0, guess, starts, seed, max_iterations, end, known)
     return _assembled(problem, z0, found, (time.perf_counter() - begin) / max(len(z0), 1), end)
 
 
@@ -97,47 +86,9 @@ def improve_optimum(
     max_iterations = whole(max_iterations, "max_iterations")
     begin = time.perf_counter()
     end = None if seconds is None else begin + seconds
-    path = descend(problem, reference.z[0].double(), reference.u.double(), max_iterations, end=end)
+    path = refined(problem, reference.z[0].double(), reference.u.double(), max_iterations, end)
     mended = _assembled(problem, path.z[0], path, (time.perf_counter() - begin) / max(len(path.cost), 1), end)
     return cheaper(mended, reference)
-
-
-def _from_guesses(
-    problem: Problem, z0: Tensor, guess: Controller | None, starts: int, seed: int, limit: int, end: float | None
-) -> Path:
-    """The cheapest optimum from each state, of those to which ``starts`` guesses lead."""
-    table = torch.from_numpy(initial_guesses(problem, z0, guess, starts, seed, problem.steps)).to(z0)
-    u = table[..., : problem.control_dim].flatten(0, 1).movedim(1, 0)
-    return _cheapest(descend(problem, z0.repeat_interleave(starts, 0), u, limit, end=end), starts)
-
-
-def _from_neighbours(problem: Problem, z0: Tensor, pilots: Path, starts: int, limit: int, end: float | None) -> Path:
-    """From each state the feedback along every pilot's optimum; downhill from the cheapest ``starts`` flights."""
-    known = pilots.rows((pilots.cost.isfinite()).nonzero().ravel())
-    if not len(known.cost):
-        known = pilots
-    back = feedback_along(problem, known)
-    count = len(known.cost)
-    flown = [_flights(problem, z0, known, back, j) for j in range(count)]
-    cost = torch.stack([c for _, c in flown], -1)
-    order = cost.argsort(-1)[:, : min(starts, count)]
-    u = torch.stack([x for x, _ in flown], 2)  # (K, B, pilots, m)
-    chosen = u.gather(2, order[None, :, :, None].expand(len(u), -1, -1, u.shape[-1])).flatten(1, 2)
-    path = descend(problem, z0.repeat_interleave(order.shape[1], 0), chosen, limit, end=end)
-    return _cheapest(path, order.shape[1])
-
-
-def _flights(problem: Problem, z0: Tensor, known: Path, back: Backward, pilot: int) -> tuple[Tensor, Tensor]:
-    """Controls and costs of the feedback along one pilot's optimum from every state."""
-    index = torch.full((len(z0),), pilot, device=z0.device)
-    path = known.rows(index)
-    _, u, cost = follow(problem, z0, path, back.rows(index), torch.zeros_like(path.u))
-    return u, cost
-
-
-def _cheapest(path: Path, starts: int) -> Path:
-    best = torch.nan_to_num(path.cost, nan=torch.inf).unflatten(0, (-1, starts)).argmin(-1)
-    return path.rows(best + torch.arange(len(best), device=best.device) * starts)
 
 
 def _assembled(problem: Problem, z0: Tensor, path: Path, seconds: float, end: float | None) -> ReferenceTrajectory:

@@ -51,7 +51,7 @@ WHOLE = {
     "descent": lambda n: solve_optimum(PROBLEM, Z, starts=n, seed=n, max_iterations=n).cost,
     "ipopt": casadi(lambda n: pontryagin.solve_reference(PROBLEM, Z, starts=n, seed=n, max_iterations=10 * n).cost),
     "steps": casadi(lambda n: pontryagin.solve_reference(PROBLEM, Z, steps=n).cost),
-    "mpc": casadi(lambda n: pontryagin.RecedingHorizon(PROBLEM, every=n, starts=n, max_iterations=5 * n)(0.0, Z)),
+    "mpc": lambda n: pontryagin.RecedingHorizon(PROBLEM, every=n, starts=n, max_iterations=5 * n)(0.0, Z),
     "improved": lambda n: pontryagin.improve_optimum(PROBLEM, solve_optimum(PROBLEM, Z), max_iterations=n).cost,
     "diagnosis": lambda n: diagnosed(times=n, seed=n),
     "value": lambda n: ValueFunction(PROBLEM, 4, seed=n)(torch.zeros(()), Z),

@@ -28,11 +28,6 @@ VALUE = ValueFunction(PROBLEM, 8, seed=0)
 OTHERS = [3, None, "x", [1.0], np.ones(2), torch.ones(2, 2), {}]
 
 
-def mpc():
-    pytest.importorskip("casadi")
-    return RecedingHorizon(PROBLEM, max_iterations=20)
-
-
 LAWS = {
     "implicit": lambda: ImplicitPolicy(PROBLEM, VALUE),
     "held": lambda: ImplicitPolicy(PROBLEM, VALUE, hamiltonian="held"),
@@ -41,7 +36,7 @@ LAWS = {
     "explicit": lambda: ExplicitPolicy(PROBLEM, VALUE),
     "lqr": lambda: LinearQuadraticRegulator(PROBLEM),
     "lqr-tracking": lambda: TimeVaryingLQR(PROBLEM, solve_optimum(PROBLEM, torch.zeros(1, 2))),
-    "mpc": mpc,
+    "mpc": lambda: RecedingHorizon(PROBLEM, max_iterations=20),
 }
 
 

@@ -50,7 +50,7 @@ def swallowing(solver):
 @pytest.fixture
 def interrupted(monkeypatch):
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    for module in (ipopt, sys.modules["pontryagin.controllers.baselines.mpc"]):
+    for module in (ipopt, sys.modules["pontryagin.controllers.baselines.mpc_ipopt"]):
         real = module.shooting
         monkeypatch.setattr(module, "shooting", lambda *arguments, real=real: swallowing(real(*arguments)))
     yield
@@ -62,7 +62,7 @@ def test_an_interrupt_that_the_solver_swallows_is_raised(interrupted):
     with pytest.raises(KeyboardInterrupt):
         ipopt.solve_reference(problem, torch.ones(1, 2))
     with pytest.raises(KeyboardInterrupt):
-        RecedingHorizon(problem)(0.0, torch.ones(1, 2))
+        RecedingHorizon(problem, method="ipopt")(0.0, torch.ones(1, 2))
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 

@@ -7,7 +7,8 @@ from torch import Tensor
 
 from pontryagin.controllers.optimum import certify, solve_optimum
 from pontryagin.controllers.optimum.backward import Model, reflected, sweep_alone
-from pontryagin.controllers.optimum.ddp import bending, descend, expand_path, follow
+from pontryagin.controllers.optimum.ddp import bending, descend, expand_path
+from pontryagin.controllers.optimum.flights import follow
 from pontryagin.controllers.optimum.newton import Hessian, newton
 from pontryagin.envs.bicycle import MultiBicycle
 from pontryagin.envs.states import draw_states
@@ -27,7 +28,7 @@ def flown(problem: MultiBicycle, batch: int = 2) -> tuple[Hessian, Model, Tensor
     hessian = Hessian(model, back, bending(problem, path, model))
 
     def cost(w: Tensor) -> Tensor:
-        return follow(problem, z0, path, back, w * back.free)[2].sum()
+        return follow(problem, z0, path, back.feedback, w * back.free)[2].sum()
 
     return hessian, model, *torch.autograd.functional.hvp(cost, torch.zeros_like(u), direction(u))
 

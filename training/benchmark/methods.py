@@ -182,7 +182,7 @@ def _lqr_tracking(task: Task) -> Trained:
 
 
 def _mpc(task: Task) -> Trained:
-    """IPOPT at every step, from the last optimum."""
+    """The rest of the problem solved at every step, all states at once, from the last optimum."""
     _refuse_large(task.problem)
     begun = time.monotonic()
     controller = RecedingHorizon(task.problem)
@@ -204,15 +204,15 @@ def _jfb_anchored(task: Task) -> Trained:
     return _jfb(task, {"anchor": "distilled", "distill_distance": 0.06, **lessons, **small})
 
 
-SB3, CASADI = (("stable_baselines3", "sb3"),), (("casadi", "reference"),)
+SB3 = (("stable_baselines3", "sb3"),)
 METHODS: dict[str, Method] = {
     "jfb": Method("JFB", "#2563eb", True, lambda task: _jfb(task, {})),
-    "jfb-anchored": Method("JFB, anchored", "#06b6d4", True, _jfb_anchored, CASADI),
+    "jfb-anchored": Method("JFB, anchored", "#06b6d4", True, _jfb_anchored),
     "ppo": Method("PPO", "#d97706", True, lambda task: _rl(task, "ppo"), SB3),
     "sac": Method("SAC", "#b91c1c", True, lambda task: _rl(task, "sac"), SB3),
     "direct": Method("direct", "#7c3aed", True, _direct),
-    "lqr-tracking": Method("LQR tracking", "#15803d", False, _lqr_tracking, CASADI),
-    "mpc": Method("MPC", "#6b7280", False, _mpc, CASADI),
+    "lqr-tracking": Method("LQR tracking", "#15803d", False, _lqr_tracking),
+    "mpc": Method("MPC", "#6b7280", False, _mpc),
 }
 """Name -> method."""
 OWN_COLORS = ("#db2777", "#0f766e", "#9333ea", "#ca8a04")

@@ -1,7 +1,6 @@
-"""Model predictive control, the argmax in closed form, and any controller as a policy."""
+"""The argmax in closed form, and any controller as a policy."""
 
 import dataclasses
-import math
 
 import numpy as np
 import pytest
@@ -16,10 +15,8 @@ from pontryagin import (
     ImplicitPolicy,
     LinearQuadraticRegulator,
     OptimalControlEnv,
-    RecedingHorizon,
     ValueFunction,
     evaluate,
-    rollout,
     solve_reference,
 )
 
@@ -32,59 +29,6 @@ def changed(base, **methods):
 
 def states(problem, count=4, seed=0):
     return problem.sample_initial_state(count, torch.Generator().manual_seed(seed)).double()
-
-
-def test_mpc_is_the_open_loop_optimum_where_nothing_disturbs_it(pendulum):
-    z0 = states(pendulum, 3)
-    best = solve_reference(pendulum, z0)
-    for every, solves in ((1, 24), (3, 9), (100, 3)):
-        mpc = RecedingHorizon(pendulum, every=every)
-        path = rollout(pendulum, mpc, z0)
-        torch.testing.assert_close(path.cost, best.cost, rtol=1e-7, atol=0)
-        assert (mpc.solves, mpc.failures) == (solves, 0) and mpc.seconds > 0
-    again = rollout(pendulum, mpc, z0.flip(0))  # t = 0 begins anew
-    torch.testing.assert_close(again.cost.flip(0), path.cost, rtol=1e-8, atol=0)
-    torch.testing.assert_close(RecedingHorizon(pendulum)(best.t[5], best.z[5]), best.u[5], rtol=0, atol=1e-6)
-
-
-def test_mpc_answers_to_what_it_did_not_expect(pendulum):
-    """Another plant than the model: solving again is better than holding on to the first plan."""
-    plant = changed(Pendulum, dynamics=lambda s, t, z, u: Pendulum.dynamics(s, t, z, u) + 0.3)
-    z0 = 0.3 * states(pendulum)
-    costs = [rollout(plant, RecedingHorizon(pendulum, every=every), z0).cost.mean() for every in (1, 4, 8)]
-    assert solve_reference(plant, z0).cost.mean() < costs[0] < costs[1] < costs[2]
-
-
-def test_mpc_keeps_its_plan_when_ipopt_fails(pendulum):
-    z0 = states(pendulum, 1)
-    mpc = RecedingHorizon(pendulum)
-    plan = solve_reference(pendulum, z0)
-    mpc(plan.t[0], z0)
-    mpc._warm = RecedingHorizon(pendulum, max_iterations=1)._warm
-    u = mpc(plan.t[1], z0 + 1.0)
-    assert mpc.failures == 1
-    torch.testing.assert_close(u, plan.u[1], rtol=0, atol=1e-6)
-    hasty = RecedingHorizon(pendulum, max_iterations=1)
-    path = rollout(pendulum, hasty, z0)
-    assert hasty.failures == hasty.solves == 8 and path.cost.isfinite().all()
-    with pytest.raises(ValueError, match="index 0"):
-        mpc(0.0, z0 * math.nan)
-
-
-def test_mpc_where_no_number_comes_back():
-    problem = changed(Pendulum, running_cost=lambda s, t, z, u: (u * u).sum(-1) + torch.sqrt(z[..., 0]))
-    mpc = RecedingHorizon(problem)
-    u = mpc(0.0, torch.tensor([[-1.0, 0.0]]))
-    assert torch.equal(u, torch.zeros(1, 2)) and mpc.failures == 1
-
-
-def test_mpc_starts_and_bad_arguments(pendulum):
-    mpc = RecedingHorizon(pendulum, starts=3, every=8)
-    mpc(0.0, states(pendulum, 2))
-    assert mpc.solves == 6
-    for wrong in ({"every": 0}, {"max_iterations": 2.5}, {"starts": True}, {"hessian": "none"}):
-        with pytest.raises(ValueError, match=next(iter(wrong))):
-            RecedingHorizon(pendulum, **wrong)
 
 
 def test_explicit_equals_implicit():
