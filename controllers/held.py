@@ -89,7 +89,8 @@ class HeldHamiltonian:
         """∇_u H_dt at u and at 0, and H_uu at u, from one sweep: for ``(B, m)`` controls."""
         slopes = self.gradient(torch.cat([u.unsqueeze(0), torch.zeros_like(u).unsqueeze(0), *self._beside(u)]))
         count = (len(slopes) - 2) // 2
-        return slopes[0], slopes[1], self._bend(*slopes[2:].split(count))
+        own, rest, ahead, behind = slopes.split([1, 1, count, count])
+        return own.squeeze(0), rest.squeeze(0), self._bend(ahead, behind)
 
     def _beside(self, u: Tensor) -> tuple[Tensor, Tensor]:
         """u + ε and u - ε along each column, ``(C, ..., B, m)``."""

@@ -192,7 +192,8 @@ class MultiBicycle(Problem):
 
     def coupling(self, t: Tensor, z: Tensor) -> Tensor:
         # of exp(-½|d|²/r²), d = x_i - x_j: to x_i twice e (d dᵀ/r⁴ - 1/r²), (B, N, 2, N); to x_i and x_j minus that
-        x, one = self.agents(z).narrow(-1, 0, 2) / self.radius, torch.eye(2).to(z).unsqueeze(-1)
+        x = self.agents(z).narrow(-1, 0, 2) / self.radius
+        one = torch.eye(2, dtype=z.dtype, device=z.device).unsqueeze(-1)
         d = (x.unsqueeze(-2) - x.unsqueeze(-3)).mT
         e = (self.nearness(z) * (self.interaction / (2 * self.num_agents * self.radius**2))).unsqueeze(-2)
         pairs = torch.stack([e * (one[k] - d * d.narrow(-2, k, 1)) for k in (0, 1)], -1)
@@ -226,8 +227,7 @@ class MultiBicycle(Problem):
 
     def scene(self, t: float, z: np.ndarray, u: np.ndarray) -> Scene:
         near = self.nearness(torch.from_numpy(np.asarray(z)).unsqueeze(0))[0].numpy().sum(-1) - 1
-        heat = near / max(self.num_agents - 1, 1)
-        return bicycle_scene(z, u, self.target_points, self.radius, heat)
+        return bicycle_scene(z, u, self.target_points, self.radius, near / max(self.num_agents - 1, 1))
 
 
 def _check_targets(targets: Points | Point | None, count: int) -> None:

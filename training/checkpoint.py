@@ -6,7 +6,7 @@ import contextlib
 import dataclasses
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -45,7 +45,8 @@ class Progress:
     """Where a run stands. ``best`` are the weights with the lowest validation cost.
 
     ``usual_norm`` is the running mean of the gradient's norm, ``skipped`` counts gradients that were not finite,
-    ``rollbacks`` the returns to the best weights, and ``pace`` is what they have left of the learning rate.
+    ``rollbacks`` the returns to the best weights, and ``pace`` is what they have left of the learning rate. ``clock``
+    is what several processes agree on: the seconds of the first one, and how many have heard Ctrl-C.
     """
 
     value: Value
@@ -61,34 +62,54 @@ class Progress:
     rollbacks: int = 0
     pace: float = 1.0
     watch: Watch = dataclasses.field(default_factory=Watch)
+    clock: tuple[float, float] = (0.0, 0.0)
 
 
-def write_checkpoint(folder: Path, problem: Problem, config: TrainConfig, progress: Progress) -> None:
-    """Write everything the next iteration depends on, atomically, to ``folder/checkpoint.json`` and its weights."""
+class Kept(NamedTuple):
+    """All that the next iteration depends on: tensors, and plain data. ``value`` is what phi is, ``restore_value``."""
+
+    value: dict[str, Any]
+    tensors: dict[str, Tensor]
+    figures: dict[str, Any]
+
+
+FIGURES = ("best_cost", "iteration", "seconds", "skipped", "usual_norm", "rollbacks", "pace")
+
+
+def kept(progress: Progress) -> Kept:
+    """What is kept of a run, or handed to its other processes."""
     tensors = {f"value.{k}": v for k, v in progress.value.state_dict().items()}
     tensors |= {f"best.{k}": v for k, v in progress.best.items()}
     for index, state in progress.optimizer.state_dict()["state"].items():
         tensors |= {f"adam.{index}.{k}": torch.as_tensor(v) for k, v in state.items()}
     tensors["generator"] = progress.generator.get_state()
-    write_store(
-        folder,
-        "checkpoint",
-        tensors,
-        {
-            "kind": "TrainingRun",
-            "problem": problem_record(problem),
-            "config": plain_config(config),
-            "value": progress.value.config,
-            "history": progress.history.rows,
-            "best_cost": progress.best_cost,
-            "iteration": progress.iteration,
-            "seconds": progress.seconds,
-            "skipped": progress.skipped,
-            "usual_norm": progress.usual_norm,
-            "rollbacks": progress.rollbacks,
-            "pace": progress.pace,
-        },
-    )
+    tensors = {k: v.detach().cpu() for k, v in tensors.items()}
+    figures = {"history": progress.history.rows} | {name: getattr(progress, name) for name in FIGURES}
+    return Kept(progress.value.config, tensors, figures)
+
+
+def fill(progress: Progress, found: Kept) -> None:
+    """The inverse of ``kept``, for a run of the same value function."""
+    device = progress.value.scale.device
+    progress.value.load_state_dict(_under(found.tensors, "value."))
+    progress.best = {k: v.to(device) for k, v in _under(found.tensors, "best.").items()}
+    adam = progress.optimizer.state_dict()
+    for name, tensor in _under(found.tensors, "adam.").items():
+        index, _, key = name.partition(".")
+        adam["state"].setdefault(int(index), {})[key] = tensor
+    progress.optimizer.load_state_dict(adam)
+    progress.generator.set_state(found.tensors["generator"])
+    rows = found.figures["history"]
+    progress.history = History([{name: float(x) for name, x in row.items()} for row in rows])
+    for name in FIGURES:
+        setattr(progress, name, type(getattr(progress, name))(found.figures[name]))
+
+
+def write_checkpoint(folder: Path, problem: Problem, config: TrainConfig, progress: Progress) -> None:
+    """Write everything the next iteration depends on, atomically, to ``folder/checkpoint.json`` and its weights."""
+    value, tensors, figures = kept(progress)
+    about = {"kind": "TrainingRun", "problem": problem_record(problem), "config": plain_config(config)}
+    write_store(folder, "checkpoint", tensors, {**about, "value": value, **figures})
 
 
 def read_checkpoint(folder: Path, problem: Problem, config: TrainConfig, progress: Progress) -> None:
@@ -126,17 +147,7 @@ def _continue(
         raise ValueError(f"{folder} was trained with other settings; (then, now): {changed}")
     if record["value"] != progress.value.config:
         raise ValueError(f"{folder} holds weights of {record['value']}; this run's are {progress.value.config}")
-    progress.value.load_state_dict(_under(tensors, "value."))
-    progress.best = _under(tensors, "best.")
-    adam = progress.optimizer.state_dict()
-    for name, tensor in _under(tensors, "adam.").items():
-        index, _, key = name.partition(".")
-        adam["state"].setdefault(int(index), {})[key] = tensor
-    progress.optimizer.load_state_dict(adam)
-    progress.generator.set_state(tensors["generator"])
-    progress.history = History([{name: float(x) for name, x in row.items()} for row in record["history"]])
-    for field in ("best_cost", "iteration", "seconds", "skipped", "usual_norm", "rollbacks", "pace"):
-        setattr(progress, field, type(getattr(progress, field))(record[field]))
+    fill(progress, Kept(record["value"], tensors, record))
 
 
 def plain_config(config: TrainConfig) -> dict[str, Any]:

@@ -12,8 +12,19 @@ from rich.console import Console
 from rich.text import Text
 
 
+class Said(ValueError):
+    """What is refused, where another process has said it."""
+
+
+def speaks() -> bool:
+    """Whether this process is the one of torchrun's that speaks for all."""
+    return "TORCHELASTIC_RUN_ID" not in os.environ or os.environ.get("RANK", "0") == "0"
+
+
 class PlainConsole(Console):
     """Rich's console without its markup: ``pontryagin[sb3]`` and ``runs[/x]`` are names, not styles.
+
+    Of torchrun's processes the first one prints; what goes to stderr, all of them.
 
     Args:
         stderr: write there.
@@ -21,7 +32,7 @@ class PlainConsole(Console):
     """
 
     def __init__(self, stderr: bool = False, least: int = 0) -> None:
-        super().__init__(stderr=stderr, markup=False, emoji=False)
+        super().__init__(stderr=stderr, markup=False, emoji=False, quiet=not (stderr or speaks()))
         if self.width < least:
             self.width = least
 
@@ -45,6 +56,8 @@ def one_sentence() -> Iterator[None]:
             sys.stdout.flush()
     except (ValueError, ImportError, OSError) as error:
         _let_go_of_output()
+        if isinstance(error, Said):
+            raise SystemExit(2) from None
         with contextlib.suppress(OSError):  # nobody may be left to read it
             PlainConsole(stderr=True).print(Text.assemble(("error:", "red"), f" {sentence(error)}"), soft_wrap=True)
         raise SystemExit(2) from None

@@ -17,6 +17,7 @@ from ..envs.files import alone, save_somewhere
 from ..envs.problem import Problem, problem_record
 from .checkpoint import History, Progress, plain_config, write_checkpoint
 from .config import TrainConfig
+from .parallel import from_first, team
 
 Trained = TypeVar("Trained", ImplicitPolicy, DirectPolicy)
 RUN = ("checkpoint.json", "policy.json", "log.csv")
@@ -27,23 +28,32 @@ RUN = ("checkpoint.json", "policy.json", "log.csv")
 def own_folder(problem: Problem, config: TrainConfig) -> Iterator[None]:
     """``config.out``, if there is one, for this run alone; checked before anything that takes time.
 
+    Of several processes the first one has it.
+
     Raises:
         ValueError: if it cannot be written to, another process trains there, or it holds a run that is neither resumed
             nor thrown away (``fresh``); or if the problem has a field that could not be stored.
     """
-    if config.out is None:
+    out = config.out
+    if out is None:
         yield
         return
+    with contextlib.ExitStack() as held:
+        from_first(lambda: _take(out, problem, config, held))
+        yield
+
+
+def _take(out: Path, problem: Problem, config: TrainConfig, held: contextlib.ExitStack) -> None:
+    """``out`` for this process, until ``held`` lets go of it."""
     config.make_folder()
     problem_record(problem)
-    with alone(config.out, "run", 0):
-        found = [name for name in RUN[:2] if (config.out / name).exists()]
-        if found and not config.resume and not config.fresh:
-            raise ValueError(
-                f"{config.out} holds a run already ({', '.join(found)}); expected resume (--resume) to go on with it, "
-                "fresh (--fresh) to throw it away, or another folder"
-            )
-        yield
+    held.enter_context(alone(out, "run", 0))
+    found = [name for name in RUN[:2] if (out / name).exists()]
+    if found and not config.resume and not config.fresh:
+        raise ValueError(
+            f"{out} holds a run already ({', '.join(found)}); expected resume (--resume) to go on with it, "
+            "fresh (--fresh) to throw it away, or another folder"
+        )
 
 
 def throw_away(folder: Path) -> None:
@@ -54,7 +64,7 @@ def throw_away(folder: Path) -> None:
 
 def keep_checkpoint(problem: Problem, config: TrainConfig, progress: Progress) -> None:
     """``write_checkpoint``, if the run has a folder; where the disk does not take it the run goes on, and says so."""
-    if config.out is None:
+    if config.out is None or not team().leads:
         return
     try:
         write_checkpoint(config.out, problem, config, progress)
@@ -72,7 +82,7 @@ def conclude(config: TrainConfig, progress: Progress, policy: Trained) -> tuple[
     Where that cannot be written to the policy goes to a temporary one, which a warning names: the training is done.
     """
     progress.value.load_state_dict(progress.best)
-    if config.out is not None:
+    if config.out is not None and team().leads:
         settings = {k: v for k, v in plain_config(config).items() if k not in ("out", "resume", "fresh", "device")}
         notes = {"training": settings, "best": progress.history.best}
         save_somewhere(lambda folder: policy.save(folder, notes), config.out, "the policy")

@@ -17,6 +17,7 @@ from ..envs.integrate import advance
 from ..envs.problem import Problem
 from .config import TrainConfig
 from .held_step import make_held_step
+from .parallel import team
 from .step import Step, StepFunction
 
 
@@ -27,6 +28,19 @@ class Loss(NamedTuple):
     cost: Tensor
     terminal_error: Tensor
     residual: Tensor
+
+    def told(self, share: float) -> list[Tensor]:
+        """What processes add up: this one's share of the cost and of the error, and a place for the residual of each.
+
+        ``share`` is that of its rows in the batch.
+        """
+        places = [torch.zeros_like(self.residual) for _ in range(team().count)]
+        places[team().rank] = self.residual
+        return [share * self.cost, share * self.terminal_error, *places]
+
+    def of_all(self, sums: list[Tensor]) -> Loss:
+        """The figures of the whole batch, from what ``told`` came to; ``total`` stays this process's own."""
+        return Loss(self.total, sums[0], sums[1], torch.stack(sums[2:]).amax())
 
 
 def make_step(problem: Problem, value: Value, config: TrainConfig) -> StepFunction:

@@ -26,11 +26,12 @@ class Report:
 
     def __init__(self, out: Path | None, rows: list[dict[str, float]]) -> None:
         self.console = PlainConsole()
+        self.prints = not self.console.is_terminal and not self.console.quiet
         self.bar = Progress(
             TextColumn("training"), BarColumn(24), TextColumn("{task.percentage:>3.0f}%"),
             TextColumn("{task.fields[text]}", markup=False),
             TimeElapsedColumn(), TextColumn("ETA"), TimeRemainingColumn(elapsed_when_finished=False),
-            console=self.console, disable=not self.console.is_terminal,
+            console=self.console, disable=self.console.quiet or not self.console.is_terminal,
         )  # fmt: skip
         self.task = self.bar.add_task("", total=1.0, text="")
         self.out, self.rows = out, list(rows)
@@ -65,7 +66,7 @@ class Report:
 
     def validated(self, row: dict[str, float], share: float) -> None:
         """Log a validation."""
-        if not self.console.is_terminal:
+        if self.prints:
             left = row["seconds"] * max(1 - share, 0.0) / max(share, 1e-9)
             print(
                 f"iter {row['iteration']:6.0f}  cost {row['cost']:10.3f}  validation {row['validation_cost']:10.3f}  "

@@ -11,20 +11,22 @@ import torch
 from torch import Tensor
 
 from ..controllers.policy import ImplicitPolicy
-from ..controllers.value import Value, ValueFunction
+from ..controllers.value import Value, ValueFunction, restore_value
 from ..envs.checking import check_functions
 from ..envs.files import write_json
-from ..envs.integrate import Controller, rollout
+from ..envs.integrate import Controller
 from ..envs.problem import Problem
 from ..envs.states import drawn
-from .checkpoint import History, Progress, plain_config, read_checkpoint
+from .checkpoint import History, Kept, Progress, fill, kept, plain_config, read_checkpoint
 from .config import TrainConfig
 from .folder import Interrupts, Trained, conclude, keep_checkpoint, own_folder, throw_away
 from .loss import Loss, make_step, path_loss
+from .parallel import from_first, joined, own_device, share_gradient, summed, team
 from .report import Report
 from .schedule import clip_gradient, learning_rate, terminal_weight
 from .start import anchored, distilled, expanded, nominal_costate
 from .step import StepFunction
+from .validation import validate
 
 VALIDATION_SEED = 7_919
 """Validation states are drawn from a generator of their own, so that every run and every seed shares them."""
@@ -37,6 +39,7 @@ def train(
 
     Fresh initial states every iteration. A gradient that is not finite is not applied, and counted (``skipped``); the
     argmax's residual is logged. With ``config.out`` a run can be killed and resumed, once its first weights are there.
+    Under torchrun ``config.batch`` is shared out among its processes; the curve is that of one, to rounding.
 
     Args:
         problem: what is controlled.
@@ -46,16 +49,17 @@ def train(
     Raises:
         ValueError: if the problem makes no sense, ``out`` cannot be written to, is in use or holds a run that is
             neither resumed nor thrown away, ``resume`` finds another run, or the run went nowhere (``Watch``).
+        ConnectionError: if another process of the run has ended.
     """
     started = time.monotonic()
     config = TrainConfig() if config is None else config
     begun = value is not None or config.anchor != "none" or config.nominal or config.begin_from is not None
-    with own_folder(problem, config):
+    with joined(config.device), own_folder(problem, config):
         progress, validation = prepare(problem, config, value, started)
-        if begun and not progress.iteration:
-            _validate_start(problem, config, progress, validation)
-            keep_checkpoint(problem, config, progress)  # what came before may have taken minutes
         policy = make_policy(problem, progress.value, config)
+        if begun and not progress.iteration:
+            _validate_start(problem, config, progress, validation, policy)
+            keep_checkpoint(problem, config, progress)  # what came before may have taken minutes
         return run(problem, config, progress, validation, make_step(problem, progress.value, config), policy)
 
 
@@ -65,20 +69,32 @@ def prepare(problem: Problem, config: TrainConfig, value: Value | None, started:
     Raises:
         ValueError: if the problem makes no sense, or ``resume`` finds another run.
     """
-    device = config.make_device()
+    device = own_device(config.device, team().count)
     check_functions(problem, device)
     seen = torch.Generator().manual_seed(VALIDATION_SEED)
     validation = drawn(problem, config.validation_states, seen).to(device)
-    progress = begin(problem, config, device, value)
-    if config.out is not None:
-        if config.resume:
-            read_checkpoint(config.out, problem, config, progress)
-        if config.fresh:
-            throw_away(config.out)
-        write_json(config.out / "config.json", plain_config(config))
-    if config.count_all:
-        progress.seconds += time.monotonic() - started
-    return progress, validation
+    if value is None and config.anchor == "distilled" and not config.resume:
+        value = make_value(problem, config, device)  # all of them teach
+    begun: list[Progress] = []
+
+    def first() -> Kept:
+        progress = begin(problem, config, device, value)
+        begun.append(progress)
+        if config.out is not None:
+            if config.resume:
+                read_checkpoint(config.out, problem, config, progress)
+            if config.fresh:
+                throw_away(config.out)
+            write_json(config.out / "config.json", plain_config(config))
+        if config.count_all:
+            progress.seconds += time.monotonic() - started
+        return kept(progress)
+
+    handed = from_first(first)
+    if not begun:
+        begun.append(begin(problem, config, device, value or restore_value(problem, handed.value)))
+        fill(begun[0], handed)
+    return begun[0], validation
 
 
 def run(
@@ -148,18 +164,22 @@ def descend(
     before = progress.seconds
     started = saved = time.monotonic()
     compiled = False
-    with Report(config.out, progress.history.rows) as report, Interrupts() as interrupts:
+    out = config.out if team().leads else None
+    with Report(out, progress.history.rows) as report, Interrupts() as interrupts:
         while (share := _share(progress, config)) < 1 or not progress.iteration:
             course = problem if share >= 1 - config.fine_share else coarse
+            alone = team().count == 1
+            if not alone:
+                progress.clock = (before + time.monotonic() - started, float(interrupts.heard))
             loss, size = iterate(course, config, progress, step, share, validation.device)
             if config.compile and not compiled and not config.count_all:
                 compiled, started = True, time.monotonic()
-            progress.seconds = before + time.monotonic() - started
+            progress.seconds = before + time.monotonic() - started if alone else progress.clock[0]
             share = _share(progress, config)
             report.update(share, progress.iteration, float(loss.cost), float(loss.terminal_error), float(loss.residual))
             if progress.iteration % config.validate_every == 0 or share >= 1:
-                report.validated(_validate(problem, config, progress, loss, size, validation, policy), share)
-            stop = interrupts.heard
+                report.validated(validate(problem, config, progress, loss, size, validation, policy), share)
+            stop = interrupts.heard if alone else progress.clock[1] > 0
             if share >= 1 or stop or (config.out is not None and time.monotonic() - saved > config.checkpoint_seconds):
                 keep_checkpoint(problem, config, progress)
                 saved = time.monotonic()
@@ -170,11 +190,17 @@ def descend(
 def iterate(
     course: Problem, config: TrainConfig, progress: Progress, step: StepFunction, share: float, device: torch.device
 ) -> tuple[Loss, float]:
-    """One step of Adam; returns the loss and the norm of its gradient."""
-    z0 = course.sample_initial_state(config.batch, progress.generator).to(device)
-    loss = path_loss(course, progress.value, step, z0, config, terminal_weight(config, share))
+    """One step of Adam; returns the loss and the norm of its gradient.
+
+    Each of several processes draws the whole batch and flies its rows of it; ``progress.clock`` is made the same.
+    """
+    z0 = course.sample_initial_state(config.batch, progress.generator)
+    rows = team().rows(config.batch)
+    loss = path_loss(course, progress.value, step, z0[rows].to(device), config, terminal_weight(config, share))
     progress.optimizer.zero_grad(set_to_none=True)
     loss.total.backward()
+    if team().count > 1:
+        loss = _together(progress, loss, (rows.stop - rows.start) / config.batch)
     progress.usual_norm, size = clip_gradient(progress.value, config.gradient_clip, progress.usual_norm)
     if math.isfinite(size):
         progress.optimizer.param_groups[0]["lr"] = progress.pace * learning_rate(config, share)
@@ -187,53 +213,26 @@ def iterate(
     return loss, size
 
 
+def _together(progress: Progress, loss: Loss, share: float) -> Loss:
+    """Gradient, figures and clock of all processes, of which this one had ``share`` of the batch: one all-reduce."""
+    seconds, heard = progress.clock
+    clock = (seconds if team().leads else 0.0, heard)
+    told = share_gradient(progress.value, share, (*loss.told(share), *clock))
+    progress.clock = (float(told.pop(-2)), float(told.pop()))
+    return loss.of_all(told)
+
+
 @torch.no_grad()
-def _validate_start(problem: Problem, config: TrainConfig, progress: Progress, validation: Tensor) -> None:
+def _validate_start(
+    problem: Problem, config: TrainConfig, progress: Progress, validation: Tensor, policy: Controller
+) -> None:
     """A row for the first weights, which may be good already: a run returns nothing worse."""
     step = make_step(problem, progress.value, dataclasses.replace(config, compile=False))
-    _validate(problem, config, progress, path_loss(problem, progress.value, step, validation, config), 0.0, validation)
-
-
-@torch.no_grad()
-def _validate(
-    problem: Problem, config: TrainConfig, progress: Progress, loss: Loss, size: float, validation: Tensor,
-    policy: Controller | None = None,
-) -> dict[str, float]:  # fmt: skip
-    """Cost on the fixed states with the problem's own number of steps; keeps the best weights."""
-    path = rollout(problem, policy or make_policy(problem, progress.value, config), validation)
-    cost = float(path.cost.mean())
-    progress.watch.validated(problem, path.u, cost)
-    row = {
-        "iteration": float(progress.iteration),
-        "seconds": progress.seconds,
-        "cost": float(loss.cost),
-        "validation_cost": cost,
-        "terminal_error": float(problem.terminal_error(path.z[-1]).mean()),
-        "residual": float(loss.residual),
-        "gradient_norm": size,
-        "learning_rate": progress.optimizer.param_groups[0]["lr"],
-        "skipped": float(progress.skipped),
-        "rollbacks": float(progress.rollbacks),
-    }
-    progress.history.rows.append(row)
-    if cost < progress.best_cost:
-        progress.best_cost = cost
-        progress.best = {k: v.clone() for k, v in progress.value.state_dict().items()}
-    elif (
-        config.rollback is not None
-        and math.isfinite(progress.best_cost)
-        and not cost - progress.best_cost <= (config.rollback - 1) * abs(progress.best_cost)
-    ):
-        _roll_back(config, progress)
-    return row
-
-
-def _roll_back(config: TrainConfig, progress: Progress) -> None:
-    """Over a cliff: go back to the best weights and on at a slower pace."""
-    progress.value.load_state_dict(progress.best)
-    progress.optimizer.state.clear()
-    progress.pace *= config.rollback_pace
-    progress.rollbacks += 1
+    rows = team().rows(len(validation), "validation_states")
+    loss = path_loss(problem, progress.value, step, validation[rows], config)
+    share = (rows.stop - rows.start) / len(validation)
+    loss = loss.of_all(list(summed(torch.stack(loss.told(share))).unbind()))
+    validate(problem, config, progress, loss, 0.0, validation, policy)
 
 
 def _share(progress: Progress, config: TrainConfig) -> float:

@@ -54,7 +54,7 @@ class AgentExpansion:
 
     def later(self, steps: int) -> AgentExpansion:
         """As if it were so many control steps later; at the end the last entries stay."""
-        rows = {k: (torch.arange(len(v)) + steps).clamp_max(len(v) - 1) for k, v in vars(self).items()}
+        rows = {k: (torch.arange(len(v), device=v.device) + steps).clamp_max(len(v) - 1) for k, v in vars(self).items()}
         return AgentExpansion(**{k: v[rows[k]] for k, v in vars(self).items()})
 
     def tables(self) -> dict[str, Tensor]:

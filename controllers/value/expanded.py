@@ -152,7 +152,8 @@ class ExpandedValue(nn.Module):
             return member, z, None
         if member.ndim == 1:
             member = torch.cat([member.unsqueeze(-1), self._order(row, share, z.detach(), member)], -1)
-        return member[:, 0], reordered(z, member[:, 1:], self.block), member[:, 1:]
+        order = member.narrow(-1, 1, member.shape[-1] - 1)
+        return member.select(-1, 0), reordered(z, order, self.block), order
 
     def _speaker(self, row: Tensor, share: Tensor, z: Tensor) -> Tensor:
         """``speaker``: by bounds, or of those with the least by flights."""
@@ -161,7 +162,7 @@ class ExpandedValue(nn.Module):
             orders = [self._order(row, share, z, j) for j in members]
             every = torch.stack([torch.cat([j.unsqueeze(-1), o], -1) for j, o in zip(members, orders, strict=True)], 1)
             seen = (self._bounds(row, share, reordered(z, o, self.block)) for o in orders)
-            bounds = torch.stack([x[:, j] for j, x in enumerate(seen)], -1)
+            bounds = torch.stack([x.select(-1, j) for j, x in enumerate(seen)], -1)
         else:
             bounds = self._bounds(row, share, z)
             every = torch.arange(bounds.shape[-1], device=z.device).expand(bounds.shape).unsqueeze(-1)
@@ -171,8 +172,8 @@ class ExpandedValue(nn.Module):
             t = ((row + share) / self._pace).squeeze()
             best = flown(self.problem, self, t, z, chosen).argmin(-1)
         else:
-            best = torch.zeros_like(few[:, 0])
-        return chosen[torch.arange(len(z), device=z.device), best]
+            best = torch.zeros_like(few.select(-1, 0))
+        return _pick(chosen, best)
 
     def _order(self, row: Tensor, share: Tensor, z: Tensor, member: Tensor) -> Tensor:
         """Which agent plays each role of ``member``, ``(B, N)``."""

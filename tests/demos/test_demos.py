@@ -34,6 +34,7 @@ BRIEF = {
     "external_mujoco": lambda out: {"states": 1, "every": 80, "plants": ("exact", "drag 0.05"), "out_dir": out},
     "external_highway": lambda out: {"states": 1, "out_dir": out},
     "external_crazyflow": lambda out: {"checkpoint": "lqr", "states": 2, "film": False, "out_dir": out},
+    "gpu": lambda out: {"device": "cpu", "quick": True, "out_dir": out},
     "reproduce": lambda out: {"out": out},
     "speed": lambda out: {"envs": 64, "runs": 2, "training": False},
 }
@@ -50,7 +51,7 @@ def test_every_demo_has_a_brief_form():
     assert {path.stem for path in FOLDER.glob("*.py")} == set(BRIEF)
 
 
-LONG = ("anchors", "families", "new_problem", "speed", "widths")
+LONG = ("anchors", "families", "gpu", "new_problem", "speed", "widths")
 """Those that take more than ten seconds, however brief."""
 
 

@@ -19,6 +19,7 @@ LEVELS = (
     ("controllers/plants", "controllers/baselines"),
     ("controllers/export",),
     ("training/rules", "training/duration", "training/console", "training/config_model", "training/config_descent"),
+    ("training/parallel",),
     ("training/config", "training/recipes", "training/schedule"),
     ("training/start",),
     ("training",),

@@ -26,7 +26,8 @@ from pontryagin.training.checkpoint import read_checkpoint
 from pontryagin.training.loss import make_step
 from pontryagin.training.recipes import RECIPES
 from pontryagin.training.schedule import learning_rate
-from pontryagin.training.train import _validate, begin, iterate, make_value
+from pontryagin.training.train import begin, iterate, make_policy, make_value
+from pontryagin.training.validation import validate
 
 
 def riccati_cost(problem, z0):
@@ -176,18 +177,18 @@ def test_a_run_that_falls_over_a_cliff_returns_to_its_best_weights(pendulum):
     validation = pendulum.sample_initial_state(8, torch.Generator().manual_seed(0))
     step = make_step(pendulum, progress.value, config)
     loss, size = iterate(pendulum, config, progress, step, 0.1, torch.device("cpu"))
-    row = _validate(pendulum, config, progress, loss, size, validation)
+    row = validate(pendulum, config, progress, loss, size, validation, make_policy(pendulum, progress.value, config))
     good = {k: v.clone() for k, v in progress.value.state_dict().items()}
     assert row["rollbacks"] == 0 and progress.best_cost == row["validation_cost"] and progress.optimizer.state
     progress.value.linear.data += 1e3
-    fallen = _validate(pendulum, config, progress, loss, size, validation)
+    fallen = validate(pendulum, config, progress, loss, size, validation, make_policy(pendulum, progress.value, config))
     assert fallen["validation_cost"] > 3 * row["validation_cost"]
     assert all(torch.equal(v, good[k]) for k, v in progress.value.state_dict().items())
     assert progress.pace == 0.5 and progress.rollbacks == 1 and not progress.optimizer.state
     progress.best_cost = (
         -2.0 * row["validation_cost"]
     )  # costs may be negative: 1.5 |best| above is no fall for factor 3
-    _validate(pendulum, config, progress, loss, size, validation)
+    validate(pendulum, config, progress, loss, size, validation, make_policy(pendulum, progress.value, config))
     assert progress.rollbacks == 1
     iterate(pendulum, config, progress, step, 0.1, torch.device("cpu"))
     assert progress.optimizer.param_groups[0]["lr"] == pytest.approx(0.5 * learning_rate(config, 0.1))

@@ -21,7 +21,7 @@ from ...envs.catalog import PROBLEMS, make_problem
 from ..benchmark import BenchmarkConfig, TuneConfig
 from ..checkpoint import History, load_policy
 from ..config import TrainConfig
-from ..console import PlainConsole, one_sentence
+from ..console import PlainConsole, one_sentence, speaks
 from ..pictures import history_figure, trajectory_figure
 from ..recipes import recipe
 from ..theory import CompareConfig
@@ -50,6 +50,7 @@ def train_command(problem: ProblemName, config: tyro.conf.OmitArgPrefixes[TrainC
         pontryagin train quadrotor --out-dir runs/quadrotor --resume
 
     A folder that holds a run is left alone: --resume goes on with it, --fresh throws it away. Ctrl-C keeps the run.
+    torchrun --nproc-per-node 4 -m pontryagin train .. shares the batch out among processes, with the same curve.
     """
     made = make_problem(problem)
     if config.out is None:
@@ -57,6 +58,8 @@ def train_command(problem: ProblemName, config: tyro.conf.OmitArgPrefixes[TrainC
     assert config.out is not None
     try:
         policy, history = train(made, config)
+        if not speaks():
+            return
     except KeyboardInterrupt:
         kept = (config.out / "checkpoint.json").exists()
         raise KeyboardInterrupt(RESUMABLE if kept else "nothing was kept yet") from None
@@ -215,7 +218,8 @@ def main(arguments: list[str] | None = None) -> None:
             try:
                 _parsed(arguments)()
             except KeyboardInterrupt as stop:
-                print(_interrupted(arguments, str(stop)), file=sys.stderr)
+                if speaks():
+                    print(_interrupted(arguments, str(stop)), file=sys.stderr)
                 raise SystemExit(130) from None
             return
         import pontryagin

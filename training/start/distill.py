@@ -19,6 +19,7 @@ from ...envs.compiling import compiled
 from ...envs.problem import Problem, vector
 from ..config import TrainConfig
 from ..console import PlainConsole
+from ..parallel import gathered, share_gradient, team
 from ..schedule import clip_gradient, one_cycle
 from .nominal import SEED, gentle, nominal_path, optima
 
@@ -98,7 +99,7 @@ def consult(problem: Problem, config: TrainConfig, console: PlainConsole | None 
     """The optima from ``config.anchors`` draws of rho_0, those that were found, and the feedback along each; float32.
 
     They are sought within ``config.nominal_share`` of ``problem.gentle_bounds``, and, with ``config.nominal``, from the
-    optimum of the mean on, so that all belong to one family.
+    optimum of the mean on, so that all belong to one family. Several processes share them out.
     """
     z0 = problem.sample_initial_state(config.anchors, torch.Generator().manual_seed(SEED)).double()
     z0 = torch.lerp(z0.mean(0), z0, SPREAD)
@@ -106,9 +107,11 @@ def consult(problem: Problem, config: TrainConfig, console: PlainConsole | None 
     within = gentle(problem, config.nominal_share)
     console = console or PlainConsole()
     parts: list[Teacher] = []
-    for part in track(z0.split(CHUNK), "optima", transient=True, console=console):
+    me = team()
+    own = z0.split(CHUNK if me.count == 1 else max(1, min(CHUNK, -(-len(z0) // me.count))))[me.rank :: me.count]
+    for part in track(own, "optima", transient=True, console=console):
         if parts:
-            console.print(f"{sum(len(p.weight) for p in parts)} of {len(z0)} optima", highlight=False)
+            console.print(f"{sum(len(p.weight) for p in parts)} of {sum(map(len, own))} optima", highlight=False)
         try:
             path = optima(problem, part, config.nominal_share, near=nominal)
         except ValueError as error:  # none in this part
@@ -119,6 +122,7 @@ def consult(problem: Problem, config: TrainConfig, console: PlainConsole | None 
         sound = (found.gain.isfinite().flatten(2).all(-1).all(0) & path.cost.isfinite()).nonzero().ravel()
         state, control, gain = (x.index_select(1, sound) for x in (path.z[:-1], path.u, found.gain))
         parts.append(Teacher(path.t[:-1], state, control, gain, path.cost[sound]))
+    parts = gathered(parts)
     if not sum(len(part.weight) for part in parts):
         raise ValueError(f"no optimum was found from any of {len(z0)} initial states of {type(problem).__name__}")
     state, control, gain = (torch.cat([getattr(p, name) for p in parts], 1) for name in ("state", "control", "gain"))
@@ -128,7 +132,10 @@ def consult(problem: Problem, config: TrainConfig, console: PlainConsole | None 
 
 
 def teach(problem: Problem, value: ValueFunction, teacher: Teacher, config: TrainConfig) -> float:
-    """Fit ``value`` to ``teacher``, in place; returns the mean loss over the last hundredth of the steps."""
+    """Fit ``value`` to ``teacher``, in place; returns the mean loss over the last hundredth of the steps.
+
+    Several processes share out the lessons of each step.
+    """
     device, generator = value.scale.device, torch.Generator().manual_seed(config.seed)
 
     def loss(t: Tensor, z: Tensor, u: Tensor, weight: Tensor) -> Tensor:
@@ -138,12 +145,17 @@ def teach(problem: Problem, value: ValueFunction, teacher: Teacher, config: Trai
         loss = compiled(loss, device)
     optimizer = torch.optim.Adam(value.parameters(), lr=config.distill_rate, betas=config.betas)
     usual, last = 0.0, []
+    rows = team().rows(BATCH)
     for iteration in track(range(config.distill_iterations), "distilling", transient=True, console=PlainConsole()):
         share = iteration / config.distill_iterations
         optimizer.param_groups[0]["lr"] = one_cycle(config.distill_rate, WARMUP, share)
-        current = loss(*(x.to(device) for x in ask(problem, teacher, config.distill_distance, generator)))
+        lessons = ask(problem, teacher, config.distill_distance, generator)
+        current = loss(*(x[rows].to(device) for x in lessons))
         optimizer.zero_grad(set_to_none=True)
         current.backward()
+        if team().count > 1:
+            part = (rows.stop - rows.start) / BATCH
+            (current,) = share_gradient(value, part, [part * current.detach()])
         usual, size = clip_gradient(value, config.gradient_clip, usual)
         if math.isfinite(size):
             optimizer.step()
