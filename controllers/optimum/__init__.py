@@ -6,7 +6,7 @@ from .expansion import Expansion, expand, joined
 from .guesses import initial_guesses
 from .ipopt import Hessian, Search, shooting, solve_reference
 from .processes import heard_interrupts, spawn_pool
-from .solve import Method, improve_optimum, solve_optimum
+from .solve import Method, improve_optimum, replayed, solve_optimum
 from .step_model import along, expand_end, riccati, second_order, step_model
 from .store import FOLDER, find_reference, known_reference, load_reference, save_reference
 from .trajectory import ReferenceTrajectory, cheaper
@@ -33,6 +33,7 @@ __all__ = [
     "joined",
     "known_reference",
     "load_reference",
+    "replayed",
     "riccati",
     "save_reference",
     "second_order",
