@@ -35,6 +35,15 @@ BRIEF = {
     "external_highway": lambda out: {"states": 1, "out_dir": out},
     "external_crazyflow": lambda out: {"checkpoint": "lqr", "states": 2, "film": False, "out_dir": out},
     "reproduce": lambda out: {"out": out},
+    "few": lambda out: {"problem": "double_integrator", "members": 2, "probes": 4, "out_dir": out},
+    "swarm": lambda out: {
+        "problem": "swarm5",
+        "states": 1,
+        "many": 2,
+        "width": 120,
+        "out_dir": out,
+        "checkpoint": out / "policy",
+    },  # fmt: skip
     "speed": lambda out: {"envs": 64, "runs": 2, "training": False},
 }
 
@@ -50,7 +59,7 @@ def test_every_demo_has_a_brief_form():
     assert {path.stem for path in FOLDER.glob("*.py")} == set(BRIEF)
 
 
-LONG = ("anchors", "families", "new_problem", "speed", "widths")
+LONG = ("anchors", "families", "new_problem", "speed", "swarm", "widths")
 """Those that take more than ten seconds, however brief."""
 
 
