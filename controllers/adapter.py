@@ -12,7 +12,7 @@ from ..envs.fields import check_callable
 from ..envs.integrate import Controller
 from ..envs.problem import Problem, check_kind
 from ..envs.states import as_numbers
-from .operators import host_may_look
+from .looking import host_may_look
 
 SLACK = 1e-6
 """Share of the horizon, and of a bound, that is taken for rounding."""

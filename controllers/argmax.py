@@ -13,7 +13,8 @@ from ..envs.problem import ControlHamiltonian, Problem
 from .anderson import Past, accelerated
 from .hamiltonian import check_point, check_tensors, control_hamiltonian
 from .implicit import ImplicitGradient
-from .operators import Box, GradientAscent, Operator, ProjectedNewton, held, host_may_look, look, slope_scale
+from .looking import host_may_look
+from .operators import Box, GradientAscent, Operator, ProjectedNewton, held, look, slope_scale
 from .starts import pick_blocks, region_starts
 
 Gradient: TypeAlias = Literal["jfb", "implicit", "unroll"]

@@ -15,7 +15,8 @@ from ..envs.problem import Problem, check_kind
 from .argmax import Gradient, Search, Solution, maximise
 from .hamiltonian import check_point, check_tensors, control_hamiltonian
 from .implicit import ImplicitGradient
-from .operators import Operator, ProjectedNewton, host_may_look
+from .looking import host_may_look
+from .operators import Operator, ProjectedNewton
 from .value import Value
 
 Pair: TypeAlias = tuple[Tensor, Tensor]

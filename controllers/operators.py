@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import TypeAlias
+from typing import Literal, TypeAlias, get_args
 
 import torch
 from torch import Tensor
-from torch._C._functorch import is_functorch_wrapped_tensor
-from torch.utils._python_dispatch import _get_current_dispatch_mode
 
 from ..envs.fields import finite, whole
 from ..envs.problem import ControlHamiltonian
+from .looking import host_may_look
+from .matrix_free import matrix_free_direction
 
 Box: TypeAlias = tuple[Tensor, Tensor]
+Solver: TypeAlias = Literal["auto", "dense", "cg"]
 STEP_LENGTHS = tuple(2.0**-k for k in (0, 1, 2, 4, 6, 9, 12, 16, 20, 24))
 UNROLLED = 8
 """Rows up to which a block is factorised by code written out, which compiles and exports."""
@@ -54,11 +55,23 @@ class ProjectedNewton:
         ∂T/∂u = I - H_uu^-1 H_uu - (∂H_uu^-1/∂u) ∇_u H = 0, for ∇_u H = 0 at u* (with the inverse held constant, too);
         hence (I - ∂T/∂u)^-1 ∂T/∂θ = ∂T/∂θ = -H_uu^-1 ∂(∇_u H)/∂θ,
         which is du*/dθ by the implicit function theorem on ∇_u H(u*, θ) = 0.  ∎
+
+    Attributes:
+        backtracks: how many of STEP_LENGTHS are tried.
+        solver: how H_uu is inverted. ``"auto"``: by the Hamiltonian's own ``solved`` where it has one, else by dense
+            blocks; ``"dense"``: by those anyway; ``"cg"``: by conjugate gradients on products with H_uu, which is never
+            formed, for hundreds of coupled controls.
+
+    Raises:
+        ValueError: if a setting makes no sense.
     """
 
     backtracks: int = 8
+    solver: Solver = "auto"
 
     def __post_init__(self) -> None:
+        if self.solver not in get_args(Solver):
+            raise ValueError(f"ProjectedNewton.solver is {self.solver!r}; expected one of {get_args(Solver)}")
         found = whole(self.backtracks, "ProjectedNewton.backtracks", most=len(STEP_LENGTHS))
         object.__setattr__(self, "backtracks", found)  # frozen for everybody else
 
@@ -68,7 +81,7 @@ class ProjectedNewton:
         ``bend`` is H_uu at u where it is known.
         """
         low, high = box
-        direction = newton_direction(h, u, slope, box, bend)
+        direction = self._direction(h, u, slope, box, bend)
         # A step longer than the box says only that the curvature is small; H may overflow that far out.
         reach = ((high - low) / direction.abs().clamp_min(1e-30)).amin(-1, keepdim=True).clamp_max(1.0)
         direction = reach * direction
@@ -85,7 +98,19 @@ class ProjectedNewton:
 
     def linearised(self, h: ControlHamiltonian, u: Tensor, slope: Tensor, box: Box) -> Tensor:
         """P(u - H_uu^-1 slope) once more, the slope tracked and the inverse held constant."""
-        return (u + newton_direction(h, u, slope, box)).clamp(*box)
+        return (u + self._direction(h, u, slope, box)).clamp(*box)
+
+    def _direction(
+        self, h: ControlHamiltonian, u: Tensor, slope: Tensor, box: Box, bend: Tensor | None = None
+    ) -> Tensor:
+        own = getattr(h, "solved", None) if self.solver == "auto" else None
+        if own is None and self.solver != "cg":
+            return newton_direction(h, u, slope, box, bend)
+        free = torch.where(held(u, slope.detach(), box), 0.0, torch.ones_like(u))
+        if own is None:
+            return matrix_free_direction(h, u.detach(), slope, free)
+        direction: Tensor = own(u.detach(), slope, free)
+        return direction
 
     @property
     def memory(self) -> int:
@@ -169,9 +194,3 @@ def held(u: Tensor, slope: Tensor, box: Box) -> Tensor:
     """Controls at a bound that ∇_u H pushes against: the active set."""
     low, high = box
     return ((u <= low) & (slope < 0)) | ((u >= high) & (slope > 0))
-
-
-def host_may_look(x: Tensor) -> bool:
-    """Whether a value can be read at no cost: eager, on the CPU. Elsewhere masks do the same work without a look."""
-    plain = x.device.type == "cpu" and type(x) is Tensor and not torch.compiler.is_compiling()
-    return plain and _get_current_dispatch_mode() is None and not is_functorch_wrapped_tensor(x)

@@ -151,5 +151,9 @@ def check_sizes(config: Any, problem: Problem, tensors: dict[str, Tensor], folde
             limit = min(most.get(name, held), held if name == "depth" else held // problem.state_dim)
             if not 0 <= size <= limit:
                 raise ValueError(f"{folder} declares {name} {size}; expected at most {limit}, by the weights it holds")
-    if {"nominal", "anchors", "expanded"} & set(config) and (problem.steps + 1) * problem.state_dim > held:
+    if "expanded" in config and "controls" in tensors:  # the tables are made again
+        expected = (problem.steps, config["expanded"], problem.control_dim)
+        if tuple(tensors["controls"].shape) != expected:
+            raise ValueError(f"{folder} has controls {tuple(tensors['controls'].shape)}; expected {expected}")
+    elif {"nominal", "anchors", "expanded"} & set(config) and (problem.steps + 1) * problem.state_dim > held:
         raise ValueError(f"{folder} declares tables over {problem.steps} steps; its weights are too few for them")

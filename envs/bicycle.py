@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from .fields import plain_fields
+from .nearness import distances, nearness, nearness_hessian
 from .problem import Problem
 from .scene import Scene, bicycle_scene
 from .steering import SMALL, STEERING, BicycleHamiltonian
@@ -177,28 +178,12 @@ class MultiBicycle(Problem):
         return self.agents(z).narrow(-1, 0, 2) - goals
 
     def nearness(self, z: Tensor) -> Tensor:
-        """``(B, N, N)`` exp(-|x_i - x_j|² / (2 radius²)), 1 on the diagonal.
-
-        The exponent is one product of matrices, (x, |x|², 1)·(x', -½, -½|x'|²) / radius², so that a batch holds two
-        arrays of this size and no more; the centre of the flock is the origin, so that nothing cancels.
-        """
-        x = self.agents(z).narrow(-1, 0, 2)
-        x = (x - x.mean(-2, keepdim=True)) / self.radius
-        square = (x * x).sum(-1, keepdim=True)
-        one = torch.ones_like(square)
-        left = torch.cat([x, square, one], -1)
-        right = torch.cat([x, -0.5 * one, -0.5 * square], -1)
-        return torch.exp(left @ right.mT)
+        """``(B, N, N)`` exp(-|x_i - x_j|² / (2 radius²)), 1 on the diagonal."""
+        return nearness(self.agents(z).narrow(-1, 0, 2), self.radius)
 
     def coupling(self, t: Tensor, z: Tensor) -> Tensor:
-        # of exp(-½|d|²/r²), d = x_i - x_j: to x_i twice e (d dᵀ/r⁴ - 1/r²), (B, N, 2, N); to x_i and x_j minus that
-        x = self.agents(z).narrow(-1, 0, 2) / self.radius
-        one = torch.eye(2, dtype=z.dtype, device=z.device).unsqueeze(-1)
-        d = (x.unsqueeze(-2) - x.unsqueeze(-3)).mT
-        e = (self.nearness(z) * (self.interaction / (2 * self.num_agents * self.radius**2))).unsqueeze(-2)
-        pairs = torch.stack([e * (one[k] - d * d.narrow(-2, k, 1)) for k in (0, 1)], -1)
-        pairs.diagonal(dim1=-4, dim2=-2).sub_(pairs.sum(-2).movedim(-3, -1))
-        return pairs
+        weight = self.interaction / (2 * self.num_agents)
+        return nearness_hessian(self.agents(z).narrow(-1, 0, 2), self.radius, weight)
 
     def terminal_error(self, z: Tensor) -> Tensor:
         """The largest distance of any agent from its target, ``(B,)``."""
@@ -218,12 +203,7 @@ class MultiBicycle(Problem):
 
     def metrics(self, z: Tensor) -> dict[str, Tensor]:
         """``min_distance`` between two agents and ``close_pairs`` nearer than ``close``, each ``(B,)``."""
-        if self.num_agents == 1:
-            return {}
-        x = self.agents(z).narrow(-1, 0, 2)
-        i, j = torch.triu_indices(self.num_agents, self.num_agents, 1, device=z.device)
-        apart = (x.index_select(-2, i) - x.index_select(-2, j)).norm(dim=-1)
-        return {"min_distance": apart.amin(-1), "close_pairs": (apart < self.close).sum(-1).to(z.dtype)}
+        return distances(self.agents(z).narrow(-1, 0, 2), self.close)
 
     def scene(self, t: float, z: np.ndarray, u: np.ndarray) -> Scene:
         near = self.nearness(torch.from_numpy(np.asarray(z)).unsqueeze(0))[0].numpy().sum(-1) - 1

@@ -9,6 +9,7 @@ from typing import Any
 
 from .bicycle import MultiBicycle
 from .checking import check_functions
+from .consumption import Consumption
 from .crazyflie import Crazyflie
 from .double_integrator import DoubleIntegrator
 from .fields import check_is
@@ -29,10 +30,14 @@ from .gallery import (
 from .problem import Problem, class_name, problem_parameters, problem_record
 from .quadrotor import Quadrotor
 from .scattered import ScatteredBicycles
+from .swarm import Swarm
 
 PROBLEMS: dict[str, tuple[type[Problem], dict[str, Any]]] = {
     "quadrotor": (Quadrotor, {}),
     "quadrotor_wide": (Quadrotor, {"initial_scale": 0.5}),
+    "quadrotor_free": (Quadrotor, {"thrust_low": -3.0}),
+    "quadrotor_slides": (Quadrotor, {"thrust_low": -3.0, "cost_exponent": 1.0}),
+    "quadrotor_paper": (Quadrotor, {"thrust_low": -3.0}),
     "bicycle5": (MultiBicycle, {}),
     "bicycle10": (MultiBicycle, {"num_agents": 10}),
     "bicycle100": (MultiBicycle, {"num_agents": 100, "success_radius": 0.2}),
@@ -52,8 +57,11 @@ PROBLEMS: dict[str, tuple[type[Problem], dict[str, Any]]] = {
     "swap100": (MultiBicycle, {"num_agents": 100, "success_radius": 0.2, "layout": "swap"}),
     "bicycle5_wide": (ScatteredBicycles, {}),
     "bicycle100_wide": (ScatteredBicycles, {"num_agents": 100, "success_radius": 0.2}),
+    "swarm5": (Swarm, {"num_agents": 5, "interaction": 5.0}),
+    "swarm100": (Swarm, {}),
     "crazyflie": (Crazyflie, {}),
     "crazyflie_lag": (Crazyflie, {"rotor_lag": 1 / 15.1}),
+    "consumption": (Consumption, {}),
     "double_integrator": (DoubleIntegrator, {}),
     "pendulum": (Pendulum, {}),
     "cartpole": (CartPole, {}),

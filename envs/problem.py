@@ -25,6 +25,9 @@ class ControlHamiltonian(Protocol):
 
     H separates over the diagonal blocks of its Hessian. Terms free of u may be left out of ``value``.
     Controls may carry leading axes, ``(..., B, m)``, for many candidates at once.
+
+    One that knows the structure of its H_uu, such as a diagonal and a few columns, may have a method
+    ``solved(u, right, free)`` for Newton's step: (-H_uu)⁻¹ right on the controls where ``free`` is 1, 0 where it is 0.
     """
 
     def start(self) -> Tensor:

@@ -12,10 +12,15 @@ from .vector import OptimalControlVectorEnv
 
 ENVIRONMENTS = {
     "pontryagin/Quadrotor-v0": "quadrotor",
+    "pontryagin/QuadrotorFree-v0": "quadrotor_free",
+    "pontryagin/QuadrotorSlides-v0": "quadrotor_slides",
     "pontryagin/MultiBicycle5-v0": "bicycle5",
     "pontryagin/MultiBicycle100-v0": "bicycle100",
     "pontryagin/MultiBicycleSwap100-v0": "swap100",
+    "pontryagin/Swarm5-v0": "swarm5",
+    "pontryagin/Swarm100-v0": "swarm100",
     "pontryagin/Crazyflie-v0": "crazyflie",
+    "pontryagin/Consumption-v0": "consumption",
     "pontryagin/Pendulum-v0": "pendulum",
     "pontryagin/CartPole-v0": "cartpole",
     "pontryagin/Dubins-v0": "dubins",

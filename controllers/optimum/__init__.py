@@ -9,7 +9,7 @@ from .ipopt import Hessian, Search, shooting, solve_reference
 from .later import Later
 from .processes import heard_interrupts, spawn_pool
 from .search import replan, search
-from .solve import Method, improve_optimum, solve_optimum
+from .solve import Method, improve_optimum, replayed, solve_optimum
 from .step_model import along, expand_end, riccati, second_order, step_model
 from .store import FOLDER, find_reference, known_reference, load_reference, save_reference
 from .trajectory import ReferenceTrajectory, cheaper
@@ -39,6 +39,7 @@ __all__ = [
     "known_reference",
     "load_reference",
     "replan",
+    "replayed",
     "riccati",
     "save_reference",
     "search",

@@ -91,6 +91,24 @@ def improve_optimum(
     return cheaper(mended, reference)
 
 
+def replayed(problem: Problem, z0: Tensor, u: Tensor) -> ReferenceTrajectory:
+    """Known controls ``u (K, B, m)`` flown again from ``z0 (B, n)``, with their costates: taken for optima, no search.
+
+    Raises:
+        ValueError: if the states or the controls do not fit the problem.
+    """
+    z0 = as_states(problem, z0, "z0").double()
+    expected = (problem.steps, len(z0), problem.control_dim)
+    if tuple(u.shape) != expected:
+        raise ValueError(f"u has shape {tuple(u.shape)}; expected {expected}")
+    flown = fly(problem, z0, u.to(z0))
+    good = flown.cost.isfinite()
+    return ReferenceTrajectory(
+        **vars(flown), converged=good, status=tuple("Replayed" if x else "Diverged" for x in good.tolist()),
+        costate=open_loop_costate(problem, flown), seconds=torch.zeros_like(flown.cost),
+    )  # fmt: skip
+
+
 def _assembled(problem: Problem, z0: Tensor, path: Path, seconds: float, end: float | None) -> ReferenceTrajectory:
     """Fly the controls again, find the costates, and say how each descent ended."""
     flown = fly(problem, z0, path.u)

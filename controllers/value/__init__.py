@@ -1,9 +1,10 @@
 """phi(t, z): networks, expansions about optima, and both together; their gradients are analytic."""
 
 from .agents import TIME_SPAN
-from .anchored import AnchoredValue, Blend, Value, restore_value, restored_tensors, stored_tensors
+from .anchored import AnchoredValue, Blend
 from .expanded import ExpandedValue
 from .flights import flown
+from .kept import Value, restore_value, restored_tensors, stored_tensors
 from .network import ValueFunction
 from .roles import interchangeable
 

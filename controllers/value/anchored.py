@@ -10,7 +10,6 @@ from torch import Tensor, nn
 
 from ...envs.problem import Problem
 from ..optimum import Expansion
-from .expanded import ExpandedValue
 from .network import ValueFunction
 
 Blend: TypeAlias = Literal["value", "costate"]
@@ -204,41 +203,3 @@ def halves(terms: Tensor) -> Tensor:
     Measured on the quadrotor: 0.28 % from the optimum with and without.
     """
     return (terms / largest(terms)).half().to(terms)
-
-
-def stored_tensors(value: Value) -> dict[str, Tensor]:
-    """What a checkpoint keeps of ``value``: of tables of terms float16, and of symmetric matrices one half; exact."""
-    tensors = dict(value.state_dict())
-    if isinstance(value, AnchoredValue):
-        terms = tensors.pop("terms")
-        i, j = torch.triu_indices(value.size, value.size)
-        linear, curvature = terms.split([1 + value.size, value.size**2], -1)
-        kept = torch.cat([linear, curvature.unflatten(-1, (value.size, -1))[..., i, j]], -1)
-        tensors |= {"terms_largest": largest(kept), "terms_half": halves(kept).half()}
-    return tensors
-
-
-def restored_tensors(value: Value, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    """The inverse of ``stored_tensors``: what ``value.load_state_dict`` takes."""
-    if not isinstance(value, AnchoredValue) or "terms_half" not in tensors:
-        return tensors
-    tensors = dict(tensors)
-    largest_, half = tensors.pop("terms_largest"), tensors.pop("terms_half")
-    kept, n = half.to(largest_) * largest_, value.size
-    i, j = torch.triu_indices(n, n)
-    curvature = kept.new_zeros(*kept.shape[:-1], n, n)
-    curvature[..., i, j] = curvature[..., j, i] = kept[..., 1 + n :]
-    return {**tensors, "terms": torch.cat([kept[..., : 1 + n], curvature.flatten(-2)], -1)}
-
-
-Value: TypeAlias = ValueFunction | AnchoredValue | ExpandedValue
-"""What may stand for phi."""
-
-
-def restore_value(problem: Problem, config: dict[str, Any]) -> Value:
-    """The value function that a stored ``config`` describes, to be filled with its weights."""
-    if "expanded" in config:
-        return ExpandedValue.blank(problem, config)
-    if "anchors" in config:
-        return AnchoredValue.blank(problem, config)
-    return ValueFunction(problem, **config, seed=0)

@@ -67,6 +67,7 @@ class ExpandedValue(nn.Module):
         self.horizon, self.block, self.rows = problem.horizon, problem.state_block, rows
         self.low, self.high = problem.control_low, problem.control_high
         self.alike = interchangeable(problem)
+        self.tables = tuple(expansion.tables())
         for name, table in expansion.tables().items():
             self.register_buffer(name, table.to(torch.get_default_dtype()))
         self.value: Tensor

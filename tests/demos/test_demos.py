@@ -36,6 +36,15 @@ BRIEF = {
     "external_crazyflow": lambda out: {"checkpoint": "lqr", "states": 2, "film": False, "out_dir": out},
     "gpu": lambda out: {"device": "cpu", "quick": True, "out_dir": out},
     "reproduce": lambda out: {"out": out},
+    "few": lambda out: {"problem": "double_integrator", "members": 2, "probes": 4, "out_dir": out},
+    "swarm": lambda out: {
+        "problem": "swarm5",
+        "states": 1,
+        "many": 2,
+        "width": 120,
+        "out_dir": out,
+        "checkpoint": out / "policy",
+    },  # fmt: skip
     "speed": lambda out: {"envs": 64, "runs": 2, "training": False},
 }
 
@@ -51,7 +60,7 @@ def test_every_demo_has_a_brief_form():
     assert {path.stem for path in FOLDER.glob("*.py")} == set(BRIEF)
 
 
-LONG = ("anchors", "families", "gpu", "new_problem", "speed", "widths")
+LONG = ("anchors", "families", "gpu", "new_problem", "speed", "swarm", "widths")
 """Those that take more than ten seconds, however brief."""
 
 

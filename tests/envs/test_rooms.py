@@ -11,7 +11,10 @@ import pontryagin
 ROOT = Path(pontryagin.__file__).resolve().parent
 LEVELS = (
     ("envs",),
-    ("controllers/anderson", "controllers/hamiltonian", "controllers/operators", "controllers/starts"),
+    (
+        *("controllers/anderson", "controllers/hamiltonian", "controllers/looking", "controllers/matrix_free"),
+        *("controllers/operators", "controllers/starts"),
+    ),
     ("controllers/argmax", "controllers/implicit"),
     ("controllers/optimum",),
     ("controllers/value",),
