@@ -19,12 +19,12 @@ from ..envs.problem import Problem
 from ..envs.states import drawn
 from .checkpoint import History, Progress, plain_config, read_checkpoint
 from .config import TrainConfig
+from .disturbed import Flights, check_disturb, drawn_flights, make_flights, mean_cost
 from .folder import Interrupts, Trained, conclude, keep_checkpoint, own_folder, throw_away
 from .loss import Loss, make_step, path_loss
 from .report import Report
 from .schedule import clip_gradient, learning_rate, terminal_weight
 from .start import anchored, distilled, expanded, nominal_costate
-from .step import StepFunction
 
 VALIDATION_SEED = 7_919
 """Validation states are drawn from a generator of their own, so that every run and every seed shares them."""
@@ -52,11 +52,12 @@ def train(
     begun = value is not None or config.anchor != "none" or config.nominal or config.begin_from is not None
     with own_folder(problem, config):
         progress, validation = prepare(problem, config, value, started)
+        flights = make_flights(problem, progress.value, config)
         if begun and not progress.iteration:
-            _validate_start(problem, config, progress, validation)
+            _validate_start(problem, config, progress, validation, flights)
             keep_checkpoint(problem, config, progress)  # what came before may have taken minutes
         policy = make_policy(problem, progress.value, config)
-        return run(problem, config, progress, validation, make_step(problem, progress.value, config), policy)
+        return run(problem, config, progress, validation, flights, policy)
 
 
 def prepare(problem: Problem, config: TrainConfig, value: Value | None, started: float) -> tuple[Progress, Tensor]:
@@ -67,6 +68,7 @@ def prepare(problem: Problem, config: TrainConfig, value: Value | None, started:
     """
     device = config.make_device()
     check_functions(problem, device)
+    check_disturb(problem, config)
     seen = torch.Generator().manual_seed(VALIDATION_SEED)
     validation = drawn(problem, config.validation_states, seen).to(device)
     progress = begin(problem, config, device, value)
@@ -86,7 +88,7 @@ def run(
     config: TrainConfig,
     progress: Progress,
     validation: Tensor,
-    step: StepFunction,
+    step: Flights,
     policy: Trained,
 ) -> tuple[Trained, History]:
     """``descend``, and what it came to; a run that Ctrl-C ends keeps its best weights, too."""
@@ -140,7 +142,7 @@ def descend(
     config: TrainConfig,
     progress: Progress,
     validation: Tensor,
-    step: StepFunction,
+    step: Flights,
     policy: Controller,
 ) -> None:
     """The loop: draw, descend by ``step``, now and then validate ``policy``, which has the same weights, and save."""
@@ -149,16 +151,16 @@ def descend(
     started = saved = time.monotonic()
     compiled = False
     with Report(config.out, progress.history.rows) as report, Interrupts() as interrupts:
-        while (share := _share(progress, config)) < 1 or not progress.iteration:
+        while (share := progress.share(config)) < 1 or not progress.iteration:
             course = problem if share >= 1 - config.fine_share else coarse
             loss, size = iterate(course, config, progress, step, share, validation.device)
             if config.compile and not compiled and not config.count_all:
                 compiled, started = True, time.monotonic()
             progress.seconds = before + time.monotonic() - started
-            share = _share(progress, config)
+            share = progress.share(config)
             report.update(share, progress.iteration, float(loss.cost), float(loss.terminal_error), float(loss.residual))
             if progress.iteration % config.validate_every == 0 or share >= 1:
-                report.validated(_validate(problem, config, progress, loss, size, validation, policy), share)
+                report.validated(_validate(problem, config, progress, loss, size, validation, policy, step), share)
             stop = interrupts.heard
             if share >= 1 or stop or (config.out is not None and time.monotonic() - saved > config.checkpoint_seconds):
                 keep_checkpoint(problem, config, progress)
@@ -168,11 +170,12 @@ def descend(
 
 
 def iterate(
-    course: Problem, config: TrainConfig, progress: Progress, step: StepFunction, share: float, device: torch.device
+    course: Problem, config: TrainConfig, progress: Progress, step: Flights, share: float, device: torch.device
 ) -> tuple[Loss, float]:
     """One step of Adam; returns the loss and the norm of its gradient."""
     z0 = course.sample_initial_state(config.batch, progress.generator).to(device)
-    loss = path_loss(course, progress.value, step, z0, config, terminal_weight(config, share))
+    one, z0 = drawn_flights(step, course, z0, progress.generator)
+    loss = path_loss(course, progress.value, one, z0, config, terminal_weight(config, share))
     progress.optimizer.zero_grad(set_to_none=True)
     loss.total.backward()
     progress.usual_norm, size = clip_gradient(progress.value, config.gradient_clip, progress.usual_norm)
@@ -188,20 +191,24 @@ def iterate(
 
 
 @torch.no_grad()
-def _validate_start(problem: Problem, config: TrainConfig, progress: Progress, validation: Tensor) -> None:
+def _validate_start(
+    problem: Problem, config: TrainConfig, progress: Progress, validation: Tensor, flights: Flights
+) -> None:
     """A row for the first weights, which may be good already: a run returns nothing worse."""
     step = make_step(problem, progress.value, dataclasses.replace(config, compile=False))
-    _validate(problem, config, progress, path_loss(problem, progress.value, step, validation, config), 0.0, validation)
+    loss = path_loss(problem, progress.value, step, validation, config)
+    _validate(problem, config, progress, loss, 0.0, validation, make_policy(problem, progress.value, config), flights)
 
 
 @torch.no_grad()
 def _validate(
     problem: Problem, config: TrainConfig, progress: Progress, loss: Loss, size: float, validation: Tensor,
-    policy: Controller | None = None,
+    policy: Controller, flights: Flights,
 ) -> dict[str, float]:  # fmt: skip
-    """Cost on the fixed states with the problem's own number of steps; keeps the best weights."""
-    path = rollout(problem, policy or make_policy(problem, progress.value, config), validation)
-    cost = float(path.cost.mean())
+    """Cost on the fixed states, and disturbances, with the problem's own number of steps; keeps the best weights."""
+    path = rollout(problem, policy, validation)
+    calm = float(path.cost.mean())
+    cost = calm if config.disturb is None else mean_cost(flights, problem, policy, validation)
     progress.watch.validated(problem, path.u, cost)
     row = {
         "iteration": float(progress.iteration),
@@ -215,6 +222,7 @@ def _validate(
         "skipped": float(progress.skipped),
         "rollbacks": float(progress.rollbacks),
     }
+    row |= {} if config.disturb is None else {"undisturbed_cost": calm}
     progress.history.rows.append(row)
     if cost < progress.best_cost:
         progress.best_cost = cost
@@ -224,22 +232,8 @@ def _validate(
         and math.isfinite(progress.best_cost)
         and not cost - progress.best_cost <= (config.rollback - 1) * abs(progress.best_cost)
     ):
-        _roll_back(config, progress)
+        progress.roll_back(config.rollback_pace)
     return row
-
-
-def _roll_back(config: TrainConfig, progress: Progress) -> None:
-    """Over a cliff: go back to the best weights and on at a slower pace."""
-    progress.value.load_state_dict(progress.best)
-    progress.optimizer.state.clear()
-    progress.pace *= config.rollback_pace
-    progress.rollbacks += 1
-
-
-def _share(progress: Progress, config: TrainConfig) -> float:
-    """How much of the run is done, by iterations or by the clock, whichever is further."""
-    by_count = progress.iteration / config.iterations
-    return by_count if config.budget_seconds is None else max(by_count, progress.seconds / config.budget_seconds)
 
 
 def make_policy(problem: Problem, value: Value, config: TrainConfig) -> ImplicitPolicy:
