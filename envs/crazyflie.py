@@ -175,7 +175,7 @@ class Crazyflie(Problem):
         return forces @ _row(forces, self._turns()).mT
 
     def running_cost(self, t: Tensor, z: Tensor, u: Tensor) -> Tensor:
-        lift = (u.sum(-1) / (4 * self.hover) - 1) / self.thrust_scale
+        lift = ((u.sum(-1, keepdim=True) / (4 * self.hover) - 1) / self.thrust_scale).squeeze(-1)
         turning = (self.angular_acceleration(u) / self.acceleration_scale).square().sum(-1)
         return 0.5 * (lift.square() + turning + (z.narrow(-1, 9, 3) / self.rate_scale).square().sum(-1))
 

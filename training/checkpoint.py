@@ -64,6 +64,18 @@ class Progress:
     watch: Watch = dataclasses.field(default_factory=Watch)
     clock: tuple[float, float] = (0.0, 0.0)
 
+    def share(self, config: TrainConfig) -> float:
+        """How much of the run is done, by iterations or by the clock, whichever is further."""
+        by_count = self.iteration / config.iterations
+        return by_count if config.budget_seconds is None else max(by_count, self.seconds / config.budget_seconds)
+
+    def roll_back(self, pace: float) -> None:
+        """Over a cliff: go back to the best weights and on at a slower pace."""
+        self.value.load_state_dict(self.best)
+        self.optimizer.state.clear()
+        self.pace *= pace
+        self.rollbacks += 1
+
 
 class Kept(NamedTuple):
     """All that the next iteration depends on: tensors, and plain data. ``value`` is what phi is, ``restore_value``."""

@@ -14,6 +14,7 @@ from .rules import (
     Count,
     Decays,
     DeviceName,
+    DisturbOrNone,
     DurationOrNone,
     Limit,
     Multiple,
@@ -33,6 +34,13 @@ class DescentConfig(Checked):
 
     batch: Count = 64
     """Initial states per iteration."""
+    disturb: DisturbOrNone = None
+    """What may go wrong in the rollouts, as the benchmark has it (``training/disturbances.py``), and how strongly at
+    most: ``wind=0.1,noise=0.02,lag=0.05,delay=1,push=0.25,starts=2,mass=0.8:1.2``. Each flight meets one of them, of a
+    strength drawn between nothing and that, or between the two that are given. The cost, validations too, is then the
+    expectation over both, the initial states and what goes wrong. None: nothing does."""
+    disturb_share: ShareAboveZero = 0.75
+    """Share of the flights that meet one; the others are undisturbed."""
     steps: Count | None = None
     """Control steps of a training rollout; the problem's own unless given. Fewer are faster."""
     fine_share: Share = 0.4

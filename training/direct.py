@@ -1,4 +1,4 @@
-"""Training of a direct policy: the same rollout, loss and schedule as for a value function, without an argmax."""
+"""Analytic policy gradient: the rollout, loss and schedule of a value function for a network that outputs u."""
 
 from __future__ import annotations
 
@@ -15,8 +15,9 @@ from ..envs.integrate import advance
 from ..envs.problem import Problem
 from .checkpoint import History
 from .config import TrainConfig
+from .disturbed import Disturbed
 from .folder import own_folder
-from .step import Step, StepFunction
+from .step import Answer, AnswerFunction, Step, StepFunction
 from .train import prepare, run
 
 __all__ = ["DirectPolicy", "make_direct_step", "train_direct"]
@@ -42,7 +43,10 @@ def train_direct(problem: Problem, config: TrainConfig | None = None) -> tuple[D
     with own_folder(problem, config):
         # a run needs no more of phi than its parameters, which here are those of the policy
         progress, validation = prepare(problem, config, cast(ValueFunction, policy), begun)
-        return run(problem, config, progress, validation, make_direct_step(problem, policy, config), policy)
+        if config.disturb is None:
+            return run(problem, config, progress, validation, make_direct_step(problem, policy, config), policy)
+        flights = Disturbed(problem, config, make_direct_answer(policy, config), policy.scale.device)
+        return run(problem, config, progress, validation, flights, policy)
 
 
 def make_direct_step(problem: Problem, policy: DirectPolicy, config: TrainConfig) -> StepFunction:
@@ -54,3 +58,13 @@ def make_direct_step(problem: Problem, policy: DirectPolicy, config: TrainConfig
         return Step(after, cost, nothing, nothing)
 
     return compiled(step, policy.scale.device) if config.compile else step
+
+
+def make_direct_answer(policy: DirectPolicy, config: TrainConfig) -> AnswerFunction:
+    """π(t, z) by itself, for rollouts in which something goes wrong."""
+
+    def answer(t: Tensor, z: Tensor, dt: Tensor) -> Answer:
+        nothing = torch.zeros_like(z[:, 0])
+        return Answer(policy(t, z), nothing, nothing)
+
+    return compiled(answer, policy.scale.device) if config.compile else answer

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from ..controllers.argmax import solve_argmax
+from ..controllers.argmax import Solution, solve_argmax
 from ..controllers.hamiltonian import control_hamiltonian, hamiltonian
 from ..controllers.implicit import ImplicitGradient
 from ..controllers.operators import held
@@ -16,9 +17,9 @@ from ..envs.compiling import compiled
 from ..envs.integrate import advance
 from ..envs.problem import Problem
 from .config import TrainConfig
-from .held_step import make_held_step
+from .held_step import make_held_answer, make_held_step
 from .parallel import team
-from .step import Step, StepFunction
+from .step import Answer, AnswerFunction, Step, StepFunction
 
 
 class Loss(NamedTuple):
@@ -50,6 +51,33 @@ def make_step(problem: Problem, value: Value, config: TrainConfig) -> StepFuncti
     """
     if config.hamiltonian == "held":
         return make_held_step(problem, value, config)
+    search, penalty = _search(problem, value, config), _penalty(problem, config)
+
+    def step(t: Tensor, z: Tensor, dt: Tensor) -> Step:
+        slope_t, p, solution = search(t, z)
+        after, cost = advance(problem, t, z, solution.control, dt)
+        return Step(after, cost, solution.residual.detach(), penalty(t, z, slope_t, p, solution.control))
+
+    return compiled(step, value.scale.device) if config.compile else step
+
+
+def make_answer(problem: Problem, value: Value, config: TrainConfig) -> AnswerFunction:
+    """u*(t, z) by itself, for rollouts in which another plant flies, or another control than was asked for."""
+    if config.hamiltonian == "held":
+        return make_held_answer(problem, value, config)
+    search, penalty = _search(problem, value, config), _penalty(problem, config)
+
+    def answer(t: Tensor, z: Tensor, dt: Tensor) -> Answer:
+        slope_t, p, solution = search(t, z)
+        return Answer(solution.control, solution.residual.detach(), penalty(t, z, slope_t, p, solution.control))
+
+    return compiled(answer, value.scale.device) if config.compile else answer
+
+
+def _search(
+    problem: Problem, value: Value, config: TrainConfig
+) -> Callable[[Tensor, Tensor], tuple[Tensor, Tensor, Solution]]:
+    """∂_t phi, the costate and argmax H there."""
     operator = config.make_operator()
     if config.compile and config.gradient == "implicit" and ImplicitGradient().matrix_free(problem.control_block):
         raise ValueError(
@@ -57,22 +85,29 @@ def make_step(problem: Problem, value: Value, config: TrainConfig) -> StepFuncti
             "whose linear solve is matrix-free; expected compile=False"
         )
 
-    def step(t: Tensor, z: Tensor, dt: Tensor) -> Step:
+    def search(t: Tensor, z: Tensor) -> tuple[Tensor, Tensor, Solution]:
         slope_t, p = value.gradient(t, z)
-        solution = solve_argmax(
+        return slope_t, p, solve_argmax(
             problem, t, z, p, operator=operator, gradient=config.gradient,
             max_iterations=config.argmax_iterations, tolerance=config.argmax_tolerance,
             starts=config.starts, jfb_steps=config.jfb_steps,
         )  # fmt: skip
-        after, cost = advance(problem, t, z, solution.control, dt)
-        penalty = torch.zeros_like(cost)
-        if config.hjb_weight > 0:
-            penalty = config.hjb_weight * (slope_t - hamiltonian(problem, t, z, p, solution.control)).abs()
-        if config.bound_penalty > 0:
-            penalty = penalty + config.bound_penalty * bound_pressure(problem, t, z, p, solution.control.detach())
-        return Step(after, cost, solution.residual.detach(), penalty)
 
-    return compiled(step, value.scale.device) if config.compile else step
+    return search
+
+
+def _penalty(problem: Problem, config: TrainConfig) -> Callable[[Tensor, Tensor, Tensor, Tensor, Tensor], Tensor]:
+    """The rate of the weighted penalties, ``(B,)``."""
+
+    def penalty(t: Tensor, z: Tensor, slope_t: Tensor, p: Tensor, u: Tensor) -> Tensor:
+        rate = torch.zeros_like(z[:, 0])
+        if config.hjb_weight > 0:
+            rate = config.hjb_weight * (slope_t - hamiltonian(problem, t, z, p, u)).abs()
+        if config.bound_penalty > 0:
+            rate = rate + config.bound_penalty * bound_pressure(problem, t, z, p, u.detach())
+        return rate
+
+    return penalty
 
 
 def bound_pressure(problem: Problem, t: Tensor, z: Tensor, p: Tensor, u: Tensor) -> Tensor:

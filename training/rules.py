@@ -122,6 +122,31 @@ class Device(Rule):
         return name
 
 
+class Levels(Rule):
+    """Names with the strengths, or ranges of strengths, of what is drawn: ``wind=0.2,mass=0.8:1.2``."""
+
+    def accept(self, value: Any) -> str:
+        try:
+            if isinstance(value, str) and levels(value):
+                return value.replace(" ", "")
+        except ValueError:
+            pass
+        raise ValueError("NAME=HIGHEST or NAME=LOWEST:HIGHEST, with commas between")
+
+
+def levels(text: str) -> dict[str, tuple[float | None, float]]:
+    """``wind=0.2,mass=0.8:1.2`` as name -> (lowest, highest); lowest is None where it is not given, else ValueError."""
+    found: dict[str, tuple[float | None, float]] = {}
+    for part in text.replace(" ", "").split(","):
+        name, _, numbers = part.partition("=")
+        low, _, high = numbers.rpartition(":")
+        pair = (float(low) if low else None, float(high))
+        if not name or name in found or not 0 <= (pair[0] or 0.0) <= pair[1] < math.inf:
+            raise ValueError(f"{part!r} is no strength")
+        found[name] = pair
+    return found
+
+
 class Time(Rule):
     """A length of time, stored in seconds."""
 
@@ -157,6 +182,7 @@ ShareAboveZero: TypeAlias = Annotated[float, Number(float, "a share in (0, 1]", 
 ShareBelowOne: TypeAlias = Annotated[float, Number(float, "a share in [0, 1)", lambda x: 0 <= x < 1)]
 Decays: TypeAlias = Annotated[tuple[float, float], Pair(Number(float, "a number in [0, 1)", lambda x: 0 <= x < 1))]
 Name: TypeAlias = Annotated[str, Text()]
+DisturbOrNone: TypeAlias = Annotated[str | None, OrNone(Levels())]
 FolderPath: TypeAlias = Annotated[Path, Folder()]
 OutFolder: TypeAlias = Annotated[Path, Folder(), tyro.conf.arg(name="out-dir")]
 OutFolderOrNone: TypeAlias = Annotated[Path | None, OrNone(Folder()), tyro.conf.arg(name="out-dir")]

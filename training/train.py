@@ -19,13 +19,13 @@ from ..envs.problem import Problem
 from ..envs.states import drawn
 from .checkpoint import History, Kept, Progress, fill, kept, plain_config, read_checkpoint
 from .config import TrainConfig
+from .disturbed import Flights, check_disturb, drawn_flights, make_flights
 from .folder import Interrupts, Trained, conclude, keep_checkpoint, own_folder, throw_away
 from .loss import Loss, make_step, path_loss
 from .parallel import from_first, joined, own_device, share_gradient, summed, team
 from .report import Report
 from .schedule import clip_gradient, learning_rate, terminal_weight
 from .start import anchored, distilled, expanded, nominal_costate
-from .step import StepFunction
 from .validation import validate
 
 VALIDATION_SEED = 7_919
@@ -56,11 +56,12 @@ def train(
     begun = value is not None or config.anchor != "none" or config.nominal or config.begin_from is not None
     with joined(config.device), own_folder(problem, config):
         progress, validation = prepare(problem, config, value, started)
+        flights = make_flights(problem, progress.value, config)
         policy = make_policy(problem, progress.value, config)
         if begun and not progress.iteration:
-            _validate_start(problem, config, progress, validation, policy)
+            _validate_start(problem, config, progress, validation, flights, policy)
             keep_checkpoint(problem, config, progress)  # what came before may have taken minutes
-        return run(problem, config, progress, validation, make_step(problem, progress.value, config), policy)
+        return run(problem, config, progress, validation, flights, policy)
 
 
 def prepare(problem: Problem, config: TrainConfig, value: Value | None, started: float) -> tuple[Progress, Tensor]:
@@ -71,6 +72,7 @@ def prepare(problem: Problem, config: TrainConfig, value: Value | None, started:
     """
     device = own_device(config.device, team().count)
     check_functions(problem, device)
+    check_disturb(problem, config)
     seen = torch.Generator().manual_seed(VALIDATION_SEED)
     validation = drawn(problem, config.validation_states, seen).to(device)
     if value is None and config.anchor == "distilled" and not config.resume:
@@ -102,7 +104,7 @@ def run(
     config: TrainConfig,
     progress: Progress,
     validation: Tensor,
-    step: StepFunction,
+    step: Flights,
     policy: Trained,
 ) -> tuple[Trained, History]:
     """``descend``, and what it came to; a run that Ctrl-C ends keeps its best weights, too."""
@@ -156,7 +158,7 @@ def descend(
     config: TrainConfig,
     progress: Progress,
     validation: Tensor,
-    step: StepFunction,
+    step: Flights,
     policy: Controller,
 ) -> None:
     """The loop: draw, descend by ``step``, now and then validate ``policy``, which has the same weights, and save."""
@@ -166,7 +168,7 @@ def descend(
     compiled = False
     out = config.out if team().leads else None
     with Report(out, progress.history.rows) as report, Interrupts() as interrupts:
-        while (share := _share(progress, config)) < 1 or not progress.iteration:
+        while (share := progress.share(config)) < 1 or not progress.iteration:
             course = problem if share >= 1 - config.fine_share else coarse
             alone = team().count == 1
             if not alone:
@@ -175,10 +177,10 @@ def descend(
             if config.compile and not compiled and not config.count_all:
                 compiled, started = True, time.monotonic()
             progress.seconds = before + time.monotonic() - started if alone else progress.clock[0]
-            share = _share(progress, config)
+            share = progress.share(config)
             report.update(share, progress.iteration, float(loss.cost), float(loss.terminal_error), float(loss.residual))
             if progress.iteration % config.validate_every == 0 or share >= 1:
-                report.validated(validate(problem, config, progress, loss, size, validation, policy), share)
+                report.validated(validate(problem, config, progress, loss, size, validation, policy, step), share)
             stop = interrupts.heard if alone else progress.clock[1] > 0
             if share >= 1 or stop or (config.out is not None and time.monotonic() - saved > config.checkpoint_seconds):
                 keep_checkpoint(problem, config, progress)
@@ -188,7 +190,7 @@ def descend(
 
 
 def iterate(
-    course: Problem, config: TrainConfig, progress: Progress, step: StepFunction, share: float, device: torch.device
+    course: Problem, config: TrainConfig, progress: Progress, step: Flights, share: float, device: torch.device
 ) -> tuple[Loss, float]:
     """One step of Adam; returns the loss and the norm of its gradient.
 
@@ -196,7 +198,8 @@ def iterate(
     """
     z0 = course.sample_initial_state(config.batch, progress.generator)
     rows = team().rows(config.batch)
-    loss = path_loss(course, progress.value, step, z0[rows].to(device), config, terminal_weight(config, share))
+    one, z0 = drawn_flights(step, course, z0[rows].to(device), progress.generator)
+    loss = path_loss(course, progress.value, one, z0, config, terminal_weight(config, share))
     progress.optimizer.zero_grad(set_to_none=True)
     loss.total.backward()
     if team().count > 1:
@@ -224,7 +227,7 @@ def _together(progress: Progress, loss: Loss, share: float) -> Loss:
 
 @torch.no_grad()
 def _validate_start(
-    problem: Problem, config: TrainConfig, progress: Progress, validation: Tensor, policy: Controller
+    problem: Problem, config: TrainConfig, progress: Progress, validation: Tensor, flights: Flights, policy: Controller
 ) -> None:
     """A row for the first weights, which may be good already: a run returns nothing worse."""
     step = make_step(problem, progress.value, dataclasses.replace(config, compile=False))
@@ -232,13 +235,7 @@ def _validate_start(
     loss = path_loss(problem, progress.value, step, validation[rows], config)
     share = (rows.stop - rows.start) / len(validation)
     loss = loss.of_all(list(summed(torch.stack(loss.told(share))).unbind()))
-    validate(problem, config, progress, loss, 0.0, validation, policy)
-
-
-def _share(progress: Progress, config: TrainConfig) -> float:
-    """How much of the run is done, by iterations or by the clock, whichever is further."""
-    by_count = progress.iteration / config.iterations
-    return by_count if config.budget_seconds is None else max(by_count, progress.seconds / config.budget_seconds)
+    validate(problem, config, progress, loss, 0.0, validation, policy, flights)
 
 
 def make_policy(problem: Problem, value: Value, config: TrainConfig) -> ImplicitPolicy:

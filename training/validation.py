@@ -11,6 +11,7 @@ from ..envs.integrate import Controller, rollout
 from ..envs.problem import Problem
 from .checkpoint import Progress
 from .config import TrainConfig
+from .disturbed import Flights, mean_cost
 from .loss import Loss
 from .parallel import summed, team
 
@@ -24,8 +25,9 @@ def validate(
     size: float,
     validation: Tensor,
     policy: Controller,
+    flights: Flights,
 ) -> dict[str, float]:
-    """Cost on the fixed states with the problem's own number of steps; keeps the best weights.
+    """Cost on the fixed states, and disturbances, with the problem's own number of steps; keeps the best weights.
 
     Of several processes each flies its rows, and all come to the same row and the same decision.
 
@@ -35,7 +37,11 @@ def validate(
     rows = team().rows(len(validation), "validation_states")
     path = rollout(problem, policy, validation[rows])
     share = (rows.stop - rows.start) / len(validation)
-    cost, error = summed(share * torch.stack([path.cost.mean(), problem.terminal_error(path.z[-1]).mean()])).tolist()
+    figures = [path.cost.mean(), problem.terminal_error(path.z[-1]).mean()]
+    if config.disturb is not None:
+        figures.append(path.cost.new_tensor(mean_cost(flights, problem, policy, validation[rows])))
+    calm, error, *disturbed = summed(share * torch.stack(figures)).tolist()
+    cost = disturbed[0] if disturbed else calm
     progress.watch.validated(problem, path.u, cost)
     row = {
         "iteration": float(progress.iteration),
@@ -49,6 +55,7 @@ def validate(
         "skipped": float(progress.skipped),
         "rollbacks": float(progress.rollbacks),
     }
+    row |= {} if config.disturb is None else {"undisturbed_cost": calm}
     progress.history.rows.append(row)
     if cost < progress.best_cost:
         progress.best_cost = cost
@@ -58,13 +65,5 @@ def validate(
         and math.isfinite(progress.best_cost)
         and not cost - progress.best_cost <= (config.rollback - 1) * abs(progress.best_cost)
     ):
-        _roll_back(config, progress)
+        progress.roll_back(config.rollback_pace)
     return row
-
-
-def _roll_back(config: TrainConfig, progress: Progress) -> None:
-    """Over a cliff: go back to the best weights and on at a slower pace."""
-    progress.value.load_state_dict(progress.best)
-    progress.optimizer.state.clear()
-    progress.pace *= config.rollback_pace
-    progress.rollbacks += 1

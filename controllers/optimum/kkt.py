@@ -9,7 +9,7 @@ from torch import Tensor
 
 from .iterate import Expanded, Iterate
 
-DAMPINGS = (1.0, 8.0, 64.0, 512.0)
+DAMPINGS: tuple[float, ...] = (1.0, 8.0, 64.0, 512.0)
 """Multiples of a damping that are tried side by side where the first is too small."""
 
 

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from pontryagin import Crazyflie, DoubleIntegrator, MultiBicycle, Quadrotor, rollout
-from pontryagin.training.benchmark.disturbances import blown, disturbances
 from pontryagin.training.benchmark.robustness import robustness
+from pontryagin.training.disturbances import blown, disturbances
 
 QUADROTOR, BICYCLES, DRONE = Quadrotor(steps=20), MultiBicycle(steps=20), Crazyflie(horizon=0.4, steps=20)
 
@@ -37,7 +37,7 @@ def fly(problem, controller, name, level, seed=0):
 
 
 @pytest.mark.parametrize(("problem", "controller"), [(QUADROTOR, hover), (BICYCLES, coast), (DRONE, still)])
-@pytest.mark.parametrize("name", ["wind", "push", "noise", "starts", "mass"])
+@pytest.mark.parametrize("name", ["wind", "push", "delay", "noise", "starts", "mass"])
 def test_the_calm_level_changes_nothing(problem, controller, name):
     calm = rollout(problem, controller, starts(problem))
     same = fly(problem, controller, name, disturbances(problem)[name].calm)
@@ -79,6 +79,30 @@ def test_lag_follows_a_step_by_its_time_constant():
     path = fly(QUADROTOR, step, "lag", 0.5)
     expected = 1 - torch.exp(-path.t[:-1] / 0.5)
     torch.testing.assert_close(path.u[:, 0, 2], expected, atol=1e-5, rtol=1e-5)
+
+
+def test_delayed_controls_are_those_of_earlier_steps_each_flight_by_its_own():
+    def ramp(t, z):
+        return torch.full((len(z), 4), float(t))
+
+    late = fly(QUADROTOR, ramp, "delay", torch.tensor([[0.0], [1.0], [2.0], [3.0], [1.4], [0.4]]))
+    steps = torch.tensor([0, 1, 2, 3, 1, 0])
+    expected = (torch.arange(20).unsqueeze(-1) - steps).clamp_min(0) * QUADROTOR.time_step
+    torch.testing.assert_close(late.u[..., 0], expected.float())
+
+
+@pytest.mark.parametrize(("problem", "controller"), [(QUADROTOR, hover), (BICYCLES, coast), (DRONE, still)])
+@pytest.mark.parametrize("name", ["wind", "push", "lag", "delay", "noise", "starts", "mass"])
+def test_levels_may_differ_from_flight_to_flight(problem, controller, name):
+    def reacting(t, z):
+        return controller(t, z) + 0.01 * (1 + t) * z[:, :1]
+
+    levels = disturbances(problem)[name].levels[:2]
+    both = fly(problem, reacting, name, torch.tensor([[levels[0]], [levels[1]]]).repeat(3, 1))
+    for first, level in enumerate(levels):
+        one = fly(problem, reacting, name, level)
+        torch.testing.assert_close(both.z[:, first::2], one.z[:, first::2], rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(both.cost[first::2], one.cost[first::2], rtol=1e-4, atol=1e-5)
 
 
 def test_noise_reaches_the_controller_and_not_the_plant():

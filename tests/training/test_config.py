@@ -78,6 +78,8 @@ REFUSED = {
     "device": ["gpu", "meta", "cuda:99", "", None, 0],
     "out": [3, ""],
     "begin_from": ["", 3],
+    "disturb": ["", "wind", "wind=", "=0.1", "wind=-1", "wind=nan", "wind=inf", "wind=1,wind=2", "mass=1.2:0.8", 3],
+    "disturb_share": [0, 1.1],
 }
 
 

@@ -11,8 +11,8 @@ import matplotlib.figure
 import numpy as np
 
 from ...envs.problem import Problem
+from ..disturbances import disturbances
 from ..pictures import INK, SOFT, plain_ticks, save_figure, tidy
-from .disturbances import disturbances
 from .methods import method_named
 from .paths import Ghost, paths_figure
 from .table import Record, by_method

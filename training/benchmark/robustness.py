@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ...envs.integrate import Controller, rollout
 from ...envs.problem import Problem
-from .disturbances import Case, disturbances
+from ..disturbances import Case, disturbances
 
 
 def robustness(problem: Problem, controller: Controller, z0: Tensor, seed: int = 0) -> dict[str, list[dict[str, Any]]]:

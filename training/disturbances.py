@@ -1,7 +1,8 @@
-"""What goes wrong outside the model, seeded, for any controller: gusts, a push, lag, noise, other masses, starts."""
+"""What goes wrong outside the model, seeded, for any controller: gusts, a push, lag, delay, noise, masses, starts."""
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import math
 from collections.abc import Callable
@@ -10,11 +11,11 @@ from typing import TypeAlias
 import torch
 from torch import Tensor
 
-from ...envs.bicycle import MultiBicycle
-from ...envs.crazyflie import Crazyflie
-from ...envs.integrate import Controller
-from ...envs.problem import Problem, vector
-from ...envs.quadrotor import Quadrotor
+from ..envs.bicycle import MultiBicycle
+from ..envs.crazyflie import Crazyflie
+from ..envs.integrate import Controller
+from ..envs.problem import Problem, vector
+from ..envs.quadrotor import Quadrotor
 
 CORRELATION = 0.5
 """Time over which a gust forgets itself."""
@@ -58,7 +59,9 @@ class Case:
     z0: Tensor
 
 
-Change: TypeAlias = Callable[[Case, float, torch.Generator], Case]
+Level: TypeAlias = "float | Tensor"
+"""A strength: one for all flights, or ``(B, 1)``, one for each."""
+Change: TypeAlias = Callable[[Case, Level, torch.Generator], Case]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,13 +80,15 @@ class Disturbance:
     change: Change
     calm: float = 0.0
 
-    def apply(self, problem: Problem, controller: Controller, z0: Tensor, level: float, seed: int = 0) -> Case:
+    def apply(self, problem: Problem, controller: Controller, z0: Tensor, level: Level, seed: int = 0) -> Case:
         """The case to fly with ``rollout``; every controller meets the same random numbers."""
         return self.change(Case(problem, controller, z0), level, torch.Generator().manual_seed(seed))
 
 
 def blown(problem: Problem) -> tuple[int, ...]:
     """The states whose rates a gust or a push changes: velocities; of bicycles, which slip, positions; else all."""
+    if isinstance(problem, Forced):
+        return blown(problem.inner)
     if isinstance(problem, Quadrotor | Crazyflie):
         return (6, 7, 8)
     if isinstance(problem, MultiBicycle):
@@ -91,7 +96,7 @@ def blown(problem: Problem) -> tuple[int, ...]:
     return tuple(range(problem.state_dim))
 
 
-def gusts(case: Case, level: float, generator: torch.Generator) -> Case:
+def gusts(case: Case, level: Level, generator: torch.Generator) -> Case:
     """An Ornstein-Uhlenbeck force of standard deviation ``level`` and correlation time ½, held over a control step."""
     states, problem = blown(case.problem), case.problem
     memory = math.exp(-problem.time_step / CORRELATION)
@@ -104,7 +109,7 @@ def gusts(case: Case, level: float, generator: torch.Generator) -> Case:
     return _forced(case, force)
 
 
-def push(case: Case, level: float, generator: torch.Generator) -> Case:
+def push(case: Case, level: Level, generator: torch.Generator) -> Case:
     """At half time a kick of length ``level`` in a random direction, within one control step."""
     states, problem = blown(case.problem), case.problem
     direction = torch.randn(len(case.z0), len(states), generator=generator)
@@ -125,10 +130,10 @@ def _forced(case: Case, force: Tensor) -> Case:
     return dataclasses.replace(case, problem=plant, controller=fly)
 
 
-def lag(case: Case, level: float, generator: torch.Generator) -> Case:
+def lag(case: Case, level: Level, generator: torch.Generator) -> Case:
     """Actuators that follow with the time constant ``level``: u' = (asked - u) / level, from what is asked at t = 0."""
     inner = case.controller
-    share = 1 - math.exp(-case.problem.time_step / level)
+    share = 1 - torch.exp(-case.problem.time_step / torch.as_tensor(level, dtype=case.z0.dtype)).to(case.z0)
     last: list[Tensor] = []
 
     def fly(t: Tensor, z: Tensor) -> Tensor:
@@ -140,31 +145,61 @@ def lag(case: Case, level: float, generator: torch.Generator) -> Case:
     return dataclasses.replace(case, controller=fly)
 
 
-def noisy(case: Case, level: float, generator: torch.Generator) -> Case:
+def delayed(case: Case, level: Level, generator: torch.Generator) -> Case:
+    """Controls that arrive ``level`` steps late, to the nearest whole one; until then what is asked for at t = 0."""
+    inner = case.controller
+    late = torch.as_tensor(level).round().to(case.z0.device)
+    most = int(late.max())
+    asked: list[Tensor] = []
+
+    def fly(t: Tensor, z: Tensor) -> Tensor:
+        if _step(case.problem, t) == 0:
+            asked.clear()
+        asked.append(inner(t, z))
+        del asked[: -most - 1]
+        applied = asked[-1]
+        for steps in range(1, most + 1):
+            applied = torch.where(late >= steps, asked[-min(steps + 1, len(asked))], applied)
+        return applied
+
+    return dataclasses.replace(case, controller=fly)
+
+
+def noisy(case: Case, level: Level, generator: torch.Generator) -> Case:
     """White noise of standard deviation ``level`` on every state that the controller sees."""
     inner = case.controller
     noise = torch.randn(case.problem.steps, *case.z0.shape, generator=generator)
 
     def fly(t: Tensor, z: Tensor) -> Tensor:
-        return inner(t, z + level * noise[_step(case.problem, t)].to(z))
+        return inner(t, z + (level * noise[_step(case.problem, t)]).to(z))
 
     return dataclasses.replace(case, controller=fly)
 
 
-def other_mass(case: Case, level: float, generator: torch.Generator) -> Case:
+def other_mass(case: Case, level: Level, generator: torch.Generator) -> Case:
     """A plant whose mass (of a bicycle: whose wheelbase) is ``level`` times that of the model."""
     problem = case.problem
     if isinstance(problem, Quadrotor | Crazyflie):
-        return dataclasses.replace(case, problem=dataclasses.replace(problem, mass=level * problem.mass))
+        return dataclasses.replace(case, problem=_with(problem, "mass", level * problem.mass))
     if isinstance(problem, MultiBicycle):
-        return dataclasses.replace(case, problem=dataclasses.replace(problem, wheelbase=level * problem.wheelbase))
+        return dataclasses.replace(case, problem=_with(problem, "wheelbase", level * problem.wheelbase))
     raise ValueError(f"{type(problem).__name__} has no mass and no wheelbase to change")
 
 
-def far_starts(case: Case, level: float, generator: torch.Generator) -> Case:
+def _with(problem: Problem, name: str, value: Level) -> Problem:
+    """``problem`` with another parameter; one for each flight is set past its checks, which are for numbers."""
+    if not isinstance(value, Tensor):
+        changed: Problem = dataclasses.replace(problem, **{name: value})  # type: ignore[type-var]
+        return changed
+    many = copy.copy(problem)
+    object.__setattr__(many, name, value)
+    return many
+
+
+def far_starts(case: Case, level: Level, generator: torch.Generator) -> Case:
     """Initial states ``level`` times as far from the mean of rho_0."""
     mean = case.problem.sample_initial_state(1024, torch.Generator().manual_seed(SEED)).mean(0).to(case.z0)
-    return dataclasses.replace(case, z0=mean + level * (case.z0 - mean))
+    return dataclasses.replace(case, z0=mean + torch.as_tensor(level).to(case.z0) * (case.z0 - mean))
 
 
 def disturbances(problem: Problem) -> dict[str, Disturbance]:
@@ -190,6 +225,7 @@ def disturbances(problem: Problem) -> dict[str, Disturbance]:
             push,
         ),
         "lag": Disturbance("actuator lag: time constant", (0.02, 0.05, 0.1, 0.2), lag),
+        "delay": Disturbance("controls that arrive late: control steps", (1.0, 2.0, 3.0, 4.0), delayed),
         "noise": Disturbance("observation noise: σ", tuple(x * scale for x in (0.005, 0.01, 0.02, 0.05)), noisy),
         "starts": Disturbance("spread of the starts, × rho_0", (1.5, 2.0, 3.0, 5.0), far_starts, calm=1.0),
     }
