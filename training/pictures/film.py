@@ -17,6 +17,10 @@ from ...envs.problem import Problem
 if TYPE_CHECKING:
     from PIL import Image
 
+MOST = 1_000_000
+"""Bytes of a GIF: pages that show it should open at once."""
+COLORS, SMALLER, NARROWEST = (255, 96, 48), 0.85, 200
+"""Palettes of a GIF, the next where it has more; then what it is scaled by, and the width at which it is left so."""
 Predict = Callable[[np.ndarray], np.ndarray]
 
 
@@ -37,7 +41,9 @@ def film(problem: Problem, policy: Any, states: np.ndarray, every: int = 4, hold
 
 
 def write_film(frames: Iterable[np.ndarray], path: Path, fps: int = 15, width: int | None = None) -> Path:
-    """Write frames to ``path``: ``.gif`` (palette of 255 colours) or ``.mp4``; ``width`` scales them down.
+    """Write frames to ``path``: ``.gif`` (palette of 255 colours at most) or ``.mp4``; ``width`` scales them down.
+
+    A GIF gets fewer colours, then fewer pixels, until it has at most MOST bytes.
 
     Raises:
         ValueError: on another ending, or without frames.
@@ -49,14 +55,27 @@ def write_film(frames: Iterable[np.ndarray], path: Path, fps: int = 15, width: i
     pictures = [Image.fromarray(frame) for frame in frames]
     if not pictures:
         raise ValueError("no frames to write")
-    if width is not None:
-        height = round(pictures[0].height * width / pictures[0].width / 2) * 2
-        pictures = [p.resize((width, height), Image.Resampling.LANCZOS) for p in pictures]
-    replace_file(path, _encoded(pictures, path.suffix, fps))
+    shown = pictures if width is None else _scaled(pictures, width)
+    for colors in COLORS:
+        data = _encoded(shown, path.suffix, fps, colors)
+        if path.suffix != ".gif" or len(data) <= MOST:
+            break
+    while path.suffix == ".gif" and len(data) > MOST and shown[0].width > NARROWEST:
+        shown = _scaled(pictures, round(shown[0].width * SMALLER))
+        data = _encoded(shown, path.suffix, fps, COLORS[-1])
+    replace_file(path, data)
     return path
 
 
-def _encoded(pictures: list[Image.Image], suffix: str, fps: int) -> bytes:
+def _scaled(pictures: Sequence[Image.Image], width: int) -> list[Image.Image]:
+    """All as wide as that, and as high as is even."""
+    from PIL import Image
+
+    height = round(pictures[0].height * width / pictures[0].width / 2) * 2
+    return [p.resize((width, height), Image.Resampling.LANCZOS) for p in pictures]
+
+
+def _encoded(pictures: list[Image.Image], suffix: str, fps: int, colors: int) -> bytes:
     """The film as a file has it."""
     import imageio
     from PIL import Image
@@ -65,7 +84,7 @@ def _encoded(pictures: list[Image.Image], suffix: str, fps: int) -> bytes:
         with tempfile.TemporaryDirectory() as scratch:  # ffmpeg writes files alone
             imageio.mimwrite(f"{scratch}/film.mp4", [np.asarray(p) for p in pictures], fps=fps, macro_block_size=1)
             return Path(scratch, "film.mp4").read_bytes()
-    palette = Image.fromarray(_palette_pixels(pictures)).quantize(255, dither=Image.Dither.NONE)
+    palette = Image.fromarray(_palette_pixels(pictures)).quantize(colors, dither=Image.Dither.NONE)
     flat = [p.quantize(palette=palette, dither=Image.Dither.NONE) for p in pictures]
     drawn = io.BytesIO()
     duration = round(1000 / fps)
