@@ -177,18 +177,19 @@ def test_a_run_that_falls_over_a_cliff_returns_to_its_best_weights(pendulum):
     validation = pendulum.sample_initial_state(8, torch.Generator().manual_seed(0))
     step = make_step(pendulum, progress.value, config)
     loss, size = iterate(pendulum, config, progress, step, 0.1, torch.device("cpu"))
-    row = validate(pendulum, config, progress, loss, size, validation, make_policy(pendulum, progress.value, config))
+    policy = make_policy(pendulum, progress.value, config)
+    row = validate(pendulum, config, progress, loss, size, validation, policy, step)
     good = {k: v.clone() for k, v in progress.value.state_dict().items()}
     assert row["rollbacks"] == 0 and progress.best_cost == row["validation_cost"] and progress.optimizer.state
     progress.value.linear.data += 1e3
-    fallen = validate(pendulum, config, progress, loss, size, validation, make_policy(pendulum, progress.value, config))
+    fallen = validate(pendulum, config, progress, loss, size, validation, policy, step)
     assert fallen["validation_cost"] > 3 * row["validation_cost"]
     assert all(torch.equal(v, good[k]) for k, v in progress.value.state_dict().items())
     assert progress.pace == 0.5 and progress.rollbacks == 1 and not progress.optimizer.state
     progress.best_cost = (
         -2.0 * row["validation_cost"]
     )  # costs may be negative: 1.5 |best| above is no fall for factor 3
-    validate(pendulum, config, progress, loss, size, validation, make_policy(pendulum, progress.value, config))
+    validate(pendulum, config, progress, loss, size, validation, policy, step)
     assert progress.rollbacks == 1
     iterate(pendulum, config, progress, step, 0.1, torch.device("cpu"))
     assert progress.optimizer.param_groups[0]["lr"] == pytest.approx(0.5 * learning_rate(config, 0.1))
