@@ -98,10 +98,8 @@ def _reason(error: Exception, function: Callable[..., Any]) -> str:
             f"{where}, asks for the value of t, z or u, and an expression has none: torch.where(t > 1, a, b) says what "
             "`if t > 1` does, torch.exp(t) what math.exp(t) does"
         )
-    dtype = (
-        "; the optimum is sought in float64: weights and constants have to follow z.dtype" if "dtype" in said else ""
-    )
-    return f"{where}: {said}{dtype}"
+    single = "dtype" in said
+    return f"{where}: {said}" + "; optima are sought in float64: weights and constants have to follow z.dtype" * single
 
 
 def _interpret(ca: Any, graph: Any, inputs: list[np.ndarray], name: str) -> Any:
