@@ -35,6 +35,7 @@ BRIEF = {
     "external_highway": lambda out: {"states": 1, "out_dir": out},
     "external_crazyflow": lambda out: {"checkpoint": "lqr", "states": 2, "film": False, "out_dir": out},
     "reproduce": lambda out: {"out": out},
+    "optima": lambda out: {"rows": ("double_integrator",), "scale": 0.2, "checked": 2, "out_dir": out},
     "speed": lambda out: {"envs": 64, "runs": 2, "training": False},
 }
 
