@@ -9,8 +9,7 @@ from ...envs.fields import check_is
 from ...envs.integrate import advance
 from ...envs.problem import Problem, check_kind
 from ..adapter import answered, asked
-from ..optimum import ReferenceTrajectory, expand_end, riccati, second_order, step_model
-from .equilibrium import Point, find_equilibrium, given
+from ..optimum import Point, ReferenceTrajectory, expand_end, find_equilibrium, given, riccati, second_order, step_model
 
 ACTIVE = 1e-6
 """Distance from a bound, relative to the range of the control, at which the optimum counts as being on it."""

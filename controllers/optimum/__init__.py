@@ -2,13 +2,14 @@
 
 from .by_agent import AgentExpansion, expand_agents
 from .certificates import Certificate, certify
+from .equilibrium import Point, find_equilibrium, given
 from .expansion import Expansion, expand, joined
 from .flights import Path
 from .guesses import initial_guesses
 from .ipopt import Hessian, Search, shooting, solve_reference
 from .later import Later
 from .processes import heard_interrupts, spawn_pool
-from .search import replan, search
+from .searches import replan, search
 from .solve import Method, improve_optimum, replayed, solve_optimum
 from .step_model import along, expand_end, riccati, second_order, step_model
 from .store import FOLDER, find_reference, known_reference, load_reference, save_reference
@@ -24,6 +25,7 @@ __all__ = [
     "Later",
     "Method",
     "Path",
+    "Point",
     "ReferenceTrajectory",
     "Search",
     "along",
@@ -31,7 +33,9 @@ __all__ = [
     "cheaper",
     "expand",
     "expand_end",
+    "find_equilibrium",
     "find_reference",
+    "given",
     "heard_interrupts",
     "improve_optimum",
     "initial_guesses",

@@ -14,6 +14,8 @@ import torch
 from torch import Tensor
 from torch.utils import _pytree as pytree
 
+from .aten_linalg import LINEAR, linear, looked_up
+
 MOVES = (
     "view reshape expand unsqueeze squeeze permute select slice cat split_with_sizes index index_select gather flip "
 )
@@ -42,7 +44,7 @@ def import_casadi() -> Any:
 
 def own_operations(ca: Any) -> frozenset[str]:
     """Names of what is translated here; the rest torch takes apart."""
-    return OTHERS.union(MOVES.split(), REDUCTIONS.split(), scalar_operations(ca))
+    return OTHERS.union(MOVES.split(), REDUCTIONS.split(), LINEAR.split(), scalar_operations(ca))
 
 
 def apply(ca: Any, target: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
@@ -53,6 +55,9 @@ def apply(ca: Any, target: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> 
     given = dict(zip((a.name for a in target._schema.arguments), args, strict=False)) | kwargs
     if short in MOVES.split():
         return _move(ca, target, given)
+    if short in LINEAR.split():
+        tables = {k: symbolic(ca, x) if isinstance(x, Tensor) else x for k, x in given.items()}
+        return linear(ca, short, tables)
     if short in REDUCTIONS.split():
         return _reduce(ca, short, given)
     if short == "full_like":
@@ -78,7 +83,7 @@ def _move(ca: Any, target: Any, given: dict[str, Any]) -> Any:
     """Operations that move entries: torch moves their positions in a pool, which is then read there."""
     indices = pytree.tree_leaves([given.get("index"), given.get("indices")]) if short_name(target) in INDEXED else []
     if any(isinstance(i, np.ndarray) for i in indices):
-        raise NotImplementedError(" (an index that depends on t, z or u)")
+        return _looked_up(ca, short_name(target), given)
     if given.get("accumulate") or (short_name(target) == "constant_pad_nd" and given.get("value", 0) != 0):
         raise NotImplementedError(" (with these arguments)")
     pool = [ca.SX(0)]  # position 0 is what padding reads
@@ -91,6 +96,15 @@ def _move(ca: Any, target: Any, given: dict[str, Any]) -> Any:
 
     moved = target(**{k: pytree.tree_map(positions, v) for k, v in given.items() if k != "memory_format"})
     return pytree.tree_map(lambda p: object_array([pool[i] for i in p.ravel().tolist()], p.shape), moved)
+
+
+def _looked_up(ca: Any, short: str, given: dict[str, Any]) -> np.ndarray:
+    """``table[.., index, ..]`` with an index that depends on t, z or u."""
+    picks = given["indices"] if short == "index" else [None] * (given.get("dim") or 0) + [given.get("index")]
+    places = [axis for axis, index in enumerate(picks) if index is not None]
+    if short not in ("index", "index_select") or len(places) != 1:
+        raise NotImplementedError(" (an index that depends on t, z or u)")
+    return looked_up(ca, symbolic(ca, given["self"]), places[0], picks[places[0]])
 
 
 def _reduce(ca: Any, short: str, given: dict[str, Any]) -> Any:
@@ -140,9 +154,16 @@ def scalar_operations(ca: Any) -> dict[str, Callable[..., Any]]:
         return x if high is None else ca.fmin(x, high)
 
     def divide(a: Any, b: Any, rounding_mode: str | None = None) -> Any:
-        if rounding_mode == "trunc":
-            raise NotImplementedError(" (rounding_mode='trunc')")
-        return a / b if rounding_mode is None else ca.floor(a / b)
+        return a / b if rounding_mode is None else trunc(a / b) if rounding_mode == "trunc" else ca.floor(a / b)
+
+    def trunc(x: Any) -> Any:
+        return ca.sign(x) * ca.floor(ca.fabs(x))
+
+    def nearest(x: Any, decimals: int = 0) -> Any:  # halves to the even neighbour
+        scaled = x * 10.0**decimals
+        up = ca.floor(scaled + 0.5)
+        odd = ca.logic_and(up - scaled == 0.5, up - 2 * ca.floor(up / 2) == 1)
+        return (up - odd) / 10.0**decimals
 
     def softplus(x: Any, beta: float = 1.0, threshold: float = 20.0) -> Any:
         inner = ca.log1p(ca.exp(ca.fmin(beta * x, threshold))) / beta  # fmin, or the branch not taken overflows
@@ -164,6 +185,10 @@ def scalar_operations(ca: Any) -> dict[str, Callable[..., Any]]:
         "remainder": lambda a, b: a - b * ca.floor(a / b),
         "clamp": clamp,
         "softplus": softplus,
+        "trunc": trunc,
+        "round": nearest,
+        "erfc": lambda x: 1 - ca.erf(x),
+        "isnan": lambda x: x != x,
         "where": where,
     }
 

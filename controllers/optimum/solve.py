@@ -19,7 +19,7 @@ from ...envs.states import as_states
 from .certificates import open_loop_costate
 from .flights import Path
 from .ipopt import fly, solve_reference
-from .search import refined, search
+from .searches import refined, search
 from .trajectory import ReferenceTrajectory, cheaper
 
 Method: TypeAlias = Literal["ddp", "ipopt"]

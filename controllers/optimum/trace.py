@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import traceback
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -61,7 +63,7 @@ def _traced(problem: Problem, method: str, points: Sequence[tuple[Tensor, ...]],
     try:  # functionalized: writing into a slice becomes an expression
         graph = make_fx(torch.func.functionalize(lambda *x: function(*x)), decomposition_table=table)(*points[0])
     except Exception as error:
-        raise ValueError(f"{name} cannot be traced: {str(error).partition(chr(10))[0]}") from error
+        raise ValueError(f"{name} cannot be traced: {_reason(error, function)}") from error
     symbols = [ca.SX.sym("tzu"[i], x.numel()) for i, x in enumerate(points[0])]
     inputs = [object_array(ca.vertsplit(s), x.shape) for s, x in zip(symbols, points[0], strict=True)]
     output = symbolic(ca, _interpret(ca, graph, inputs, name))
@@ -69,7 +71,10 @@ def _traced(problem: Problem, method: str, points: Sequence[tuple[Tensor, ...]],
         raise ValueError(f"{name} returned shape {output.shape} for a batch of 1; expected {shape}")
     traced = ca.Function(method, symbols, [ca.vertcat(*output.ravel().tolist())])
     for point in points[1:]:
-        expected = function(*point).numpy().ravel()
+        try:
+            expected = function(*point).numpy().ravel()
+        except RuntimeError as error:
+            raise ValueError(f"{name} fails in float64: {_reason(error, function)}") from error
         found = traced(*(x.numpy().ravel() for x in point)).full().ravel()
         wrong = np.isfinite(expected) & ~(np.abs(found - expected) <= 1e-6 * (1 + np.abs(expected)))
         if wrong.any():
@@ -78,6 +83,23 @@ def _traced(problem: Problem, method: str, points: Sequence[tuple[Tensor, ...]],
                 "does it leave torch (.numpy()), draw random numbers or compute in float32?"
             )
     return traced
+
+
+def _reason(error: Exception, function: Callable[..., Any]) -> str:
+    """What went wrong, and in which line of the user's own."""
+    said = str(error).partition("\n")[0]
+    file = getattr(getattr(function, "__code__", None), "co_filename", None)
+    own = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename == file]
+    if not own:
+        return said
+    where = f"line {own[-1].lineno} of {Path(own[-1].filename).name}, `{own[-1].line}`"
+    if "_local_scalar_dense" in said or "data-dependent" in said:
+        return (
+            f"{where}, asks for the value of t, z or u, and an expression has none: torch.where(t > 1, a, b) says what "
+            "`if t > 1` does, torch.exp(t) what math.exp(t) does"
+        )
+    single = "dtype" in said
+    return f"{where}: {said}" + "; optima are sought in float64: weights and constants have to follow z.dtype" * single
 
 
 def _interpret(ca: Any, graph: Any, inputs: list[np.ndarray], name: str) -> Any:

@@ -17,8 +17,8 @@ from pontryagin import (
     rollout,
     solve_reference,
 )
+from pontryagin.controllers.baselines import find_equilibrium
 from pontryagin.controllers.baselines.direct import DirectPolicy
-from pontryagin.controllers.baselines.equilibrium import find_equilibrium
 from pontryagin.controllers.baselines.explicit import ExplicitPolicy
 from pontryagin.controllers.baselines.lqr import LinearQuadraticRegulator, TimeVaryingLQR
 from pontryagin.controllers.baselines.mpc import RecedingHorizon

@@ -37,6 +37,7 @@ BRIEF = {
     "gpu": lambda out: {"device": "cpu", "quick": True, "out_dir": out},
     "reproduce": lambda out: {"out": out},
     "few": lambda out: {"problem": "double_integrator", "members": 2, "probes": 4, "out_dir": out},
+    "optima": lambda out: {"rows": ("double_integrator",), "scale": 0.2, "checked": 2, "out_dir": out},
     "swarm": lambda out: {
         "problem": "swarm5",
         "states": 1,

@@ -13,7 +13,7 @@ from pontryagin.controllers.optimum.agent_model import bends, by_agent, count_ag
 from pontryagin.controllers.optimum.backward import sweep, sweep_alone
 from pontryagin.controllers.optimum.ddp import expand_path
 from pontryagin.controllers.optimum.meeting import meeting
-from pontryagin.controllers.optimum.search import PILOTS
+from pontryagin.controllers.optimum.searches import PILOTS
 from pontryagin.controllers.optimum.step_model import step_model
 from pontryagin.envs.bicycle import MultiBicycle
 from pontryagin.envs.double_integrator import DoubleIntegrator

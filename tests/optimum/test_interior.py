@@ -9,10 +9,13 @@ import torch
 from torch import Tensor
 
 from pontryagin import DoubleIntegrator, Quadrotor, certify, make_problem, solve_optimum, solve_reference
+from pontryagin.controllers.optimum import searches
+from pontryagin.controllers.optimum.flights import fly
 from pontryagin.controllers.optimum.interior import interior
 from pontryagin.controllers.optimum.iterate import begin, errors, expanded, measure, room
 from pontryagin.controllers.optimum.kkt import newton_step, swept
 from pontryagin.controllers.optimum.line_search import accepted
+from pontryagin.controllers.optimum.rescue import ATTEMPTS, feedback_flight, softer_end, straight_line
 from pontryagin.envs.gallery import CartPole, Pendulum, VanDerPol
 
 
@@ -160,3 +163,44 @@ def test_ipopt_finds_the_same_from_the_same_guess() -> None:
     found, check = interior(problem, *guess(problem, z0)), solve_reference(problem, z0)
     assert found.converged.all() and check.converged.all()
     torch.testing.assert_close(found.cost, check.cost, rtol=1e-7, atol=0)
+
+
+@pytest.mark.parametrize("attempt", ATTEMPTS, ids=lambda f: f.__name__)
+def test_other_guesses_lead_to_the_optimum(attempt) -> None:
+    problem = {softer_end: CartPole(), feedback_flight: Bounded(control_low=-3.0, control_high=3.0)}.get(
+        attempt, Quadrotor(steps=30, initial_scale=0.5)
+    )
+    z0 = states(problem, 3)
+    z, u = attempt(problem, z0, 200, None)
+    torch.testing.assert_close(z[0], z0)
+    low, high = problem.control_bounds(u)
+    assert ((u >= low) & (u <= high)).all()
+    flown = fly(problem, z0, u)
+    still = fly(problem, z0, guess(problem, z0)[1].clamp(low, high))
+    if attempt is straight_line:  # not a flight, but it ends where G is least
+        assert problem.terminal_cost(z[-1]).max() < 1e-9
+    else:
+        torch.testing.assert_close(flown.z, z)
+        assert (flown.cost < 0.5 * still.cost).all()
+    found = interior(problem, z, u)
+    assert found.converged.all()
+
+
+def test_what_the_first_search_leaves_is_rescued(monkeypatch) -> None:
+    """The first search is cut short; the flight of the linear feedback is what the others begin with."""
+    problem, calls = Quadrotor(steps=30), []
+    real = searches.interior
+
+    def short(problem, z, u, limit, barrier, end):
+        calls.append(z)
+        return real(problem, z, u, 1 if len(calls) == 1 else limit, barrier, end)
+
+    monkeypatch.setattr(searches, "interior", short)
+    z0 = states(problem, 2)
+    found = solve_optimum(problem, z0)
+    assert found.converged.all() and len(calls) == 2
+    torch.testing.assert_close(calls[1], feedback_flight(problem, z0, 200, None)[0])
+
+
+def test_there_is_not_always_an_equilibrium() -> None:
+    assert feedback_flight(Quadrotor(gravity=10.0), torch.zeros(1, 12).double(), 200, None) is None

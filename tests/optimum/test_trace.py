@@ -71,14 +71,82 @@ def test_trace_equals_torch(problem):
         )
 
 
+def mass(z):
+    return 2 * torch.eye(2).to(z) + z[:, :, None] * z[:, None]
+
+
+KNOTS = torch.linspace(-3, 3, 7)
+VALUES = torch.sin(KNOTS.double())
+
+
+def between_knots(z):
+    """A table, linearly between its entries."""
+    x = KNOTS.to(z)
+    i = torch.searchsorted(x, z.contiguous()).clamp(1, 6)
+    return VALUES[i - 1] + (z - x[i - 1]) / (x[i] - x[i - 1]) * (VALUES[i] - VALUES[i - 1])
+
+
+NET = torch.nn.Sequential(torch.nn.Linear(2, 4), torch.nn.Tanh(), torch.nn.Linear(4, 2)).double()
+
+
+@pytest.mark.parametrize(
+    "law",
+    [
+        lambda z: torch.linalg.solve(mass(z), z),
+        lambda z: torch.linalg.solve(mass(z), z.unsqueeze(-1) * z.unsqueeze(-2)).sum(-1),
+        lambda z: (torch.linalg.inv(mass(z)) @ z.unsqueeze(-1)).squeeze(-1),
+        lambda z: z * torch.linalg.det(mass(z)).unsqueeze(-1),
+        lambda z: torch.cholesky_solve(z.unsqueeze(-1), torch.linalg.cholesky(mass(z))).squeeze(-1),
+        lambda z: torch.linalg.solve_triangular(mass(z).tril(), z.unsqueeze(-1), upper=False).squeeze(-1),
+        between_knots,
+        lambda z: VALUES[torch.bucketize(z, KNOTS.to(z), right=True).clamp(max=6)],
+        lambda z: z.index_select(1, torch.searchsorted(KNOTS.to(z), z[0]) % 2),
+        lambda z: torch.cumprod(z, -1),
+        torch.erfc,
+        lambda z: torch.round(3 * z) + torch.round(z, decimals=1),
+        lambda z: torch.trunc(3 * z) + torch.frac(z) + torch.div(z, 0.3, rounding_mode="trunc"),
+        lambda z: torch.where((z > 0).any(-1, keepdim=True), z, -2 * z),
+        lambda z: torch.where((z > 0).all(-1, keepdim=True), z, -2 * z) + (z > 0).any(),
+        lambda z: z * torch.tensor([0.1, 0.2]) @ torch.tensor([[0.1, 0.2], [0.3, 0.4]]).to(z),
+        lambda z: NET(z),
+        lambda z: torch.where(z.isnan(), 0.0, z).nan_to_num(),
+    ],
+)
+def test_operations_of_others_equal_torch(law):
+    """As dynamics, at twenty points."""
+    problem = oscillator(dynamics=lambda self, t, z, u: law(z))
+    f = trace(problem).dynamics
+    for z in 1.5 * torch.randn(20, 1, 2, generator=torch.Generator().manual_seed(2), dtype=torch.float64):
+        found = f(0.0, z.numpy().ravel(), np.zeros(problem.control_dim)).full().ravel()
+        np.testing.assert_allclose(found, law(z)[0].detach(), rtol=1e-9, atol=1e-9)
+
+
+def test_halves_go_to_the_even_neighbour():
+    problem = oscillator(dynamics=lambda self, t, z, u: torch.round(z))
+    f = trace(problem).dynamics
+    for x in (0.5, 1.5, -0.5, -1.5, 2.5):
+        z = torch.tensor([x, x + 1]).double()
+        np.testing.assert_array_equal(f(0.0, z.numpy(), np.zeros(problem.control_dim)).full().ravel(), torch.round(z))
+
+
+def test_the_value_of_t_is_asked_for_in_a_line_that_is_named():
+    with pytest.raises(
+        ValueError, match=r"Changed.dynamics cannot be traced: line \d+ of test_trace.py.*torch.exp\(t\)"
+    ):
+        trace(oscillator(dynamics=lambda self, t, z, u: z * math.exp(t)))
+
+
+def test_weights_in_float32_are_named():
+    single = torch.nn.Linear(2, 2)
+    with pytest.raises(ValueError, match=r"fails in float64: line \d+ of test_trace.py.*follow z.dtype"):
+        trace(oscillator(dynamics=lambda self, t, z, u: single(z)))
+
+
 @pytest.mark.parametrize(
     ("method", "message"),
     [
-        (
-            lambda self, t, z, u: torch.linalg.inv(torch.eye(2).to(z) + z[:, :, None] * z[:, None])[:, 0],
-            "Changed.dynamics uses aten.linalg_inv",
-        ),
-        (lambda self, t, z, u: z if z[0, 0] > 0 else -z, "Changed.dynamics cannot be traced"),
+        (lambda self, t, z, u: torch.matrix_exp(mass(z))[:, 0], "Changed.dynamics uses aten.linalg_matrix_exp"),
+        (lambda self, t, z, u: z if z[0, 0] > 0 else -z, r"line \d+ of test_trace.py, `.*`, asks for the value"),
         (lambda self, t, z, u: z[:, z[0].long()], "Changed.dynamics uses aten"),
         (lambda self, t, z, u: z * float(z.numpy()[0, 0]), "Changed.dynamics is .* in torch and"),
         (lambda self, t, z, u: z + torch.rand(1, 2), "Changed.dynamics returned two things"),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import torch
 from torch import Tensor
 
@@ -12,10 +14,13 @@ from .ddp import descend, feedback_along, together
 from .flights import Path, agents, follow
 from .guesses import initial_guesses
 from .interior import interior
+from .rescue import ATTEMPTS, feedback_flight, straight_line
 from .trajectory import ReferenceTrajectory
 
 PILOTS = 8
 """So many states are solved from guesses; the others begin with flights of the feedback along those optima."""
+NEAR_BARRIER = 1e-2
+"""The barrier with which the interior-point search goes on from neighbours' flights."""
 NEARBY, POLISH = 12, 15
 """Iterations of a descent from near an optimum before the interior-point search takes over, and of one after it."""
 
@@ -65,11 +70,13 @@ def refined(problem: Problem, z0: Tensor, u: Tensor, limit: int, end: float | No
     return path
 
 
-def _by_newton(problem: Problem, z: Tensor, u: Tensor, begin: Path, limit: int, end: float | None) -> Path:
+def _by_newton(
+    problem: Problem, z: Tensor, u: Tensor, begin: Path, limit: int, end: float | None, barrier: float = 0.1
+) -> Path:
     """Optima by ``interior`` from those states and controls, polished by descent; ``begin`` where that is no better."""
     z, best = torch.where(z.isfinite(), z, z[:1]), begin
     for rows in torch.arange(z.shape[1], device=z.device).split(max(1, together(problem))):
-        found = interior(problem, z[:, rows], u[:, rows], limit, end=end)
+        found = interior(problem, z[:, rows], u[:, rows], limit, barrier, end)
         sure, found = found.converged, descend(problem, z[0, rows], found.u, min(limit, POLISH), end=end)
         found.converged = found.converged | sure
         before = begin.rows(rows)
@@ -77,6 +84,21 @@ def _by_newton(problem: Problem, z: Tensor, u: Tensor, begin: Path, limit: int, 
         index = better.nonzero().ravel()
         best.put(rows[index], found.rows(index))
     return best
+
+
+def _rescued(problem: Problem, z0: Tensor, path: Path, limit: int, end: float | None) -> Path:
+    """``path``, and where it has not converged what other guesses lead to, or else the descent from the best so far."""
+    for attempt in ATTEMPTS:
+        left = (~path.converged).nonzero().ravel()
+        if not len(left) or (end is not None and time.perf_counter() > end):
+            return path
+        guess = attempt(problem, z0[left], limit, end)
+        if guess is not None:
+            path.put(left, _by_newton(problem, *guess, path.rows(left), limit, end))
+    left = (~path.converged).nonzero().ravel()
+    if len(left):
+        path.put(left, descend(problem, z0[left], path.u[:, left], limit, end=end))
+    return path
 
 
 def _alone(problem: Problem, z0: Tensor, u: Tensor) -> bool:
@@ -93,11 +115,13 @@ def _from_guesses(
     begin = z0.repeat_interleave(starts, 0)
     if not _alone(problem, begin, u):
         return _cheapest(descend(problem, begin, u, limit, end=end), starts)
-    path = _by_newton(problem, torch.cat([begin[None], after]), u, descend(problem, begin, u, 0), limit, end)
-    left = (~path.converged).nonzero().ravel()
-    if len(left):
-        path.put(left, descend(problem, begin[left], path.u[:, left], limit, end=end))
-    return _cheapest(path, starts)
+    z, u = torch.cat([begin[None], after]), u.clone()
+    for start, attempt in zip(range(1, starts), (feedback_flight, straight_line), strict=False):
+        other = attempt(problem, z0, limit, end) if guess is None else None
+        if other is not None:
+            z[:, start::starts], u[:, start::starts] = other
+    path = _by_newton(problem, z, u, descend(problem, begin, u, 0), limit, end)
+    return _cheapest(_rescued(problem, begin, path, limit, end), starts)
 
 
 def _from_neighbours(problem: Problem, z0: Tensor, pilots: Path, starts: int, limit: int, end: float | None) -> Path:
@@ -112,8 +136,12 @@ def _from_neighbours(problem: Problem, z0: Tensor, pilots: Path, starts: int, li
     order = cost.argsort(-1)[:, : min(starts, count)]
     u = torch.stack([x for x, _ in flown], 2)  # (K, B, pilots, m)
     chosen = u.gather(2, order[None, :, :, None].expand(len(u), -1, -1, u.shape[-1])).flatten(1, 2)
-    path = refined(problem, z0.repeat_interleave(order.shape[1], 0), chosen, limit, end)
-    return _cheapest(path, order.shape[1])
+    begin = z0.repeat_interleave(order.shape[1], 0)
+    if not _alone(problem, begin, chosen):
+        return _cheapest(descend(problem, begin, chosen, limit, end=end), order.shape[1])
+    near = descend(problem, begin, chosen, 0)
+    path = _by_newton(problem, near.z, near.u, near, limit, end, NEAR_BARRIER)
+    return _cheapest(_rescued(problem, begin, path, limit, end), order.shape[1])
 
 
 def _flights(problem: Problem, z0: Tensor, known: Path, back: Backward, pilot: int) -> tuple[Tensor, Tensor]:
