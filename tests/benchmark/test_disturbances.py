@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from pontryagin import Crazyflie, DoubleIntegrator, MultiBicycle, Quadrotor, rollout
-from pontryagin.training.disturbances import blown, disturbances
 from pontryagin.training.benchmark.robustness import robustness
+from pontryagin.training.disturbances import blown, disturbances
 
 QUADROTOR, BICYCLES, DRONE = Quadrotor(steps=20), MultiBicycle(steps=20), Crazyflie(horizon=0.4, steps=20)
 
