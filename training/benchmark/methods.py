@@ -85,7 +85,7 @@ class Method:
 def _jfb(task: Task, changes: dict[str, Any]) -> Trained:
     """``train`` with the recipe of the problem."""
     begun = time.monotonic()
-    config = _budgeted(dataclasses.replace(recipe(task.name), **changes), task)
+    config = _budgeted(dataclasses.replace(recipe(task.name), begin_from=None, **changes), task)
     policy, history = train(task.problem, config)
     return _trained(policy, history, config, task.problem, time.monotonic() - begun)
 
