@@ -20,7 +20,7 @@ POINTS = [(0.8, 0.0, 0.4), (0.8, 0.8, 0.8), (0.0, 0.8, 0.4), (-0.6, 0.0, 0.9), (
 
 
 def main(
-    checkpoint: str = "runs/crazyflie",
+    checkpoint: str = "crazyflie",
     states: int = 256,
     seed: int = 7,
     film: bool = True,
@@ -29,8 +29,7 @@ def main(
     """Print a table, write the film of a tour.
 
     Args:
-        checkpoint: what ``pontryagin solve crazyflie --out-dir runs/crazyflie`` wrote; "lqr" for linear feedback
-            about hover.
+        checkpoint: the policy that ships, or a folder; "lqr" for linear feedback about hover.
         states: flights at once, from anywhere in the box.
         seed: of the draw, and of the noise.
         film: draw the tour; where there is no display, set MUJOCO_GL=egl before.

@@ -57,6 +57,7 @@ REPEATS = {
         "quadrotor_wide", "--on", "quadrotor", kept="quadrotor_wide/evaluation_narrow.json", minutes=0.3
     ),
     "bicycle5": evaluation("bicycle5", kept="bicycle5/evaluation.json", minutes=0.7),
+    "crazyflie": evaluation("crazyflie", kept="crazyflie/evaluation.json", minutes=0.3),
     "anchors": script("anchors", "--time-budget", "1.5m", kept="anchors/curves.json"),
     "classical": script("classical", kept="classical/figures.json", minutes=1.5),
     "families": script("families", kept="families/families.json", minutes=2.4),

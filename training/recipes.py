@@ -62,6 +62,19 @@ RECIPES: dict[str, TrainConfig] = {
     "bicycle5_wide": TrainConfig(**CROWD, candidates=64, flights=64),
     "bicycle100": TrainConfig(**CROWD | {"iterations": 60, "batch": 16, "validation_states": 32}, candidates=1),
     "bicycle100_wide": TrainConfig(**CROWD | {"iterations": 60, "batch": 16, "validation_states": 32}, candidates=8),
+    "crazyflie": TrainConfig(
+        iterations=1250,
+        agent_width=64,
+        agent_rank=16,
+        learning_rate=2e-3,
+        anchor="expansion",
+        candidates=1,
+        members=1,
+        argmax_iterations=2,
+        backtracks=2,
+        compile=True,
+        validation_states=256,
+    ),
     "double_integrator": TrainConfig(iterations=1500, learning_rate=1e-2),
 }
 """Defaults of ``pontryagin train NAME``, found by measurement."""

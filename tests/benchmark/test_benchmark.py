@@ -194,20 +194,15 @@ def test_env_steps_count_short_rollouts_as_short():
     assert env_steps(history, whole, problem) == [20_000, 40_000, 60_000]
 
 
-def test_what_a_recipe_begins_from_is_trained_within_the_budget(monkeypatch):
-    small = TrainConfig(width=0, rank=0, agent_width=4, batch=2, validate_every=1, validation_states=2, steps=6)
-    clock = Ticks(0.1)
-    monkeypatch.setattr(training, "time", clock)
-    monkeypatch.setattr(methods, "time", clock)
-    monkeypatch.setitem(catalog.PROBLEMS, "two", (MultiBicycle, {"num_agents": 2, "steps": 6}))
-    monkeypatch.setitem(catalog.PROBLEMS, "three", (MultiBicycle, {"num_agents": 3, "steps": 6}))
-    monkeypatch.setitem(recipes.RECIPES, "two", small)
-    monkeypatch.setitem(recipes.RECIPES, "three", dataclasses.replace(small, begin_from="two"))
-    trained = METHODS["jfb"].make(Task("three", catalog.make_problem("three"), 0, 3.0))
-    assert trained.settings["begin_from"] == "two"
-    assert trained.settings["pretraining_seconds"] > 1.1 and trained.seconds > 2.9
-    assert trained.curve[0]["seconds"] > trained.settings["pretraining_seconds"] and trained.curve[0]["env_steps"] > 12
-    assert trained.controller.problem.num_agents == 3
+@pytest.mark.parametrize(("name", "train"), [("jfb", "train"), ("direct", "train_direct")])
+def test_a_budget_that_went_into_the_start_is_said(monkeypatch, name, train):
+    row = {"iteration": 1.0, "seconds": 61.0, "validation_cost": 9.0}
+    monkeypatch.setattr(methods, train, lambda problem, config: (None, History([row])))
+    for budget, first in ((60.0, "the start"), (200.0, "compiling and the start")):
+        note = METHODS[name].make(Task("quadrotor", Quadrotor(), 0, budget)).note
+        assert note == f"no more than 1 iterations, for the budget went into {first}; give it more"
+    row["iteration"] = 10.0
+    assert METHODS[name].make(Task("quadrotor", Quadrotor(), 0, 60.0)).note == ""
 
 
 def test_compiling_is_for_budgets_that_can_pay_for_it(monkeypatch):

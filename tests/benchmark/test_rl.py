@@ -13,20 +13,21 @@ from pontryagin import DoubleIntegrator, Quadrotor, rollout
 from pontryagin.controllers.baselines.actor import ActorPolicy
 from pontryagin.training.benchmark import rl
 from pontryagin.training.benchmark.rl import Clock, actor_policy, make_env, make_model, train_rl
-from pontryagin.training.benchmark.rl_recipes import RECIPES, PPORecipe, SACRecipe, rl_recipe
+from pontryagin.training.benchmark.rl_recipes import RECIPES, PPORecipe, SACRecipe, TQCRecipe, rl_recipe
 from pontryagin.training.benchmark.shaping import narrowed
 from pontryagin.training.commands.cli import main
 from pontryagin.training.train import VALIDATION_SEED
 
 PPO = PPORecipe(num_envs=8, n_steps=20, minibatches=4, epochs=4, width=16, learning_rate=3e-3)
 SAC = SACRecipe(num_envs=8, gradient_steps=1, width=16, batch=32, random_steps=32)
-
-
+TQC = TQCRecipe(**dataclasses.asdict(SAC))
 NARROW = dataclasses.replace(SAC, action_share=(0.5, 0.25))
 
 
-@pytest.mark.parametrize("recipe", [PPO, SAC, NARROW, dataclasses.replace(PPO, activation="relu", shaping=True)])
+@pytest.mark.parametrize("recipe", [PPO, SAC, TQC, NARROW, dataclasses.replace(PPO, activation="relu", shaping=True)])
 def test_the_actor_taken_out_acts_as_the_model_does(recipe, tmp_path):
+    if isinstance(recipe, TQCRecipe):
+        pytest.importorskip("sb3_contrib")
     problem = Quadrotor(steps=12)
     env = make_env(problem, recipe)
     model = make_model(problem, recipe, env, Clock(1e9), seed=0)
@@ -194,6 +195,7 @@ def test_recipes_are_of_their_algorithm():
         assert isinstance(recipe, PPORecipe if algorithm == "ppo" else SACRecipe)
     assert isinstance(rl_recipe("my_module:Rocket", "ppo"), PPORecipe)
     assert isinstance(rl_recipe("my_module:Rocket", "sac"), SACRecipe)
+    assert rl_recipe("quadrotor", "tqc") == TQCRecipe(**dataclasses.asdict(RECIPES["quadrotor", "sac"]))
 
 
 def test_tune_keeps_its_log_and_goes_on(tmp_path, capsys):

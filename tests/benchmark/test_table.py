@@ -6,7 +6,7 @@ import math
 import pytest
 
 from pontryagin.training.benchmark.plots import curves_figure
-from pontryagin.training.benchmark.table import HEADINGS, markdown, number, percent, rows
+from pontryagin.training.benchmark.table import HEADINGS, markdown, number, percent, rows, rows_of_few
 
 
 def test_numbers_in_tables():
@@ -33,6 +33,25 @@ def test_the_table_has_means_and_spreads():
     assert markdown([record(0, 11.0), later]).splitlines()[-1] == (
         "`pontryagin benchmark x`, `pontryagin benchmark x --seeds 2`; D to E, P, 2 cores, 1 thread(s) a run, torch 2."
     )
+
+
+def test_what_flew_from_fewer_states_stands_beside_the_others_on_those():
+    def record(method, seed, cost, states=4):
+        run = {"method": method, "seed": seed, "states": states, "seconds": 1.0, "env_steps": 0.0, "threads": 1}
+        run |= {"cost": cost, "gap": [c / 10 - 1 for c in cost], "terminal_error": [0.1] * len(cost), "date": "D"}
+        run |= {"machine": {"processor": "P", "cores": 2}, "versions": {"torch": "2"}, "command": "c"}
+        return run | {"summary": {"cost_mean": sum(cost) / len(cost), "latency_ms": 1.0}}
+
+    runs = [record("jfb", 0, [11.0, 12.0, 90.0, 90.0]), record("jfb", 1, [11.0, 14.0, 90.0, 90.0])]
+    assert rows_of_few(runs) == (4, [])
+    runs.append(record("mpc", 0, [10.0, 10.5], states=2) | {"note": "slow"})
+    assert [row[0] for row in rows(runs)] == ["JFB"]
+    few, table = rows_of_few(runs)
+    assert few == 2 and table == [
+        ("JFB", "2", "12", "20 ± 7.1 %", "40 %", "0.1"), ("MPC", "1", "10.25", "2.5 %", "5 %", "0.1")
+    ]  # fmt: skip
+    text = markdown(runs)
+    assert "From the first 2 of these states alone:" in text and "\n\nMPC, seed 0: slow.\n\n`c`" in text
 
 
 @pytest.mark.parametrize("costs", [(math.inf, 5.0), (math.inf, math.inf), (-1.0, -2.0)])

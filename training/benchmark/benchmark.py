@@ -137,7 +137,8 @@ def one_line(record: Record) -> str:
         return f"failed: {record['failed']}"
     s = record["summary"]
     gap = f", {100 * s['gap_mean']:.3g} % above the optimum" if "gap_mean" in s else ""
-    return f"cost {s['cost_mean']:.4g}{gap}, {record['seconds']:.0f} s, {record['env_steps']:.3g} steps"
+    note = f"; {record['note']}" if record.get("note") else ""
+    return f"cost {s['cost_mean']:.4g}{gap}, {record['seconds']:.0f} s, {record['env_steps']:.3g} steps{note}"
 
 
 def _finished(folder: Path, problem: Problem, job: Job) -> Record | None:

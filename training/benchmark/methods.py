@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-import tempfile
 import time
 import zlib
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 from ...controllers.baselines import RecedingHorizon, TimeVaryingLQR
-from ...envs.catalog import make_problem
 from ...envs.integrate import Controller
 from ...envs.problem import Problem
 from ..agents import digest, load_controller
@@ -27,10 +24,10 @@ from .rl_recipes import Algorithm, rl_recipe
 COMPILING_PAYS = 180.0
 """Seconds of budget from which on a training step is compiled: it takes most of a minute, and is counted."""
 DIRECT_RATES = {"quadrotor": 3e-2, "bicycle100": 2e-3}
-"""Problem -> learning rate of the direct method, where a trial found a better one than the recipe's, or
+"""Problem -> learning rate of the analytic policy gradient, where a trial found a better one than the recipe's, or
 the recipe's is for a policy that begins from another."""
-PRETRAINING = 0.4
-"""Share of the budget that goes to the smaller problem whose policy a recipe begins from."""
+BEGUN = 10
+"""Iterations below which a run has not begun to learn when its budget is over."""
 UNLIMITED = 10**9
 LARGE = 100
 """States above which an optimum by IPOPT with exact second derivatives is out of reach of a benchmark."""
@@ -60,6 +57,7 @@ class Trained:
         seconds: wall time, everything included.
         env_steps: of the environment, or of its model where the method differentiates that.
         settings: as plain data.
+        note: what has to be said beside its figures.
     """
 
     controller: Controller
@@ -67,6 +65,7 @@ class Trained:
     seconds: float
     env_steps: float
     settings: dict[str, Any]
+    note: str = ""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -84,59 +83,50 @@ class Method:
 
 
 def _jfb(task: Task, changes: dict[str, Any]) -> Trained:
-    """``train`` with the recipe of the problem; what the recipe begins from is trained within the budget, too."""
+    """``train`` with the recipe of the problem."""
     begun = time.monotonic()
-    config = dataclasses.replace(recipe(task.name), **changes)
-    with tempfile.TemporaryDirectory() as folder:
-        earlier = 0.0
-        if config.begin_from is not None:
-            first = config.begin_from
-            small = _budgeted(recipe(first), task, PRETRAINING * task.budget)
-            _, history = train(make_problem(first), dataclasses.replace(small, out=Path(folder)))
-            earlier = env_steps(history, small, make_problem(first))[-1]
-            config = dataclasses.replace(config, begin_from=folder)
-        offset = time.monotonic() - begun
-        config = _budgeted(config, task, task.budget - offset)
-        policy, history = train(task.problem, config)
-    seconds = time.monotonic() - begun
-    settings = plain_config(config) | {"begin_from": recipe(task.name).begin_from, "pretraining_seconds": offset}
-    return _trained(policy, history, config, task.problem, seconds, settings, offset, earlier)
+    config = _budgeted(dataclasses.replace(recipe(task.name), begin_from=None, **changes), task)
+    policy, history = train(task.problem, config)
+    return _trained(policy, history, config, task.problem, time.monotonic() - begun)
 
 
 def _direct(task: Task) -> Trained:
-    """``train_direct`` with what of the recipe means something to it, at a learning rate of its own."""
+    """Analytic policy gradient: ``train_direct`` with what the recipe has for it, at a learning rate of its own."""
     begun = time.monotonic()
     found = recipe(task.name)
     config = _budgeted(
         dataclasses.replace(
             found, width=max(found.width, 64), learning_rate=DIRECT_RATES.get(task.name, found.learning_rate),
-            begin_from=None, nominal=False, bound_penalty=0.0, hjb_weight=0.0, terminal_value_weight=0.0,
+            anchor="none", nominal=False, bound_penalty=0.0, hjb_weight=0.0, terminal_value_weight=0.0,
             terminal_gradient_weight=0.0,
         ),
-        task, task.budget,
+        task,
     )  # fmt: skip
     policy, history = train_direct(task.problem, config)
-    return _trained(policy, history, config, task.problem, time.monotonic() - begun, plain_config(config))
+    return _trained(policy, history, config, task.problem, time.monotonic() - begun)
 
 
-def _budgeted(config: TrainConfig, task: Task, seconds: float) -> TrainConfig:
-    """``config`` within so many seconds of wall time, all counted; on the CPU, as the others."""
+def _budgeted(config: TrainConfig, task: Task) -> TrainConfig:
+    """``config`` within the task's seconds of wall time, all counted; on the CPU, as the others."""
     return dataclasses.replace(
-        config, time_budget=max(seconds, 1e-3), iterations=UNLIMITED, seed=task.seed, count_all=True, out=None,
+        config, time_budget=task.budget, iterations=UNLIMITED, seed=task.seed, count_all=True, out=None,
         compile=config.compile and task.budget >= COMPILING_PAYS, device="cpu",
     )  # fmt: skip
 
 
 def _trained(
-    policy: Controller, history: History, config: TrainConfig, problem: Problem, seconds: float,
-    settings: dict[str, Any], offset: float = 0.0, earlier: float = 0.0,
+    policy: Controller, history: History, config: TrainConfig, problem: Problem, seconds: float
 ) -> Trained:  # fmt: skip
-    counted = [earlier + n for n in env_steps(history, config, problem)]
+    counted = env_steps(history, config, problem)
     curve = [
-        {"seconds": offset + row["seconds"], "env_steps": n, "validation_cost": row["validation_cost"]}
+        {"seconds": row["seconds"], "env_steps": n, "validation_cost": row["validation_cost"]}
         for row, n in zip(history.rows, counted, strict=True)
     ]
-    return Trained(policy, curve, seconds, counted[-1] if counted else earlier, settings)
+    iterations, note = history.rows[-1]["iteration"] if history.rows else 0.0, ""
+    if iterations < BEGUN:
+        first = "compiling and the start" if config.compile else "the start"
+        note = f"no more than {iterations:.0f} iterations, for the budget went into {first}; give it more"
+    return Trained(policy, curve, seconds, counted[-1] if counted else 0.0, plain_config(config), note)
 
 
 def env_steps(history: History, config: TrainConfig, problem: Problem) -> list[float]:
@@ -210,7 +200,8 @@ METHODS: dict[str, Method] = {
     "jfb-anchored": Method("JFB, anchored", "#06b6d4", True, _jfb_anchored),
     "ppo": Method("PPO", "#d97706", True, lambda task: _rl(task, "ppo"), SB3),
     "sac": Method("SAC", "#b91c1c", True, lambda task: _rl(task, "sac"), SB3),
-    "direct": Method("direct", "#7c3aed", True, _direct),
+    "tqc": Method("TQC", "#0e7490", True, lambda task: _rl(task, "tqc"), (*SB3, ("sb3_contrib", "contrib"))),
+    "direct": Method("analytic policy gradient", "#7c3aed", True, _direct),
     "lqr-tracking": Method("LQR tracking", "#15803d", False, _lqr_tracking),
     "mpc": Method("MPC", "#6b7280", False, _mpc),
 }

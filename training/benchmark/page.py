@@ -10,11 +10,12 @@ from pathlib import Path
 from ...envs.files import replace_file
 from ..pictures import document, figure, table
 from .methods import method_named
-from .table import HEADINGS, Record, by_method, circumstances, commands, number, rows
+from .table import FEW, HEADINGS, Record, by_method, circumstances, commands, notes, number, rows, rows_of_few
 
 CAPTIONS = {
-    "curves.png": "Cost on the validation states against wall time and against environment steps. For JFB and direct, "
-    "which differentiate the model, a step is one of the model. The optimum is that of the states of the evaluation.",
+    "curves.png": "Cost on the validation states against wall time and against environment steps. For JFB and the "
+    "analytic policy gradient, which differentiate the model, a step is one of the model. The optimum is that of the "
+    "states of the evaluation.",
     "gaps.png": "Distribution over the initial states.",
     "paths.png": "The same initial state, flown by each method; the optimum in grey.",
     "latency.png": "Time of one answer.",
@@ -39,11 +40,13 @@ def write_report(name: str, records: Sequence[Record], pictures: Sequence[Path],
     )
     lost = [record for record in records if "failed" in record]
     failed = [f"{method_named(r['method']).label}, seed {r['seed']}: {r['failed']}" for r in lost]
+    few, others = rows_of_few(list(records))
     parts = [
         f"<h1>{html.escape(name)}: the same environment, cost, starts and wall time</h1>",
         f"<p class=note>{html.escape(note)}</p>",
         table(HEADINGS, rows(list(records))),
-        "".join(f"<p class=note>{html.escape(line)}</p>" for line in failed),
+        "".join(f"<p class=note>{html.escape(line)}</p>" for line in [*failed, *notes(list(records))]),
+        f"<h2>From the first {few} of these states alone</h2>{table(FEW, others)}" if others else "",
         *(figure(p, CAPTIONS.get(p.name, p.stem)) for p in pictures if p.suffix in (".png", ".gif")),
         _robustness(list(records)),
         "<h2>How it was run</h2>",
@@ -60,11 +63,13 @@ def _robustness(records: list[Record]) -> str:
     if not found:
         return ""
     parts = ["<h2>Robustness, seed 0: mean cost (success)</h2>"]
-    for kind, levels in next(iter(found.values()))["robustness"].items():
+    kinds = {kind: levels for run in found.values() for kind, levels in run["robustness"].items()}
+    for kind, levels in kinds.items():
         headings = ["method", *(f"{row['level']:g}" for row in levels)]
         cells = [
             [method_named(method).label, *(_cell(row) for row in run["robustness"][kind])]
             for method, run in found.items()
+            if kind in run["robustness"]  # an older run knows fewer
         ]
         parts.append(f"<h3>{html.escape(kind)}</h3>{table(headings, cells)}")
     return "".join(parts)

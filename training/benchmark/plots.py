@@ -136,12 +136,13 @@ def latency_figure(found: dict[str, list[Record]]) -> matplotlib.figure.Figure:
 
 def robustness_figure(problem: Problem, name: str, found: dict[str, list[Record]]) -> matplotlib.figure.Figure:
     """Cost against the strength of each disturbance: mean of the seeds, and their range."""
-    kinds = disturbances(problem)
+    met = {kind for runs in found.values() for run in runs for kind in run.get("robustness", ())}
+    kinds = {kind: disturbance for kind, disturbance in disturbances(problem).items() if kind in met}
     figure = matplotlib.figure.Figure(figsize=(15, 4.1 * math.ceil(len(kinds) / 3)), layout="constrained")
     axes = figure.subplots(math.ceil(len(kinds) / 3), 3, squeeze=False).ravel()
     for axis, (kind, disturbance) in zip(axes, kinds.items(), strict=False):
         for method, runs in found.items():
-            rows: list[list[dict[str, Any]]] = [r["robustness"][kind] for r in runs if "robustness" in r]
+            rows: list[list[dict[str, Any]]] = [r["robustness"][kind] for r in runs if kind in r.get("robustness", ())]
             if not rows:
                 continue
             level = [row["level"] for row in rows[0]]

@@ -1,4 +1,4 @@
-"""PPO and SAC of Stable-Baselines3 on the batched environment, within a budget of wall time."""
+"""PPO, SAC and TQC of Stable-Baselines3 on the batched environment, within a budget of wall time."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from ...envs.problem import Problem
 from ...envs.sb3 import as_sb3
 from ...envs.vector import OptimalControlVectorEnv
 from ..train import VALIDATION_SEED
-from .rl_recipes import PPORecipe, RLRecipe, SACRecipe
+from .rl_recipes import PPORecipe, RLRecipe, SACRecipe, TQCRecipe
 from .shaping import narrowed, shaped
 
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ def train_rl(
 
     Raises:
         ValueError: on a budget that is not positive.
-        ImportError: if Stable-Baselines3 is not installed.
+        ImportError: if Stable-Baselines3, or for TQC sb3-contrib, is not installed.
     """
     if not budget > 0:
         raise ValueError(f"budget is {budget!r}; expected a positive number of seconds")
@@ -118,7 +118,7 @@ def make_env(problem: Problem, recipe: RLRecipe) -> VecNormalize:
 
 
 def make_model(problem: Problem, recipe: PPORecipe | SACRecipe, env: VecNormalize, clock: Clock, seed: int) -> Any:
-    """PPO or SAC as the recipe says; the learning rate follows the clock."""
+    """PPO, SAC or TQC as the recipe says; the learning rate follows the clock."""
     from stable_baselines3 import PPO, SAC
 
     def pace(_: float) -> float:
@@ -127,7 +127,7 @@ def make_model(problem: Problem, recipe: PPORecipe | SACRecipe, env: VecNormaliz
     kinds = {"tanh": torch.nn.Tanh, "relu": torch.nn.ReLU}
     network: dict[str, Any] = {"net_arch": [recipe.width, recipe.width], "activation_fn": kinds[recipe.activation]}
     if isinstance(recipe, PPORecipe):
-        model: PPO | SAC = PPO(
+        model: Any = PPO(
             "MlpPolicy", env, learning_rate=pace, n_steps=recipe.n_steps,
             batch_size=recipe.num_envs * recipe.n_steps // recipe.minibatches, n_epochs=recipe.epochs,
             gamma=recipe.gamma, gae_lambda=recipe.gae_lambda, clip_range=recipe.clip_range, ent_coef=0.0,
@@ -136,12 +136,18 @@ def make_model(problem: Problem, recipe: PPORecipe | SACRecipe, env: VecNormaliz
         )  # fmt: skip
         head: Any = model.policy.action_net
     else:
-        model = SAC(
+        kind: Any = SAC
+        more: dict[str, Any] = {}
+        if isinstance(recipe, TQCRecipe):
+            from sb3_contrib import TQC
+
+            kind, more = TQC, {"top_quantiles_to_drop_per_net": recipe.dropped}
+        model = kind(
             "MlpPolicy", env, learning_rate=pace, buffer_size=recipe.buffer, learning_starts=recipe.random_steps,
             batch_size=recipe.batch, tau=recipe.tau, gamma=recipe.gamma, train_freq=1,
             gradient_steps=recipe.gradient_steps, ent_coef=f"auto_{recipe.initial_entropy}",
             target_entropy=-recipe.target_entropy_scale * problem.control_dim, policy_kwargs=network, seed=seed,
-            device="cpu",
+            device="cpu", **more,
         )  # fmt: skip
         head = model.policy.actor.mu
         noise: Any = model.policy.actor.log_std

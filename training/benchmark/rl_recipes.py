@@ -1,11 +1,11 @@
-"""How PPO and SAC are trained on each problem: plain dataclasses, the result of ``pontryagin tune``."""
+"""How PPO, SAC and TQC are trained on each problem: plain dataclasses, the result of ``pontryagin tune``."""
 
 from __future__ import annotations
 
 import dataclasses
 from typing import Any, Literal, TypeAlias
 
-Algorithm: TypeAlias = Literal["ppo", "sac"]
+Algorithm: TypeAlias = Literal["ppo", "sac", "tqc"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -104,6 +104,14 @@ class SACRecipe(RLRecipe):
     """Entropy aimed at, in multiples of -m."""
 
 
+@dataclasses.dataclass(frozen=True)
+class TQCRecipe(SACRecipe):
+    """TQC of sb3-contrib: SAC with critics of quantiles, the highest of which are dropped."""
+
+    dropped: int = 2
+    """Quantiles that each of the two critics drops, of 25."""
+
+
 BICYCLES: dict[str, Any] = {
     "start": "middle", "log_std": -2.5, "gae_lambda": 0.95, "num_envs": 128, "n_steps": 60, "minibatches": 10,
 }  # fmt: skip
@@ -154,5 +162,7 @@ RECIPES: dict[tuple[str, Algorithm], PPORecipe | SACRecipe] = {
 
 
 def rl_recipe(problem: str, algorithm: Algorithm) -> PPORecipe | SACRecipe:
-    """The tuned recipe of a shipped problem; the plain defaults for any other."""
+    """The tuned recipe of a shipped problem; the plain defaults for any other. TQC's is that of SAC."""
+    if algorithm == "tqc":
+        return TQCRecipe(**dataclasses.asdict(rl_recipe(problem, "sac")))
     return RECIPES.get((problem, algorithm), PPORecipe() if algorithm == "ppo" else SACRecipe())

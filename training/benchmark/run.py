@@ -95,6 +95,8 @@ def measure(job: Job, problem: Problem, trained: Trained) -> Record:
         "gap": None if beside.gap is None else beside.gap[beside.gap.isfinite()].tolist(),
         "path": {"z": _rounded(path.z[:, 0]), "u": _rounded(path.u[:, 0])},
     }  # fmt: skip
+    if trained.note:
+        record["note"] = trained.note
     if job.robust_states:
         record["robustness"] = robustness(problem, controller, z0[: job.robust_states])
     return record
@@ -123,10 +125,14 @@ def describe(job: Job, problem: Problem) -> Record:
 
     versions = {"python": platform.python_version(), "torch": torch.__version__, "numpy": numpy.__version__}
     versions |= {"gymnasium": gymnasium.__version__}
-    if method_named(job.method).label in ("PPO", "SAC") or ".zip" in job.source:
+    if method_named(job.method).label in ("PPO", "SAC", "TQC") or ".zip" in job.source:
         import stable_baselines3
 
         versions["stable_baselines3"] = stable_baselines3.__version__
+    if job.method == "tqc":
+        import sb3_contrib
+
+        versions["sb3_contrib"] = sb3_contrib.__version__
     own = {"source": [job.source, own_digest(job.source)]} if job.source else {}
     return {
         **own,

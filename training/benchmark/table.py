@@ -14,6 +14,8 @@ HEADINGS = (
     "training, s", "env steps", "ms per answer",
 )  # fmt: skip
 
+FEW = ("method", "seeds", "cost, mean", "gap, mean", "gap, worst", "terminal error")
+
 
 def by_method(records: list[Record]) -> dict[str, list[Record]]:
     """The runs that did not fail, by method, in the order in which they came."""
@@ -25,10 +27,15 @@ def by_method(records: list[Record]) -> dict[str, list[Record]]:
 
 
 def rows(records: list[Record]) -> list[tuple[str, ...]]:
-    """A row of text per method, as ``HEADINGS`` says; methods that failed have a row of dashes."""
+    """A row of text per method, as ``HEADINGS`` says; methods that failed have a row of dashes.
+
+    Those that flew from fewer states than the others, MPC, are in ``rows_of_few``: one column, the same states.
+    """
     found, table = by_method(records), []
+    most = max((runs[0]["states"] for runs in found.values()), default=0)
     for method, runs in found.items():
-        label = method_named(method).label + (f" ({runs[0]['states']} states)" if method == "mpc" else "")
+        if runs[0]["states"] < most:
+            continue
         gaps = [spread(runs, key, percent) for key in ("gap_mean", "gap_median")]
         columns = (
             [run["seconds"] for run in runs],
@@ -37,7 +44,8 @@ def rows(records: list[Record]) -> list[tuple[str, ...]]:
         )
         table.append(
             (
-                label, str(len(runs)), spread(runs, "cost_mean", number), *gaps, worst(runs, "gap_worst", percent),
+                method_named(method).label, str(len(runs)), spread(runs, "cost_mean", number), *gaps,
+                worst(runs, "gap_worst", percent),
                 spread(runs, "terminal_error_mean", number), spread(runs, "success_rate", percent),
                 *(number(statistics.fmean(values)) for values in columns),
             )
@@ -47,12 +55,54 @@ def rows(records: list[Record]) -> list[tuple[str, ...]]:
     return table
 
 
+def rows_of_few(records: list[Record]) -> tuple[int, list[tuple[str, ...]]]:
+    """How few states the method with the fewest flew from, and a row of every method from these, as ``FEW`` says.
+
+    The states of a draw that is cut short are the first of the whole one. No rows where all flew from the same.
+    """
+    found = by_method(records)
+    counts = {runs[0]["states"] for runs in found.values()}
+    few = min(counts, default=0)
+    if len(counts) < 2:
+        return few, []
+    return few, [_few(method_named(method).label, runs, few) for method, runs in found.items()]
+
+
+def _few(label: str, runs: list[Record], count: int) -> tuple[str, ...]:
+    def mean(values: list[float]) -> float:
+        return statistics.fmean(values[:count])
+
+    # a gap that is not known is left out of its list, which then says no more whose the others are
+    gaps = [run["gap"] for run in runs if run["gap"] and len(run["gap"]) == run["states"]]
+    cost, missed, gap = ([mean(x) for x in lists] for lists in (
+        [run["cost"] for run in runs], [run["terminal_error"] for run in runs], gaps))  # fmt: skip
+    pair = [statistics.fmean(gap)] if gap else []
+    pair += [statistics.stdev(gap)] if len(gap) > 1 else []
+    highest = percent(max(max(x[:count]) for x in gaps)) if gaps else "-"
+    return (
+        label, str(len(runs)), number(statistics.fmean(cost)), percent(*pair) if pair else "-", highest,
+        number(statistics.fmean(missed)),
+    )  # fmt: skip
+
+
+def notes(records: list[Record]) -> list[str]:
+    """What has to be said of single runs."""
+    return [f"{method_named(r['method']).label}, seed {r['seed']}: {r['note']}" for r in records if r.get("note")]
+
+
 def markdown(records: list[Record]) -> str:
-    """The table, and below it the commands and the machine."""
-    lines = ["| " + " | ".join(HEADINGS) + " |", "|" + "---|" * len(HEADINGS)]
-    lines += ["| " + " | ".join(row) + " |" for row in rows(records)]
+    """The table, what has to be said of it, that of few states, the commands and the machine."""
+    lines = _table(HEADINGS, rows(records))
+    few, others = rows_of_few(records)
+    lines += ["", f"From the first {few} of these states alone:", "", *_table(FEW, others)] if others else []
+    lines += [line for note in notes(records) for line in ("", f"{note}.")]
     asked = ", ".join(f"`{command}`" for command in commands(records))
     return "\n".join([*lines, "", f"{asked}; {circumstances(records)}."]) + "\n"
+
+
+def _table(headings: tuple[str, ...], cells: list[tuple[str, ...]]) -> list[str]:
+    lines = ["| " + " | ".join(headings) + " |", "|" + "---|" * len(headings)]
+    return lines + ["| " + " | ".join(row) + " |" for row in cells]
 
 
 def commands(records: list[Record]) -> list[str]:

@@ -20,7 +20,7 @@ from ...envs.problem import Problem
 from ..duration import seconds
 from ..rules import Checked, Count, Duration, OutFolder, Seed
 from .rl import Row, train_rl
-from .rl_recipes import Algorithm, PPORecipe, SACRecipe, rl_recipe
+from .rl_recipes import Algorithm, PPORecipe, SACRecipe, TQCRecipe, rl_recipe
 
 if TYPE_CHECKING:
     import optuna
@@ -133,7 +133,7 @@ def suggest(trial: Any, algorithm: Algorithm, steps: int) -> Recipe:
             gae_lambda=trial.suggest_categorical("gae_lambda", [0.95, 0.98, 0.99, 1.0]),
             clip_range=trial.suggest_categorical("clip_range", [0.1, 0.2, 0.3]),
         )
-    return SACRecipe(
+    return (TQCRecipe if algorithm == "tqc" else SACRecipe)(
         **shared,
         num_envs=trial.suggest_categorical("num_envs", [8, 16, 32]),
         gradient_steps=trial.suggest_categorical("gradient_steps", [4, 8, 16]),
