@@ -80,12 +80,13 @@ def environments(timer: Timer, quick: bool) -> Rows:
     """Steps a second of the quadrotor's environment, with NumPy at both ends and without."""
     problem = make_problem("quadrotor")
     for count in (1000,) if quick else (1000, 10_000, 100_000, 1_000_000):
-        step = compiled(functools.partial(transition, problem), timer.device)
+        bare = functools.partial(transition, problem)
+        step = bare if quick else compiled(bare, timer.device)
         z = problem.sample_initial_state(count).to(timer.device)
         index, actions = torch.zeros(count, dtype=torch.int64, device=timer.device), torch.zeros(count, 4).to(z)
         yield f"steps/s on the device, {count:,} copies", count / timer(functools.partial(step, index, z, actions))
         if count <= 100_000:  # a million seeded generators take a minute to make
-            env = OptimalControlVectorEnv(problem, count, device=timer.device, compile=True)
+            env = OptimalControlVectorEnv(problem, count, device=timer.device, compile=not quick)
             env.reset(options={"state": z.cpu().numpy()})
             given = np.zeros((count, 4), np.float32)
             yield f"steps/s with NumPy, {count:,} copies", count / timer(functools.partial(env.step, given))
@@ -104,7 +105,7 @@ def argmaxima(timer: Timer, quick: bool) -> Rows:
         )  # fmt: skip
         return found.control, found.residual
 
-    search = compiled(solve, timer.device)
+    search = solve if quick else compiled(solve, timer.device)
     for count in (1000,) if quick else (1000, 30_000, 1_000_000):
         z, t = problem.sample_initial_state(count).to(timer.device), torch.zeros((), device=timer.device)
         yield f"ms for {count:,} argmaxima", 1e3 * timer(functools.partial(search, t, z))
@@ -155,7 +156,8 @@ def iterations(timer: Timer, quick: bool) -> Rows:
 
 def optima(timer: Timer, quick: bool) -> Rows:
     """Open-loop optima of the quadrotor, all at once."""
-    problem, count = make_problem("quadrotor"), 16 if quick else 10_000
+    problem: Any = make_problem("quadrotor")
+    problem, count = (dataclasses.replace(problem, steps=40), 4) if quick else (problem, 10_000)
     z0 = draw_states(problem, count, 0).double().to(timer.device)
     begin = time.perf_counter()
     found = solve_optimum(problem, z0, seconds=60)
