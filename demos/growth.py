@@ -4,6 +4,7 @@ Time is that of the processor, one thread, eager; memory is what one iteration k
 tensor by tensor. Neither depends on what else the machine does. Writes results/growth/.
 """
 
+import contextlib
 import dataclasses
 import json
 import math
@@ -102,18 +103,15 @@ def iteration(problem: Problem, batch: int, repeat: int) -> dict[str, float]:
         kept[x.untyped_storage().data_ptr()] = x.untyped_storage().nbytes()
         return x
 
-    for k in range(repeat + 1):
+    for k in range(repeat + 1):  # the first one warms up, and counts
         begin = time.process_time()
-        if k == 0:  # warms up, and counts
-            with torch.autograd.graph.saved_tensors_hooks(keep, lambda x: x):
-                loss = path_loss(problem, value, step, z0, config)
-            held = sum(kept.values())
-        else:
+        counted = torch.autograd.graph.saved_tensors_hooks(keep, lambda x: x)
+        with counted if k == 0 else contextlib.nullcontext():
             loss = path_loss(problem, value, step, z0, config)
         loss.total.backward()
         times.append(time.process_time() - begin)
     weights = sum(w.numel() for w in value.parameters())
-    return {"seconds": min(times[1:]), "bytes": float(held), "weights": float(weights)}
+    return {"seconds": min(times[1:]), "bytes": float(sum(kept.values())), "weights": float(weights)}
 
 
 SCRIPT = """
@@ -202,18 +200,30 @@ def processes(repeat: int, out: Path, brief: bool) -> dict[str, Any]:
 
 
 def needs(figures: dict[str, Any]) -> dict[str, float]:
-    """By the fits: how far one card goes, and what eight of them, or 64 machines, make of it."""
-    batch, agents = (figures[k]["fits"]["bytes"] for k in ("batch", "agents"))
-    step = figures["steps"]["fits"]["bytes"]["exponent"]
-    quadrotor = batch["factor"] * (160 / 4) ** step  # bytes of a batch of one, 160 steps
-    crowd_row = agents["factor"] / 16 * (60 / 4)  # bytes of one flight of 60 steps, of N agents: times N ** exponent
+    """By the fits: how far one card goes, and from which batch on two processes are worth it."""
+    batch, agents, step = (figures[k]["fits"]["bytes"] for k in ("batch", "agents", "steps"))
+    quadrotor = batch["factor"] * (160 / 4) ** step["exponent"]  # bytes of a batch of one, 160 steps
+    rows = [row["bytes"] / 16 / 4 for row in figures["agents"]["rows"]]  # of one step of one flight
+    pairs, alone, _ = np.polyfit(figures["agents"]["sizes"][-FITTED:], rows[-FITTED:], 2)  # exact: agents and pairs
+
+    def flight(count: float) -> float:
+        return 60 * float(pairs * count**2 + alone * count)
+
+    def most(flights: int) -> float:
+        left = GPU / flights / 60
+        return float((math.sqrt(alone**2 + 4 * pairs * left) - alone) / (2 * pairs))
+
+    sizes, seconds = figures["batch"]["sizes"], [row["seconds"] for row in figures["batch"]["rows"]]
+    local = np.diff(np.log(seconds)) / np.diff(np.log(sizes))  # halving a batch takes 2 ** -local of its time
+    good = [n for n, a in zip(sizes[1:], local, strict=True) if 2**a / 2 >= 0.8]
     return {
         "largest batch of quadrotors on one card": (GPU / quadrotor) ** (1 / batch["exponent"]),
         "GB of a batch of 65,536 quadrotors": quadrotor * 65_536 ** batch["exponent"] / 1e9,
-        "GB of a batch of 64 of a hundred agents": 64 * crowd_row * 100 ** agents["exponent"] / 1e9,
-        "GB of a batch of 64 of a thousand agents": 64 * crowd_row * 1000 ** agents["exponent"] / 1e9,
-        "most agents on one card, batch 8": (GPU / 8 / crowd_row) ** (1 / agents["exponent"]),
-        "most agents on one card, batch 1": (GPU / crowd_row) ** (1 / agents["exponent"]),
+        "GB of a batch of 64 of a hundred agents": 64 * flight(100) / 1e9,
+        "GB of a batch of 64 of a thousand agents": 64 * flight(1000) / 1e9,
+        "most agents on one card, batch 8": most(8),
+        "most agents on one card, batch 1": most(1),
+        "batch from which two processes reach 80 %": float(good[0]) if good else math.inf,
     }
 
 
@@ -233,9 +243,8 @@ def draw(figures: dict[str, Any]) -> matplotlib.figure.Figure:
     share = figures["processes"]["efficiency"]
     axes[-1].plot([int(k) for k in share], [100 * v for v in share.values()], "o-")
     axes[-1].set_ylim(0, 110)
-    axes[-1].set_xlabel("processes")
-    axes[-1].set_ylabel("efficiency, %")
-    axes[-1].set_title(f"batch {figures['processes']['batch']} on two: {share['2']:.0%}", fontsize=10)
+    axes[-1].set_xlabel("processes (efficiency in %)")
+    axes[-1].set_title(f"batch {figures['processes']['batch']} on two processes: {share['2']:.0%}", fontsize=10)
     return figure
 
 
