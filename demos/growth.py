@@ -1,7 +1,7 @@
 """How time and memory of a training iteration grow with agents, batch, steps, states and processes.
 
-Time is that of the processor, one thread, eager; memory is what one iteration keeps for its backward pass, counted
-tensor by tensor. Neither depends on what else the machine does. Writes results/growth/.
+Time is the processor's, one thread, eager; memory is what one iteration keeps for its backward pass, tensor by tensor.
+Neither depends on what else the machine does. Writes results/growth/.
 """
 
 import contextlib
@@ -30,7 +30,7 @@ from pontryagin.training.loss import make_step, path_loss
 from pontryagin.training.pictures import save_figure
 from pontryagin.training.train import make_value
 
-GPU = 80e9
+CARD = 80e9
 """Bytes of the card for which needs are computed."""
 FITTED = 3
 """The exponent is that of the largest so many sizes."""
@@ -189,8 +189,8 @@ def processes(repeat: int, out: Path, brief: bool) -> dict[str, Any]:
     batch = 32 if brief else 512
     rows = {count: iteration(Quadrotor(steps=10), batch // count, repeat) for count in (1, 2, 4, 8)}
     sent = all_reduce(int(rows[1]["weights"]), out)
-    seconds = {count: row["seconds"] + (sent if count > 1 else 0.0) for count, row in rows.items()}
-    shares = {str(count): seconds[1] / (count * x) for count, x in seconds.items()}
+    seconds = {str(count): row["seconds"] + (sent if count > 1 else 0.0) for count, row in rows.items()}
+    shares = {count: seconds["1"] / (int(count) * x) for count, x in seconds.items()}
     return {
         "batch": batch,
         "seconds": {str(k): v for k, v in seconds.items()},
@@ -206,21 +206,19 @@ def needs(figures: dict[str, Any]) -> dict[str, float]:
     rows = [row["bytes"] / 16 / 4 for row in figures["agents"]["rows"]]  # of one step of one flight
     pairs, alone, _ = np.polyfit(figures["agents"]["sizes"][-FITTED:], rows[-FITTED:], 2)  # exact: agents and pairs
 
-    def flight(count: float) -> float:
-        return 60 * float(pairs * count**2 + alone * count)
+    flight = np.poly1d([60 * pairs, 60 * alone, 0])
 
     def most(flights: int) -> float:
-        left = GPU / flights / 60
-        return float((math.sqrt(alone**2 + 4 * pairs * left) - alone) / (2 * pairs))
+        return float((math.sqrt(alone**2 + 4 * pairs * CARD / flights / 60) - alone) / (2 * pairs))
 
     sizes, seconds = figures["batch"]["sizes"], [row["seconds"] for row in figures["batch"]["rows"]]
     local = np.diff(np.log(seconds)) / np.diff(np.log(sizes))  # halving a batch takes 2 ** -local of its time
     good = [n for n, a in zip(sizes[1:], local, strict=True) if 2**a / 2 >= 0.8]
     return {
-        "largest batch of quadrotors on one card": (GPU / quadrotor) ** (1 / batch["exponent"]),
+        "largest batch of quadrotors on one card": (CARD / quadrotor) ** (1 / batch["exponent"]),
         "GB of a batch of 65,536 quadrotors": quadrotor * 65_536 ** batch["exponent"] / 1e9,
-        "GB of a batch of 64 of a hundred agents": 64 * flight(100) / 1e9,
-        "GB of a batch of 64 of a thousand agents": 64 * flight(1000) / 1e9,
+        "GB of a batch of 64 of a hundred agents": float(64 * flight(100)) / 1e9,
+        "GB of a batch of 64 of a thousand agents": float(64 * flight(1000)) / 1e9,
         "most agents on one card, batch 8": most(8),
         "most agents on one card, batch 1": most(1),
         "batch from which two processes reach 80 %": float(good[0]) if good else math.inf,
