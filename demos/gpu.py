@@ -88,7 +88,8 @@ def draw(figures: dict[str, dict[str, float]], card: str) -> matplotlib.figure.F
     ):
         axis.set_title(title)
         axis.set_xlabel(label)
-        axis.legend(frameon=False, fontsize=8)
+        if axis.lines:
+            axis.legend(frameon=False, fontsize=8)
     figure.suptitle(card)
     return figure
 

@@ -35,6 +35,7 @@ BRIEF = {
     "external_highway": lambda out: {"states": 1, "out_dir": out},
     "external_crazyflow": lambda out: {"checkpoint": "lqr", "states": 2, "film": False, "out_dir": out},
     "gpu": lambda out: {"device": "cpu", "quick": True, "out_dir": out},
+    "growth": lambda out: {"repeat": 1, "brief": True, "out_dir": out},
     "reproduce": lambda out: {"out": out},
     "few": lambda out: {"problem": "double_integrator", "members": 2, "probes": 4, "out_dir": out},
     "optima": lambda out: {"rows": ("double_integrator",), "scale": 0.2, "checked": 2, "out_dir": out},
@@ -61,7 +62,7 @@ def test_every_demo_has_a_brief_form():
     assert {path.stem for path in FOLDER.glob("*.py")} == set(BRIEF)
 
 
-LONG = ("anchors", "families", "gpu", "new_problem", "speed", "swarm", "widths")
+LONG = ("anchors", "families", "gpu", "growth", "new_problem", "speed", "swarm", "widths")
 """Those that take more than ten seconds, however brief."""
 
 

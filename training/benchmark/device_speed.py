@@ -16,14 +16,14 @@ import torch
 from torch import Tensor
 
 from ...controllers.argmax import solve_argmax
+from ...controllers.baselines import RecedingHorizon
 from ...controllers.operators import ProjectedNewton
 from ...controllers.optimum import known_reference, solve_optimum
-from ...controllers.optimum.ddp import descend
 from ...controllers.policy import ImplicitPolicy
 from ...envs.boundary import transition
 from ...envs.catalog import make_problem
 from ...envs.compiling import compiled
-from ...envs.integrate import advance, rollout
+from ...envs.integrate import rollout
 from ...envs.states import draw_states
 from ...envs.vector import OptimalControlVectorEnv
 from ..config import TrainConfig
@@ -80,12 +80,13 @@ def environments(timer: Timer, quick: bool) -> Rows:
     """Steps a second of the quadrotor's environment, with NumPy at both ends and without."""
     problem = make_problem("quadrotor")
     for count in (1000,) if quick else (1000, 10_000, 100_000, 1_000_000):
-        step = compiled(functools.partial(transition, problem), timer.device)
+        bare = functools.partial(transition, problem)
+        step = bare if quick else compiled(bare, timer.device)
         z = problem.sample_initial_state(count).to(timer.device)
         index, actions = torch.zeros(count, dtype=torch.int64, device=timer.device), torch.zeros(count, 4).to(z)
         yield f"steps/s on the device, {count:,} copies", count / timer(functools.partial(step, index, z, actions))
         if count <= 100_000:  # a million seeded generators take a minute to make
-            env = OptimalControlVectorEnv(problem, count, device=timer.device, compile=True)
+            env = OptimalControlVectorEnv(problem, count, device=timer.device, compile=not quick)
             env.reset(options={"state": z.cpu().numpy()})
             given = np.zeros((count, 4), np.float32)
             yield f"steps/s with NumPy, {count:,} copies", count / timer(functools.partial(env.step, given))
@@ -104,7 +105,7 @@ def argmaxima(timer: Timer, quick: bool) -> Rows:
         )  # fmt: skip
         return found.control, found.residual
 
-    search = compiled(solve, timer.device)
+    search = solve if quick else compiled(solve, timer.device)
     for count in (1000,) if quick else (1000, 30_000, 1_000_000):
         z, t = problem.sample_initial_state(count).to(timer.device), torch.zeros((), device=timer.device)
         yield f"ms for {count:,} argmaxima", 1e3 * timer(functools.partial(search, t, z))
@@ -155,7 +156,8 @@ def iterations(timer: Timer, quick: bool) -> Rows:
 
 def optima(timer: Timer, quick: bool) -> Rows:
     """Open-loop optima of the quadrotor, all at once."""
-    problem, count = make_problem("quadrotor"), 16 if quick else 10_000
+    problem: Any = make_problem("quadrotor")
+    problem, count = (dataclasses.replace(problem, steps=40), 4) if quick else (problem, 10_000)
     z0 = draw_states(problem, count, 0).double().to(timer.device)
     begin = time.perf_counter()
     found = solve_optimum(problem, z0, seconds=60)
@@ -166,22 +168,8 @@ def optima(timer: Timer, quick: bool) -> Rows:
     yield "peak, GB", timer.peak()
 
 
-def replanned(problem: Any, z: Tensor, every: int) -> Tensor:
-    """J of model predictive control: every few steps the rest of each flight's optimum is improved; time-invariant."""
-    u, cost = solve_optimum(problem, z, max_iterations=20).u, torch.zeros_like(z[:, 0])
-    for k in range(0, problem.steps, every):
-        rest = dataclasses.replace(problem, steps=problem.steps - k, horizon=problem.horizon - k * problem.time_step)
-        u = descend(rest, z, u, max_iterations=1).u
-        t = torch.zeros((), dtype=z.dtype, device=z.device)
-        for held in u[:every]:
-            z, spent = advance(problem, t, z, held, problem.time_step)
-            cost = cost + spent
-        u = u[every:]
-    return cost + problem.terminal_cost(z)
-
-
 def flights(timer: Timer, quick: bool) -> Rows:
-    """Whole flights a second: of the shipped policy, and of batched model predictive control, four steps a plan."""
+    """Whole flights a second: of the shipped policy, and of model predictive control, a batch side by side."""
     policy = ImplicitPolicy.load("quadrotor", device=str(timer.device))
     problem: Any = policy.problem
     problem = dataclasses.replace(problem, steps=40) if quick else problem
@@ -189,7 +177,10 @@ def flights(timer: Timer, quick: bool) -> Rows:
         z0 = draw_states(problem, count, 0).to(timer.device)
         begin = time.perf_counter()
         with torch.no_grad():
-            cost = rollout(problem, policy, z0).cost if name == "policy" else replanned(problem, z0.double(), 4)
+            if name == "policy":
+                cost = rollout(problem, policy, z0).cost
+            else:
+                cost = rollout(problem, RecedingHorizon(problem, every=8), z0.double()).cost
         timer.wait()
         yield f"{name}, flights/s, {count:,} at once", count / (time.perf_counter() - begin)
         yield f"{name}, mean cost", float(cost.mean())
