@@ -21,6 +21,8 @@ PILOTS = 8
 """So many states are solved from guesses; the others begin with flights of the feedback along those optima."""
 NEAR_BARRIER = 1e-2
 """The barrier with which the interior-point search goes on from neighbours' flights."""
+REPLANNED = 1e-9
+"""What the last step of a plan may promise, relative to |J|: it is flown, and leaves the square of that."""
 NEARBY, POLISH = 12, 15
 """Iterations of a descent from near an optimum before the interior-point search takes over, and of one after it."""
 
@@ -51,12 +53,12 @@ def replan(problem: Problem, z0: Tensor, last: Path, limit: int = 200) -> Path:
     """
     gains = last.gains(agents(problem, last.z, last.u))
     _, u, cost = follow(problem, z0, last, gains, torch.zeros_like(last.u))
-    return refined(problem, z0, torch.where(cost.isfinite()[:, None], u, last.u), limit, None)
+    return refined(problem, z0, torch.where(cost.isfinite()[:, None], u, last.u), limit, None, REPLANNED)
 
 
-def refined(problem: Problem, z0: Tensor, u: Tensor, limit: int, end: float | None) -> Path:
+def refined(problem: Problem, z0: Tensor, u: Tensor, limit: int, end: float | None, tolerance: float = 1e-12) -> Path:
     """Downhill from flights near an optimum; where that takes long and one agent flies, by Newton on all states."""
-    path = descend(problem, z0, u, min(limit, NEARBY), end=end)
+    path = descend(problem, z0, u, min(limit, NEARBY), tolerance, end)
     left = (~path.converged).nonzero().ravel()
     if not len(left) or limit <= NEARBY:
         return path

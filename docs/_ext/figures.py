@@ -109,6 +109,30 @@ def speed() -> str:
     return table(("", *(f"`{name}`" for name in files)), lines)
 
 
+def optima() -> str:
+    """What demos/optima.py measured, a row for each problem."""
+    rows = json.loads((RESULTS / "optima" / "figures.json").read_text(encoding="utf-8"))
+    headings = (
+        "problem",
+        "states",
+        "failed",
+        "ms each",
+        "IPOPT failed",
+        "IPOPT, ms each",
+        "agree",
+        "cheaper",
+        "dearer",
+    )
+    lines = []
+    for name, row in rows.items():
+        ours, ipopt, both = row["torch"], row["ipopt"], row["both"]
+        times = [written(x["cpu_ms_each"], ".0f") for x in (ours, ipopt)]
+        failed = f"{ipopt['failures']} of {ipopt['states']}"
+        agree = (f"{both['agree']} of {both['converged']}", str(both["cheaper"]), str(both["dearer"]))
+        lines.append((f"`{name}`", str(ours["states"]), str(ours["failures"]), times[0], failed, times[1], *agree))
+    return table(headings, lines)
+
+
 def speed_text(value: float | str) -> str:
     if isinstance(value, str):
         return value

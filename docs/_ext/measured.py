@@ -1,7 +1,7 @@
 """Figures of results/, read where they are shown: no number of a page is typed twice.
 
 {m}`quadrotor/evaluation.json:gap_mean:.2%`     one figure: file below results/, key (a/b goes in), format
-docs/generated/results/NAME.md                  tables of the benchmarks, their robustness, the gallery, the speed
+docs/generated/results/NAME.md                  tables: benchmarks and their robustness, the gallery, optima, the speed
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from docutils import nodes
-from figures import RESULTS, figure, gallery, records, robustness, speed
+from figures import RESULTS, figure, gallery, optima, records, robustness, speed
 from generated import FOLDER, write_pages
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxRole
@@ -31,7 +31,9 @@ def write(app: Sphinx, config: object) -> None:
     problems = [path.name for path in sorted((RESULTS / "benchmark").iterdir()) if list(path.glob("*-*.json"))]
     pages = {f"benchmark_{name}": markdown(records(name)) for name in problems}
     pages |= {f"robustness_{name}": robustness(name) for name in problems}
-    write_pages(Path(app.srcdir, FOLDER, "results"), {**pages, "gallery": gallery(), "speed": speed()})
+    write_pages(
+        Path(app.srcdir, FOLDER, "results"), {**pages, "gallery": gallery(), "speed": speed(), "optima": optima()}
+    )
 
 
 def setup(app: Sphinx) -> dict[str, bool]:
