@@ -25,8 +25,17 @@ from pontryagin.training.loss import make_step, path_loss
 from pontryagin.training.train import begin, iterate
 
 CONSTRUCTORS = _device_constructors()
-DRAWS = ("sample_initial_state", "_initial_states", "check_class", "seeds_of", "count_agents", "clip_gradient")
-"""What works on the host on purpose: drawing states, trying a class once, a seeded direction, a norm that was read."""
+DRAWS = (
+    "sample_initial_state",
+    "_initial_states",
+    "check_class",
+    "seeds_of",
+    "count_agents",
+    "clip_gradient",
+    "find_equilibrium",
+)
+"""What works on the host on purpose: drawing states, trying a class once, a seeded direction, a norm that was read,
+a point of rest."""
 
 
 class NoHostTensor(TorchFunctionMode):
