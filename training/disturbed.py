@@ -63,7 +63,7 @@ class Disturbed:
             after, cost = self.advance(case.problem, t, z, u, dt)
             return Step(after, cost, answers[0].residual, answers[0].penalty)
 
-        return step, case.z0
+        return step, case.z0.clone().requires_grad_()  # as all later states do: one graph to compile, not two
 
     def case(self, case: Case, numbers: torch.Generator) -> Case:
         """``case`` with a disturbance for each flight."""

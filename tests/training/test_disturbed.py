@@ -131,3 +131,19 @@ def test_what_the_problem_does_not_have_is_refused_before_anything_runs(start):
     assert "mass" not in disturbances(DoubleIntegrator())
     with pytest.raises(ValueError, match="TrainConfig.disturb has 'mass'"):
         start(DoubleIntegrator(), dataclasses.replace(SMALL, disturb="mass=1.1"))
+
+
+@pytest.mark.slow
+def test_who_was_trained_with_noise_flies_more_cheaply_with_it_and_no_more_cheaply_without():
+    problem = DoubleIntegrator()
+    config = TrainConfig(width=16, depth=0, iterations=400, batch=64, learning_rate=2e-2, validate_every=200)
+    noise = dataclasses.replace(config, disturb="noise=0.6:0.6", disturb_share=1.0)
+    z0 = problem.sample_initial_state(1024, torch.Generator().manual_seed(9))
+    cost = {}
+    for name, trained_with in (("calm", config), ("noise", noise)):
+        policy, _ = train_direct(problem, trained_with)
+        case = disturbances(problem)["noise"].apply(problem, policy, z0, 0.6, seed=4)
+        with torch.no_grad():
+            cost[name] = [float(rollout(c.problem, c.controller, z0).cost.mean()) for c in
+                          (Case(problem, policy, z0), case)]  # fmt: skip
+    assert cost["noise"][1] < 0.97 * cost["calm"][1] and cost["noise"][0] > cost["calm"][0], cost
