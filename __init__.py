@@ -31,6 +31,7 @@ from pontryagin.controllers.value import AnchoredValue, ExpandedValue, ValueFunc
 from pontryagin.controllers.waypoints import Towards, Waypoints
 from pontryagin.envs.bicycle import MultiBicycle
 from pontryagin.envs.catalog import make_problem
+from pontryagin.envs.consumption import Consumption
 from pontryagin.envs.coupled import CoupledControls
 from pontryagin.envs.crazyflie import Crazyflie
 from pontryagin.envs.double_integrator import DoubleIntegrator
@@ -44,6 +45,7 @@ from pontryagin.envs.problem import Problem
 from pontryagin.envs.quadrotor import Quadrotor
 from pontryagin.envs.registration import register_environments
 from pontryagin.envs.sb3 import as_sb3
+from pontryagin.envs.swarm import Swarm
 from pontryagin.envs.vector import OptimalControlVectorEnv
 from pontryagin.training.checkpoint import History
 from pontryagin.training.config import TrainConfig
@@ -63,6 +65,7 @@ __all__ = [
     "Certificate",
     "CommonRoadBicycles",
     "ControllerPolicy",
+    "Consumption",
     "CoupledControls",
     "Crazyflie",
     "CrazyflowDrone",
@@ -91,6 +94,7 @@ __all__ = [
     "Quadrotor",
     "RecedingHorizon",
     "Solution",
+    "Swarm",
     "TimeVaryingLQR",
     "TrainConfig",
     "Towards",

@@ -208,7 +208,8 @@ def iterate(h: ControlHamiltonian, box: Box, size: int, search: Search, u0: Tens
     """u <- T(u) from ``u0 (.., B, m)``, ``least`` times and then each sample until it has converged, frozen by mask."""
     u = u0.clamp(*box)
     operator, tolerance = search.operator, search.tolerance
-    slope, scale, bend = look(h, u)
+    # an answer that is the start itself needs no curvature
+    slope, scale, bend = look(h, u) if search.max_iterations else (h.gradient(u), slope_scale(h, u), None)
     residual = projected_residual(u, slope, box, scale)
     iterations = torch.zeros_like(residual, dtype=torch.int32)
     past: tuple[Past, ...] = ()

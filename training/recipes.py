@@ -43,7 +43,7 @@ RECIPES: dict[str, TrainConfig] = {
         compile=True,
     ),
     "quadrotor_paper": TrainConfig(  # as it is written: plain ascent, JFB through one application, random weights
-        iterations=2000,
+        iterations=1000,
         steps=80,
         width=96,
         learning_rate=2e-3,

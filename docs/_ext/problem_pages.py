@@ -113,7 +113,7 @@ def known(name: str, problem: Problem) -> list[tuple[str, str]]:
     """
     rows = []
     evaluation, solved = RESULTS / name / "evaluation.json", f"gallery/{name}-0.json"
-    for states in (128, 4):
+    for states in (128, 16, 4, 2):
         found = find_reference(problem, draw_states(problem, states, 0), RESULTS / "reference")
         if found is not None:
             optimum, count = float(found.cost.double().mean()), int(found.converged.sum())

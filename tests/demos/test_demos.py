@@ -37,8 +37,8 @@ BRIEF = {
     "gpu": lambda out: {"device": "cpu", "quick": True, "out_dir": out},
     "growth": lambda out: {"repeat": 1, "brief": True, "out_dir": out},
     "reproduce": lambda out: {"out": out},
-    "few": lambda out: {"problem": "double_integrator", "members": 2, "probes": 4, "out_dir": out},
     "optima": lambda out: {"rows": ("double_integrator",), "scale": 0.2, "checked": 2, "out_dir": out},
+    "consumption": lambda out: {"households": (4,), "batch": 2, "few": (), "runs": 1, "out_dir": out},
     "swarm": lambda out: {
         "problem": "swarm5",
         "states": 1,
