@@ -26,6 +26,7 @@ from ..train import train
 
 QUADROTOR, STATES = Quadrotor(steps=12), 8
 AGENTS = MultiBicycle(3, targets=((4.0, 4.0), (4.5, 4.0), (4.0, 4.5)), steps=6)
+ONE = MultiBicycle(1, targets=(1.0, 1.0), steps=6)
 ALIKE = MultiBicycle(3, targets=(1.0, 1.0), steps=6)
 
 
@@ -72,9 +73,9 @@ def vector_environment(device: torch.device) -> Tensor:
 
 
 def optimum(device: torch.device) -> Tensor:
-    """Costs of open-loop optima, of one body and of agents that meet."""
+    """Logarithms of the costs of open-loop optima, of one body and of agents that meet."""
     found = [solve_optimum(p, _states(p, device, 4), max_iterations=30) for p in (QUADROTOR, AGENTS)]
-    return torch.cat([x.cost for x in found])
+    return torch.cat([x.cost for x in found]).log()
 
 
 def _expanded(problem: Any, device: torch.device, flights: int) -> Tensor:
@@ -105,9 +106,9 @@ def _config(device: torch.device | str, held: bool, **changes: Any) -> TrainConf
 
 
 def training(device: torch.device) -> Tensor:
-    """Validation costs of a few iterations, of a network and of expansions with one."""
-    curves = [train(p, _config(device, held))[1] for p, held in ((QUADROTOR, False), (AGENTS, True))]
-    return torch.tensor([x for history in curves for x in history.column("validation_cost")])
+    """Logarithms of validation costs of a few iterations, of a network and of expansions with one."""
+    curves = [train(p, _config(device, held))[1] for p, held in ((QUADROTOR, False), (ONE, True))]
+    return torch.tensor([x for history in curves for x in history.column("validation_cost")]).log()
 
 
 def resumed(device: torch.device) -> Tensor:
