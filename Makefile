@@ -15,7 +15,7 @@ export PIP_BUILD_CONSTRAINT := constraints.txt
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-slow test-min torture lint format docs docs-links reproduce clean
+.PHONY: help install demo test test-slow test-min torture lint format docs docs-links figures reproduce clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' Makefile
@@ -61,6 +61,9 @@ docs: $(INSTALLED) ## build the site, docs/_build/index.html; warnings are error
 
 docs-links: $(INSTALLED) ## ask every address that the site links to
 	$(RUN) -m sphinx -q -b linkcheck docs docs/_build/links
+
+figures: $(INSTALLED) ## draw the figures of results/ again from the numbers beside them
+	$(RUN) demos/figures.py
 
 reproduce: $(INSTALLED) ## make figures again and compare: make reproduce NAME=quadrotor; all names without NAME
 	$(RUN) demos/reproduce.py $(if $(NAME),--name $(NAME))

@@ -34,6 +34,7 @@ BRIEF = {
     "external_mujoco": lambda out: {"states": 1, "every": 80, "plants": ("exact", "drag 0.05"), "out_dir": out},
     "external_highway": lambda out: {"states": 1, "out_dir": out},
     "external_crazyflow": lambda out: {"checkpoint": "lqr", "states": 2, "film": False, "out_dir": out},
+    "figures": lambda out: {"out": out},
     "gpu": lambda out: {"device": "cpu", "quick": True, "out_dir": out},
     "growth": lambda out: {"repeat": 1, "brief": True, "out_dir": out},
     "reproduce": lambda out: {"out": out},
@@ -62,7 +63,7 @@ def test_every_demo_has_a_brief_form():
     assert {path.stem for path in FOLDER.glob("*.py")} == set(BRIEF)
 
 
-LONG = ("anchors", "families", "gpu", "growth", "new_problem", "speed", "swarm", "widths")
+LONG = ("anchors", "families", "figures", "gpu", "growth", "new_problem", "speed", "swarm", "widths")
 """Those that take more than ten seconds, however brief."""
 
 
