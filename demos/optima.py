@@ -28,7 +28,6 @@ ROWS = {
     "rocket": 16,
     "quadrotor": 32,
     "quadrotor_wide": 16,
-    "bicycle5": 4,
 }
 """States of each."""
 CHECKED = 2
