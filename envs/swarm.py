@@ -45,7 +45,6 @@ class Swarm(Problem):
     the numbers here are ours, the single quadrotor that of arXiv:2510.00359.
 
     Args:
-        success_radius: half a cell, so that each one is in its own.
         close: distance below which a pair is counted in ``metrics``.
 
     Raises:
@@ -61,8 +60,8 @@ class Swarm(Problem):
     terminal_weight: float = 1000.0
     spacing: float = 0.4
     rise: float = 1.0
-    initial_scale: float = 0.05
-    success_radius: float = 0.2
+    initial_scale: float = 0.03
+    success_radius: float = 0.1
     close: float = 0.1
 
     control_block, state_block = CONTROLS, STATES

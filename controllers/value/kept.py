@@ -15,8 +15,9 @@ from .network import ValueFunction
 
 LARGE = 125_000
 """Numbers in the tables of expansions, a megabyte, above which only the controls of the optima are kept."""
-SAME = 1e-4
-"""Largest difference of the states, relative to 1 + |state|, when the controls are flown again."""
+SAME = 1e-3
+"""Largest difference of a table made again, relative to 1 + its largest entry: where a control lies just beside its
+bound, rounding decides whether it has a gain, and such tables are kept whole."""
 
 Value: TypeAlias = ValueFunction | AnchoredValue | ExpandedValue
 """What may stand for phi."""
@@ -60,12 +61,17 @@ def restored_tensors(value: Value, tensors: dict[str, Tensor]) -> dict[str, Tens
 
 
 def _made_again(value: ExpandedValue) -> bool:
-    """Whether the tables are large, and the controls flown again lead where they say."""
+    """Whether the tables are large, and come out of the controls again."""
     if sum(getattr(value, name).numel() for name in value.tables) <= LARGE:
         return False
     flight = replayed(value.problem, value.state[0].double().cpu(), value.control.double().cpu())
-    apart = (flight.z - value.state.double().cpu()).abs() / (1 + flight.z.abs())
-    return bool((apart < SAME).all())  # tables that are no flights of the problem, or fall apart, are kept whole
+    if not (flight.z.isfinite().all() and flight.costate.isfinite().all()):
+        return False
+    for name, table in expand_agents(value.problem, flight).tables().items():
+        apart = (table - getattr(value, name).double().cpu()).abs().amax() / (1 + table.abs().amax())
+        if not apart < SAME:
+            return False
+    return True
 
 
 def restore_value(problem: Problem, config: dict[str, Any]) -> Value:
