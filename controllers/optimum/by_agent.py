@@ -16,6 +16,8 @@ from .trajectory import ReferenceTrajectory
 
 LEAST = 1e-6
 """Smallest eigenvalue of a P_i or a Q_uu, relative to the largest."""
+BARRIER = 1e-3
+"""μ of the barrier that stands for a bound in the gain of a control it holds, in costs of the optimum."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,9 +72,12 @@ def expand_agents(problem: Problem, reference: ReferenceTrajectory) -> AgentExpa
 
         Q_i = ∇²_i ℓ_k + (∇_i F_i)ᵀ P_{i,k+1} ∇_i F_i,   K_i = -Q_uu⁻¹ Q_uz,   P_i = Q_zz + Q_zu K_i
 
-    What agents do to each other's curvature is left out: it makes P indefinite (agents repel). A control that a bound
-    holds has no gain: it stays. P_i gets eigenvalues of at least LEAST times its largest. The cost of the sweep is
-    linear in the number of agents.
+    What agents do to each other's curvature is left out: it makes P indefinite (agents repel). P_i gets eigenvalues of
+    at least LEAST times its largest. The cost of the sweep is linear in the number of agents.
+
+    For P a control that a bound holds stays there. Its gain is that of an interior-point method: the bound is a barrier
+    -μ log, whose curvature q²/μ is added to Q_uu, q = ∂_u ℓ what pushes. Where little does, before a switch, the
+    control gives way; where much does, it stays.
 
     Args:
         problem: what the policy will fly.
@@ -93,16 +98,18 @@ def expand_agents(problem: Problem, reference: ReferenceTrajectory) -> AgentExpa
     count = n // b
     model, _ = expand_path(problem, z, u)
     jacobian, hessian = _own(model, n, count)
-    free = (~_pushed(problem, u, model.slope)).double().unflatten(-1, (count, -1))
-    last = _positive(_blocks(model.end, n, count))
-    curvature, gains = [last], []
-    for q, f, moves in zip(hessian.flip(0), jacobian.flip(0), free.flip(0), strict=True):
-        last, gain = _backwards(q + f.mT @ last @ f, moves, b)
-        curvature.append(last)
-        gains.append(gain)
     t = reference.t[:-1].double().repeat_interleave(z.shape[1])
     spent = advance(problem, t, z[:-1].flatten(0, 1), u.flatten(0, 1), problem.time_step)[1].unflatten(0, u.shape[:2])
     value = torch.cat([spent, problem.terminal_cost(z[-1])[None]]).flip(0).cumsum(0).flip(0)
+    held_back = _pushed(problem, u, model.slope).unflatten(-1, (count, -1))
+    wall = model.slope.unflatten(-1, (count, -1)) ** 2 / (BARRIER * value[0].abs() + 1e-300)[:, None, None]
+    last = _positive(_blocks(model.end, n, count))
+    curvature, gains = [last], []
+    for own, f, stays, wide in zip(hessian.flip(0), jacobian.flip(0), held_back.flip(0), wall.flip(0), strict=True):
+        q = own + f.mT @ last @ f
+        last, gain = _backwards(q, (~stays).double(), b)
+        curvature.append(last)
+        gains.append(gain + _giving_way(q, gain, stays, wide, b))
     return AgentExpansion(value, z, p, torch.stack(curvature[::-1]), u, torch.stack(gains[::-1]))
 
 
@@ -124,6 +131,13 @@ def _backwards(q: Tensor, moves: Tensor, b: int) -> tuple[Tensor, Tensor]:
     gain = -torch.linalg.solve(inner, moves.unsqueeze(-1) * q[..., b:, :b])
     whole = q[..., :b, :b] + q[..., :b, b:] @ gain + gain.mT @ q[..., b:, :b] + gain.mT @ q[..., b:, b:] @ gain
     return _positive(whole), gain
+
+
+def _giving_way(q: Tensor, gain: Tensor, stays: Tensor, wall: Tensor, b: int) -> Tensor:
+    """Gains of the controls that ``stays (M, N, m_i)`` says are held, while the free ones play ``gain``; else 0."""
+    inner = torch.where(stays.unsqueeze(-1) & stays.unsqueeze(-2), q[..., b:, b:], 0.0)
+    inner = _positive(inner + torch.diag_embed(torch.where(stays, wall, inner.abs().amax().clamp_min(1.0))))
+    return -torch.linalg.solve(inner, (q[..., b:, :b] + q[..., b:, b:] @ gain) * stays.unsqueeze(-1))
 
 
 def _blocks(matrix: Tensor, n: int, count: int) -> Tensor:
