@@ -48,7 +48,7 @@ def _eager(problem: Problem, value: Value, config: TrainConfig) -> AnswerFunctio
             problem, value, t, z, dt=dt, operator=operator, gradient=config.gradient, jfb_steps=config.jfb_steps,
             max_iterations=config.argmax_iterations, tolerance=config.argmax_tolerance,
         )  # fmt: skip
-        return Answer(found.control, found.residual.detach(), torch.zeros_like(z[:, 0]))
+        return Answer(found.control, found.residual.detach(), z.new_zeros(len(z)))
 
     return answer
 

@@ -100,7 +100,7 @@ def _penalty(problem: Problem, config: TrainConfig) -> Callable[[Tensor, Tensor,
     """The rate of the weighted penalties, ``(B,)``."""
 
     def penalty(t: Tensor, z: Tensor, slope_t: Tensor, p: Tensor, u: Tensor) -> Tensor:
-        rate = torch.zeros_like(z[:, 0])
+        rate = z.new_zeros(len(z))
         if config.hjb_weight > 0:
             rate = config.hjb_weight * (slope_t - hamiltonian(problem, t, z, p, u)).abs()
         if config.bound_penalty > 0:
