@@ -108,3 +108,9 @@ def test_the_oldest_versions_are_those_that_are_tested():
     for name in {match[1] for match in bounds if match} - {"ray", "crazyflow"}:
         bound = max(numbers(match[2]) for match in bounds if match and match[1] == name)
         assert numbers(tested[name])[: len(bound)] == bound, f"{name}>={bound}, but {tested[name]} is tested"
+
+
+def test_no_two_files_of_tests_have_one_name():
+    """The folders of tests are no packages: of two modules with one name pytest imports the first alone."""
+    names = [path.name for path in FILES if path.is_relative_to(ROOT / "tests") and path.name.startswith("test_")]
+    assert len(names) == len(set(names)), sorted({name for name in names if names.count(name) > 1})
