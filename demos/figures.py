@@ -6,14 +6,13 @@ The others show flights, or end a measurement; ``demos/reproduce.py`` and the co
 import csv
 from pathlib import Path
 
-import gallery
 import tyro
 
 from pontryagin.envs.files import read_json
 from pontryagin.training.checkpoint import History
 from pontryagin.training.commands.benchmark import write_results
 from pontryagin.training.console import PlainConsole
-from pontryagin.training.pictures import history_figure, save_figure
+from pontryagin.training.pictures import draw_gallery, history_figure, save_figure
 from pontryagin.training.theory import compare_figures
 
 
@@ -39,7 +38,7 @@ def main(results: Path = Path("results"), out: Path | None = None) -> list[Path]
         drawn += compare_figures(read_json(file), file.parent.name, place(file.parent))
     rows = [read_json(file) for file in sorted(results.glob("gallery/*-*.json"))]
     if rows:
-        drawn.append(save_figure(gallery.draw(rows), place(results / "gallery") / "gallery.png"))
+        drawn.append(save_figure(draw_gallery(rows), place(results / "gallery") / "gallery.png"))
     for file in sorted(results.glob("*/log.csv")):
         with file.open(encoding="utf-8") as lines:
             history = History([{k: float(v) for k, v in row.items()} for row in csv.DictReader(lines)])

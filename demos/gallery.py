@@ -7,7 +7,6 @@ import json
 import time
 from pathlib import Path
 
-import matplotlib.figure
 import torch
 import tyro
 from rich.table import Table
@@ -15,7 +14,7 @@ from rich.table import Table
 from pontryagin import make_problem, solve
 from pontryagin.envs.files import write_json
 from pontryagin.training.console import PlainConsole
-from pontryagin.training.pictures import save_figure
+from pontryagin.training.pictures import draw_gallery, save_figure
 from pontryagin.training.solved import Solved
 
 NAMES = (
@@ -51,7 +50,7 @@ def main(
         gaps = (spoken(row[key]) for key in ("mean", "median", "worst", "linear"))
         table.add_row(str(row["problem"]), str(row["seed"]), *gaps, f"{row['seconds']:.0f}", f"{row['known']}/{states}")
     PlainConsole(least=100).print(table)
-    save_figure(draw(rows), out_dir / "gallery.png")
+    save_figure(draw_gallery(rows), out_dir / "gallery.png")
     return rows
 
 
@@ -72,27 +71,6 @@ def summary(found: Solved, seconds: float) -> dict[str, object]:
 def spoken(gap: object) -> str:
     """As a percentage."""
     return f"{gap:.2%}" if isinstance(gap, float) else "-"
-
-
-def draw(rows: list[dict[str, object]]) -> matplotlib.figure.Figure:
-    """Mean and worst gap of each problem, ours and linear feedback's, on a logarithmic axis."""
-    figure = matplotlib.figure.Figure(figsize=(8, 0.42 * len(rows) + 1.6), layout="constrained")
-    axis = figure.subplots()
-    known = sorted((row for row in rows if row["mean"] is not None), key=lambda row: -float(str(row["mean"])))
-    kinds = (("linear", "linear feedback along one optimum, mean", "C1", "D"), ("worst", "worst state", "C0", "|"),
-             ("mean", "solve, mean", "C0", "o"))  # fmt: skip
-    for key, label, color, marker in kinds:
-        gaps = [100 * max(float(str(row[key])), 1e-5) if row[key] is not None else float("nan") for row in known]
-        axis.plot(gaps, range(len(known)), marker, color=color, label=label, markersize=8)
-    axis.axvline(1.0, color="0.6", linestyle="--", linewidth=1)
-    axis.set_xscale("log")
-    axis.set_yticks(range(len(known)), [f"{row['problem']}" for row in known])
-    axis.set_xlabel("cost above the optimum, % (64 fresh states)")
-    good = sum(float(str(row["mean"])) <= 0.01 for row in known)
-    axis.set_title(f"{good} of {len(rows)} published problems within 1 % by `pontryagin solve`")
-    axis.legend(loc="upper right", fontsize=8)
-    axis.grid(axis="x", alpha=0.3)
-    return figure
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
 from .document import document, figure, sort_key, table
 from .film import film, write_film
-from .gaps import draw_gaps
+from .gaps import draw_gallery, draw_gaps
 from .paths import ACCENT, FEW, INK, SOFT, Array
 from .plots import history_figure, plain_ticks, save_figure, tidy, trajectory_figure
 from .side_by_side import side_by_side
@@ -14,6 +14,7 @@ __all__ = [
     "INK",
     "SOFT",
     "document",
+    "draw_gallery",
     "draw_gaps",
     "figure",
     "film",

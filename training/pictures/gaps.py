@@ -32,3 +32,24 @@ def draw_gaps(gaps: Mapping[str, Array], title: str) -> matplotlib.figure.Figure
     )  # fmt: skip
     tidy(figure)
     return figure
+
+
+def draw_gallery(rows: list[dict[str, object]]) -> matplotlib.figure.Figure:
+    """Mean and worst gap of each problem, ours and linear feedback's, on a logarithmic axis."""
+    figure = matplotlib.figure.Figure(figsize=(8, 0.42 * len(rows) + 1.6), layout="constrained")
+    axis = figure.subplots()
+    known = sorted((row for row in rows if row["mean"] is not None), key=lambda row: -float(str(row["mean"])))
+    kinds = (("linear", "linear feedback along one optimum, mean", "C1", "D"), ("worst", "worst state", "C0", "|"),
+             ("mean", "solve, mean", "C0", "o"))  # fmt: skip
+    for key, label, color, marker in kinds:
+        gaps = [100 * max(float(str(row[key])), 1e-5) if row[key] is not None else float("nan") for row in known]
+        axis.plot(gaps, range(len(known)), marker, color=color, label=label, markersize=8)
+    axis.axvline(1.0, color="0.6", linestyle="--", linewidth=1)
+    axis.set_xscale("log")
+    axis.set_yticks(range(len(known)), [f"{row['problem']}" for row in known])
+    axis.set_xlabel("cost above the optimum, % (64 fresh states)")
+    good = sum(float(str(row["mean"])) <= 0.01 for row in known)
+    axis.set_title(f"{good} of {len(rows)} published problems within 1 % by `pontryagin solve`")
+    axis.legend(loc="upper right", fontsize=8)
+    axis.grid(axis="x", alpha=0.3)
+    return figure
