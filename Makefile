@@ -39,7 +39,7 @@ test: lint ## lint, fast tests, and the wheel in an environment of its own
 	.ci/timed wheel .ci/check_wheel
 
 test-slow: $(INSTALLED) ## the tests that train
-	.ci/timed slow $(RUN) -m pytest -m slow || [ $$? -eq 5 ]  # 5: there are none
+	.ci/timed slow $(RUN) -m pytest -m slow -n $(WORKERS) --dist worksteal || [ $$? -eq 5 ]  # 5: there are none
 
 test-min: ## the fast tests with the oldest dependencies that setup.cfg allows, in .venv-min
 	$(PYTHON) -m venv --clear .venv-min

@@ -33,6 +33,8 @@ FOLDER = Path("results/reference")
 FORMAT = 2
 PATIENCE = 60.0
 """Seconds to wait for another process that stores a reference in the same folder."""
+SAME = 1e-6
+"""By how much, absolute and relative, two states may differ and be the same."""
 _AS_THEY_ARE = ("running_cost", "terminal_cost", "converged", "seconds", "status")
 
 
@@ -129,11 +131,9 @@ def _both(path: Path) -> tuple[dict[str, Any], bytes]:
 def _restored(path: Path, problem: Problem, z0: Tensor | None, content: bytes) -> ReferenceTrajectory:
     with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
         stored = dict(arrays)
-    z0 = torch.from_numpy(stored["z0"]) if z0 is None else z0.detach().double().cpu()
-    known = {row.tobytes(): index for index, row in enumerate(stored.pop("z0"))}
-    rows = [known.get(row.tobytes()) for row in z0.numpy()]
-    if None in rows:
-        raise ValueError(f"{path} has no optimum from the state with index {rows.index(None)}")
+    known = torch.from_numpy(stored.pop("z0"))
+    rows = list(range(len(known))) if z0 is None else _rows(path, known, z0.detach().double().cpu())
+    z0 = known[rows]
     flown = fly(problem, z0, _admissible(problem, torch.from_numpy(stored.pop("u")[:, rows])))
     status = tuple(stored.pop("status")[rows].tolist())
     kept = {k: torch.from_numpy(v[rows]) for k, v in stored.items()}
@@ -142,6 +142,16 @@ def _restored(path: Path, problem: Problem, z0: Tensor | None, content: bytes) -
     if not _costs_hold(reference.cost, flown):
         raise ValueError(f"{path} is out of date: its controls now cost something else")
     return reference
+
+
+def _rows(path: Path, known: Tensor, z0: Tensor) -> list[int]:
+    """Where the states ``z0`` stand among the ``known``: sines differ by a rounding of float32 from one CPU to another."""
+    within = SAME * (1.0 + known.abs())
+    away = ((known.unsqueeze(0) - z0.unsqueeze(1)).abs() / within).amax(-1)
+    least, rows = away.min(-1)
+    if (least > 1.0).any():
+        raise ValueError(f"{path} has no optimum from the state with index {int((least > 1.0).nonzero()[0])}")
+    return rows.tolist()
 
 
 def _admissible(problem: Problem, u: Tensor) -> Tensor:

@@ -63,7 +63,7 @@ def test_every_demo_has_a_brief_form():
     assert {path.stem for path in FOLDER.glob("*.py")} == set(BRIEF)
 
 
-LONG = ("anchors", "families", "figures", "gpu", "growth", "new_problem", "speed", "swarm", "widths")
+LONG = ("anchors", "classical", "families", "figures", "gpu", "growth", "new_problem", "speed", "swarm", "widths")
 """Those that take more than ten seconds, however brief."""
 
 

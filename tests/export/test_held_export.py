@@ -177,6 +177,7 @@ def test_parity_from_the_command_line(exported, capsys):
     assert json.loads(capsys.readouterr().out)["numpy"]["difference"] <= export_cli.HELD_LIMIT
 
 
+@pytest.mark.slow
 def test_onnx_in_float64_agrees(tmp_path):
     """As a held policy is loaded; ONNX Runtime has no tan of a float64."""
     pytest.importorskip("onnxruntime")

@@ -39,6 +39,10 @@ def test_store(pendulum, tmp_path):
     assert find_reference(pendulum, z0, tmp_path / "nowhere") is None
     with pytest.raises(ValueError, match="no optimum from the state with index 1"):
         load_reference(path, pendulum, torch.stack([z0[0], z0[0] + 1]))
+    near = load_reference(path, pendulum, z0.double() * (1 + 1e-7))  # as another CPU may round the draw
+    assert torch.equal(near.cost, reference.cost) and torch.equal(near.z[0], z0.double())
+    with pytest.raises(ValueError, match="no optimum from the state with index 0"):
+        load_reference(path, pendulum, z0.double() + 1e-5)
     with pytest.raises(ValueError, match="expected"):
         load_reference(path, DoubleIntegrator(), z0)
     path.write_bytes(path.read_bytes()[:-1])

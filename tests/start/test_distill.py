@@ -99,6 +99,7 @@ def test_a_distilled_network_flies_before_any_roll_out():
     assert cost.mean() <= 1.03 * best.mean() < before.cost.mean()
 
 
+@pytest.mark.slow
 def test_the_optima_of_bicycles_stay_gentle_and_in_one_family():
     problem = MultiBicycle(num_agents=2, targets=((1.0, 1.0), (1.0, 0.5)), steps=20, horizon=2.0)
     teacher = consult(problem, TrainConfig(anchors=3, nominal=True))

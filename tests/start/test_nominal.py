@@ -40,6 +40,7 @@ def test_the_first_flight_is_the_open_loop_optimum():
     assert best.cost.item() - 1e-4 <= path.cost.item() <= 1.02 * best.cost.item()
 
 
+@pytest.mark.slow
 def test_the_first_flight_of_bicycles_follows_routes_that_the_argmax_can_follow():
     problem = MultiBicycle(2, targets=((1.0, 0.5), (0.5, 1.0)))
     policy = ImplicitPolicy(problem, make_value(problem, TrainConfig(nominal=True, width=8, agent_width=4)))
