@@ -145,7 +145,7 @@ def _restored(path: Path, problem: Problem, z0: Tensor | None, content: bytes) -
 
 
 def _rows(path: Path, known: Tensor, z0: Tensor) -> list[int]:
-    """Where the states ``z0`` stand among the ``known``: sines differ by a rounding of float32 from one CPU to another."""
+    """Where the states z0 stand among the ``known``: draws differ by a rounding of float32 between CPUs."""
     within = SAME * (1.0 + known.abs())
     away = ((known.unsqueeze(0) - z0.unsqueeze(1)).abs() / within).amax(-1)
     least, rows = away.min(-1)
