@@ -17,9 +17,11 @@ from .hamiltonian import check_point, check_tensors, control_hamiltonian
 from .implicit import ImplicitGradient
 from .looking import host_may_look
 from .operators import Operator, ProjectedNewton
-from .value import Value
+from .value import FlownValue, Value
 
 Pair: TypeAlias = tuple[Tensor, Tensor]
+FEW = 16
+"""Controls, at most, along which flights are differenced."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,8 +33,8 @@ class HeldHamiltonian:
 
     Its gradient is one sweep back through the step: -(c_u + F_uᵀ ∇phi(t + dt, F)) / dt, tracked in z and in phi's
     weights. H_uu, by block, is a central difference of it: T(u) is quasi-Newton, has the same fixed points, and needs
-    no second derivative of phi, f or L. H_dt does not separate over agents that see each other or share phi:
-    ``value`` is one number a sample.
+    no second derivative of phi, f or L. Where phi is flown, the curvature is that of the expansion (``rough``). H_dt
+    does not separate over agents that see each other or share phi: ``value`` is one number a sample.
 
     Attributes:
         problem: gives f, L and the bounds.
@@ -72,6 +74,8 @@ class HeldHamiltonian:
 
     def gradient(self, u: Tensor) -> Tensor:
         """∇_u H_dt, ``(..., B, m)``."""
+        if isinstance(self.phi, FlownValue) and not torch.is_grad_enabled() and u.shape[-1] <= FEW:
+            return self._differences(u)
         t, z, flat = self._flat(u)
         (after, cost), pull = _pulled(lambda v: advance(self.problem, t, z, v, self.dt), flat)
         _, p = self.phi.gradient(t + self.dt, after, *self._member(z))
@@ -84,35 +88,52 @@ class HeldHamiltonian:
         With as many agents as blocks, column j of all blocks comes from one difference; what agents do to each
         other within one step is then in it, too, and small.
         """
-        return self._bend(*self.gradient(torch.stack(self._beside(u))).unbind(0))
+        return self._bend(*self.rough.gradient(torch.stack(self._beside(u))).unbind(0))
 
     def look(self, u: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """∇_u H_dt at u and at 0, and H_uu at u, from one sweep: for ``(B, m)`` controls."""
-        slopes = self.gradient(torch.cat([u.unsqueeze(0), torch.zeros_like(u).unsqueeze(0), *self._beside(u)]))
+        rough = self.rough
+        slopes = rough.gradient(torch.cat([u.unsqueeze(0), torch.zeros_like(u).unsqueeze(0), *self._beside(u)]))
         count = (len(slopes) - 2) // 2
         own, rest, ahead, behind = slopes.split([1, 1, count, count])
-        return own.squeeze(0), rest.squeeze(0), self._bend(ahead, behind)
+        slope = own.squeeze(0) if rough is self else self.gradient(u)
+        return slope, rest.squeeze(0), self._bend(ahead, behind)
 
-    def _beside(self, u: Tensor) -> tuple[Tensor, Tensor]:
-        """u + ε and u - ε along each column, ``(C, ..., B, m)``."""
+    @property
+    def rough(self) -> HeldHamiltonian:
+        """The same under an expansion, where phi is flown: its slope is near enough for scales and curvatures."""
+        phi = self.phi
+        return dataclasses.replace(self, phi=phi.promise) if isinstance(phi, FlownValue) else self
+
+    def _differences(self, u: Tensor) -> Tensor:
+        """∇_u H_dt by central differences: two flights a control cost less than one and the way back along it."""
+        ahead, behind = self._beside(u, torch.eye(u.shape[-1], dtype=u.dtype, device=u.device))
+        rise = self.value(ahead) - self.value(behind)
+        return rise.squeeze(-1).movedim(0, -1) / (2 * self._away(u))
+
+    def _beside(self, u: Tensor, seeds: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """u + ε and u - ε along each of the ``seeds (C, m)``, ``(C, ..., B, m)``; unless given those for H_uu."""
         low, high = self.problem.control_bounds(u)
-        away = torch.finfo(u.dtype).eps ** (1 / 3) * (high - low)
+        away = self._away(u)
         middle = u.maximum(low + away).minimum(high - away)
-        seeds = torch.eye(u.shape[-1], dtype=u.dtype, device=u.device)
-        if self._together:
-            seeds = seeds.unflatten(0, (-1, self.block)).sum(0)
+        if seeds is None:
+            seeds = torch.eye(u.shape[-1], dtype=u.dtype, device=u.device)
+            seeds = seeds.unflatten(0, (-1, self.block)).sum(0) if self._together else seeds
         step = (seeds * away).reshape(-1, *[1] * (u.ndim - 1), u.shape[-1])
         return middle + step, middle - step
 
+    def _away(self, u: Tensor) -> Tensor:
+        """ε of each control: a share of its range."""
+        low, high = self.problem.control_bounds(u)
+        return torch.finfo(u.dtype).eps ** (1 / 3) * (high - low)
+
     def _bend(self, ahead: Tensor, behind: Tensor) -> Tensor:
         """H_uu from the slopes at ``_beside``."""
-        low, high = self.problem.control_bounds(ahead)
-        away = torch.finfo(ahead.dtype).eps ** (1 / 3) * (high - low)
         size = self.block
         columns = ((ahead - behind) / 2).unflatten(-1, (-1, size)).movedim(0, -1)
         if not self._together:  # of the columns of each block, the block's own
             columns = columns.unflatten(-1, (-1, size)).diagonal(dim1=-4, dim2=-2).movedim(-1, -3)
-        bend = columns / away.unflatten(-1, (-1, 1, size))
+        bend = columns / self._away(ahead).unflatten(-1, (-1, 1, size))
         return 0.5 * (bend + bend.mT)
 
     @property
@@ -194,6 +215,7 @@ def solve_held_argmax(
     tracked = held_hamiltonian(problem, phi, t, z, dt) if torch.is_grad_enabled() and wanted else None
     coupled = gradient == "implicit" or isinstance(gradient, ImplicitGradient)
     fixed = held_hamiltonian(problem, phi, t, z.detach(), dt, coupled)
+    fixed = fixed if max_iterations else fixed.rough  # who plays the feedback needs no adjoint
     return maximise(fixed, tracked, problem.control_bounds(z), fixed.block, search, u0)
 
 

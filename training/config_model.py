@@ -72,8 +72,6 @@ class StartConfig(Checked):
     """Initial states whose optima are sought, with ``anchor="expansion"``, and are guesses for the mean one's."""
     members: Count = 16
     """How many of these optima are kept at most: each is a family of routes, or a part of the states."""
-    flights: CountOrZero = 0
-    """How many of them are flown in the model before one speaks, at each step; then all are kept. 0: by bounds."""
     nominal: bool = False
     """Begin with the costate of the open-loop optimum from the mean initial state, networks at 0."""
     nominal_share: ShareAboveZero = 1.0

@@ -59,7 +59,7 @@ RECIPES: dict[str, TrainConfig] = {
     "bicycle5": TrainConfig(**CROWD),
     "cars5": TrainConfig(**CROWD),
     "bicycle10": TrainConfig(**CROWD, candidates=8),
-    "bicycle5_wide": TrainConfig(**CROWD, candidates=64, flights=64),
+    "bicycle5_wide": TrainConfig(**CROWD, candidates=64),
     "bicycle100": TrainConfig(**CROWD | {"iterations": 60, "batch": 16, "validation_states": 32}, candidates=1),
     "bicycle100_wide": TrainConfig(**CROWD | {"iterations": 60, "batch": 16, "validation_states": 32}, candidates=8),
     "crazyflie": TrainConfig(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -19,7 +18,7 @@ from ..controllers.optimum import (
     solve_optimum,
 )
 from ..controllers.policy import ImplicitPolicy
-from ..controllers.value import ExpandedValue
+from ..controllers.value import ExpandedValue, FlownValue
 from ..envs.checking import check_functions
 from ..envs.fields import whole
 from ..envs.files import check_folder
@@ -31,16 +30,19 @@ from .evaluate import relative_gap
 from .share import share
 from .solved import Solved
 from .stages import Stages
-from .start import agreed, excess, families, member_costs, sound
+from .start import agreed, excess, families, member_costs, played, sound
 
 CANDIDATES, MEMBERS, DRAWN, PROBES = 24, 384, 256, 48
 """Draws of rho_0 whose optima come first; optima kept at most; states flown to find the worst; states on which
 policies are compared."""
 WILD, STARTS = 8, 4
 """Of the optima of a round, those sought from guesses, and from how many each."""
-OPTIMA, WAYS = "optima.npz", ("their feedback", "argmax of the held H", "argmax of the continuous H")
+OPTIMA, WAYS = "optima.npz", ("their feedback", "argmax of the held H")
 DEPARTING = 2e-3
 """Share of the cost by which an argmax must be cheaper than the feedback to be preferred to it."""
+DEARER, AFFORDED = 5.0, 0.2
+"""How many times as long as the feedback's flights those of the argmax take; the share of the time left that they may
+take, after each round: after the last they are made in any case."""
 WORST = 5.0
 """How many times the mean gap asked for the worst state's may be."""
 KNOWN = 0.9
@@ -62,9 +64,9 @@ def solve(
 
     1. The open-loop optima of a spread of rho_0 (``solve_optimum``), each sought again from all the others
        (``agreed``), and the second-order expansions of the value function about them (``expand_agents``).
-    2. At each step the feedback along every one of them is flown in the model to the end; the one that costs least is
-       phi there (``ExpandedValue``). The policy is that feedback, or argmax H_dt or argmax H where that is clearly
-       cheaper.
+    2. At each step the feedback along every one of them is flown in the model to the end; what the cheapest costs is
+       phi there (``FlownValue``). The policy is that feedback where it is good enough, or else argmax H_dt under that
+       phi, which improves on it.
     3. As many optima again are sought, half of them from where flights cost most above the promise, as long as the
        time allows another round (Zhang, Long, Hu, E and Han 2022, arXiv:2209.04078).
 
@@ -99,10 +101,14 @@ def solve(
             run.stages.said(f"going on from {len(known.cost)} optima of an earlier run")
         run.expanded(known)
         begin = budget
-        while not run.good() and run.stages.left > 1.2 * (begin - run.stages.left) and len(known.cost) < run.most:
+        while not run.good() and len(known.cost) < run.most:
+            if run.stages.left < 1.2 * (begin - run.stages.left) + run.dear:
+                break
             begin = run.stages.left
             known = run.doubled(known) if known.converged.any() else run.improved(known)
             run.expanded(known)
+        if not run.good() and run.tried == WAYS[0]:
+            run.fly(WAYS[1], known)
     return Solved(run.policy, run.cost, run.optima, run.linear, tuple(run.history))
 
 
@@ -133,8 +139,8 @@ class _Run:
         self.stages = Stages(budget)
         self.history: list[dict[str, float | str]] = []
         self.policy: ImplicitPolicy
-        self.enough, self.way = enough, WAYS[0]
-        self.value: ExpandedValue
+        self.enough, self.stage, self.tried, self.dear = enough, "", "", 0.0
+        self.value: FlownValue
         self.yardstick: Tensor
         self.cost = torch.full((states,), torch.inf, dtype=torch.float64)
         self.linear = self.cost
@@ -168,38 +174,41 @@ class _Run:
             self.yardstick = costs.amin(-1)
             one = excess(costs, self.yardstick.unsqueeze(-1)).mean(0).argmin().reshape(1)
             self.linear = self._cost(ExpandedValue(self.problem, whole.members(one)).double().feedback, self.fresh)
-        self.value = ExpandedValue(self.problem, whole, flights=len(known.cost)).double()
-        for way in dict.fromkeys((WAYS[0], self.way)):
-            self.fly(way, known)
-        if len(self.history) == 1 and not self.good():
-            # what is flown is their feedback: an argmax that departs from it must earn that, and is tried once
-            for way in WAYS[1:]:
-                self.fly(way, known)
+        self.value = FlownValue(self.problem, whole).double()
+        self.fly(WAYS[0], known)
+        if not self.good() and self.dear < AFFORDED * self.stages.left:
+            self.fly(WAYS[1], known)
 
     def fly(self, way: str, known: ReferenceTrajectory) -> None:
         """That policy, kept if it is the best on the probes so far; the optima of the fresh states, and the gap."""
-        settings: dict[str, Any] = {"max_iterations": 0} if way == WAYS[0] else {}
-        settings["hamiltonian"] = "continuous" if way == WAYS[2] else "held"
-        policy = ImplicitPolicy(self.problem, self.value, **settings)
-        both = self._cost(policy, torch.cat([self.fresh, self.probes]))
-        cost, flown = both[:-PROBES], float(excess(both[-PROBES:], self.yardstick).mean())
+        policy = ImplicitPolicy(self.problem, self.value, max_iterations=WAYS.index(way), hamiltonian="held")
+        begin, self.tried = self.stages.gone, way
+        path = rollout(self.problem, policy, torch.cat([self.fresh, self.probes]))
+        self.dear = (DEARER if way == WAYS[0] else 1.0) * (self.stages.gone - begin)
+        cost, probed = path.cost.nan_to_num(torch.inf, torch.inf).tensor_split([len(self.fresh)])
+        flown = float(excess(probed, self.yardstick).mean())
         first, name = not self.history, f"{len(known.cost)} expansions, {way}"
-        if first or flown < self.reached - DEPARTING * (way not in (WAYS[0], self.way)):
-            self.policy, self.reached, self.cost, self.way = policy, flown, cost, way
+        if first or flown < self.reached - DEPARTING * (way != WAYS[0]):
+            self.policy, self.reached, self.cost, self.stage = policy, flown, cost, name
             if self.out is not None:
                 policy.save(self.out, {"command": "pontryagin solve", "stage": name})
-        elif way != self.way:
-            return
         self.stages.stage("optima of the fresh states")
         most = max(10.0, 0.1 * self.budget)
         if first:  # from the known ones, and of their own
             found = solve_optimum(self.problem, self.fresh, known=known, seconds=most)
             self.optima = cheaper(found, solve_optimum(self.problem, self.fresh, seconds=most))
-        self.optima = agreed(self.problem, self.optima, most, known)
+        if way == WAYS[0]:
+            self.optima = agreed(self.problem, self.optima, most, known)
+        cheap = (cost < self.optima.cost).nonzero().ravel()
+        if len(cheap):  # what has been flown can be had
+            found = solve_optimum(self.problem, self.fresh[cheap], played(path.u[:, cheap]), seconds=most)
+            self.optima = self.optima.replaced(cheap, cheaper(self.optima.rows(cheap), found))
         gap = relative_gap(self.cost, self.optima.optimum)
         worst = float(gap[~gap.isnan()].max()) if not gap.isnan().all() else math.nan
-        self.history.append({"stage": name, "seconds": self.stages.gone, "gap_mean": self.gap, "gap_worst": worst})
-        self.stages.said(f"{name}; gap {self.gap:.2%} mean, {worst:.2%} worst")
+        self.history.append(
+            {"stage": self.stage, "seconds": self.stages.gone, "gap_mean": self.gap, "gap_worst": worst}
+        )
+        self.stages.said(f"{self.stage}; gap {self.gap:.2%} mean, {worst:.2%} worst")
 
     def improved(self, known: ReferenceTrajectory) -> ReferenceTrajectory:
         """The same ones further downhill: none has converged so far."""

@@ -23,6 +23,7 @@ from ...envs.problem import problem_record
 from ..operators import ProjectedNewton
 from ..policy import ImplicitPolicy
 from ..storage import PATIENCE
+from ..value import FlownValue
 from . import numpy_held, numpy_runtime
 from .numpy_weights import numpy_bytes
 from .traced import TracedLaw
@@ -64,7 +65,7 @@ def export_policy(policy: ImplicitPolicy, folder: str | Path, to: Target, source
     contract = make_contract(policy, source)
     _earlier(folder, contract)
     check_folder(folder, "folder")
-    if to != "numpy" and (getattr(policy.value, "alike", False) or policy.value.config.get("flights", 0) > 1):
+    if to != "numpy" and (getattr(policy.value, "alike", False) or isinstance(policy.value, FlownValue)):
         raise ValueError(
             "which optimum this policy follows, and which agent in which role, is found by flights and comparisons "
             f"that do not fit in one graph: export this policy of {type(policy.problem).__name__} to numpy"

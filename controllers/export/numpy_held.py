@@ -165,7 +165,7 @@ class Policy:
         self._reach = np.array(self.contract["observation"]["high"][:-1]) * (1 + SLACK)
         self._dt, self._horizon = self.contract["period"], self.contract["horizon"]
         self._alike = self.contract["alike"]
-        self._flights, self._price = self.contract["value"]["flights"], given["terminal_weight"]
+        self._flies, self._price = self.contract["value"].get("flights", 0) > 0, given["terminal_weight"]
         self._crowd, self._pace = (given["wheelbase"], given["interaction"], given["radius"]), self.contract["step"]
         self._step, self._flight = Bicycles(*self._crowd, self._dt), Bicycles(*self._crowd, self._pace)
         self._low, self._high = (np.array(control[name]).reshape(-1, 2) for name in ("low", "high"))
@@ -197,6 +197,8 @@ class Policy:
         j, order = self.speaker(here, z)
         z = z[order]
         u = self._feedback(min(here.row + (here.share > 1 - 1e-4), len(self._w["gain"]) - 1), j, z)
+        if not self._most:
+            return u[order.argsort()].ravel()
         value, slope, rest, bend = self._look(phi, j, z, u)
         scale = 1 + np.abs(rest)
         for _ in range(self._most):
@@ -221,12 +223,10 @@ class Policy:
         return np.clip(2 * (u - self._low) / (self._high - self._low) - 1, -1, 1).astype(np.float32).ravel()
 
     def speaker(self, here: Expanded, z: Array) -> tuple[int, NDArray[np.int64]]:
-        """The member that speaks, and the agents in the order of its roles: by bounds, or, of the least, by flights."""
+        """The member that speaks, and the agents in the order of its roles: by bounds or by flights."""
         bounds, orders = here.bounds(z, self._alike)
-        few = bounds.argsort()[: max(self._flights, 1)]
-        if len(few) > 1:
-            few = few[[int(self._flown(here, few, z[orders[few]]).argmin())]]
-        return int(few[0]), orders[few[0]]
+        best = int((self._flown(here, np.arange(len(bounds)), z[orders]) if self._flies else bounds).argmin())
+        return best, orders[best]
 
     def _flown(self, here: Expanded, members: NDArray[np.int64], z: Array) -> Array:
         """What the feedback along each of the members costs from ``z (C, N, 4)`` to the end, ``(C,)``."""
@@ -257,7 +257,19 @@ class Policy:
         value, p = phi(after, j)
         slopes = self._step.backward(p) / -self._dt
         bend = ((slopes[2:4] - slopes[4:]) / (2 * self._away.T[:, :, None])).transpose(1, 2, 0)
-        return -(cost[0] + value[0]) / self._dt, slopes[0], slopes[1], 0.5 * (bend + bend.swapaxes(1, 2))
+        bend = 0.5 * (bend + bend.swapaxes(1, 2))
+        if self._flies:
+            return *self._ahead(phi, j, z, u), slopes[1], bend
+        return -(cost[0] + value[0]) / self._dt, slopes[0], slopes[1], bend
+
+    def _ahead(self, phi: Expanded, j: int, z: Array, u: Array) -> tuple[float, Array]:
+        """H_dt under what the flights along member j cost, and its slope by differences."""
+        middle = np.minimum(np.maximum(u, self._low + self._away), self._high - self._away)
+        beside = np.eye(u.size).reshape(-1, *u.shape) * self._away
+        after, cost = self._step.forward(z, np.concatenate([u[None], middle + beside, middle - beside]))
+        h = -(cost + self._flown(phi, np.full(len(cost), j), after)) / self._dt
+        ahead, behind = h[1:].reshape(2, *u.shape)
+        return float(h[0]), (ahead - behind) / (2 * self._away)
 
 
 def newton_direction(bend: Array, slope: Array, free: NDArray[np.bool_]) -> Array:

@@ -155,6 +155,8 @@ def _blocks(matrix: Tensor, n: int, count: int) -> Tensor:
 
 
 def _positive(matrix: Tensor) -> Tensor:
+    """The nearest one that is; where a sweep along what is no optimum has overflowed, next to nothing."""
+    matrix = torch.where(matrix.isfinite().flatten(-2).all(-1)[..., None, None], matrix, 0.0)
     values, vectors = torch.linalg.eigh(0.5 * (matrix + matrix.mT))
     values = values.clamp_min(LEAST * values.amax(-1, keepdim=True).clamp_min(LEAST))
     return (vectors * values.unsqueeze(-2)) @ vectors.mT

@@ -4,6 +4,7 @@ from .agents import TIME_SPAN
 from .anchored import AnchoredValue, Blend
 from .expanded import ExpandedValue
 from .flights import flown
+from .flying import FlownValue
 from .kept import Value, restore_value, restored_tensors, stored_tensors
 from .network import ValueFunction
 from .roles import interchangeable
@@ -12,6 +13,7 @@ __all__ = [
     "AnchoredValue",
     "Blend",
     "ExpandedValue",
+    "FlownValue",
     "TIME_SPAN",
     "Value",
     "ValueFunction",

@@ -11,7 +11,6 @@ from ...envs.fields import whole
 from ...envs.problem import Problem
 from ..optimum import AgentExpansion
 from .agents import TIME_SPAN, AgentTerms
-from .flights import flown
 from .roles import assigned, interchangeable, reordered, restored
 
 
@@ -20,10 +19,8 @@ class ExpandedValue(nn.Module):
 
     Each E_j is the second-order expansion about one optimum (``expand_agents``), P_i = L_i L_iᵀ agent by agent. Optima
     come in families (who passes whom on which side) and from different places. Which of them speaks (``speaker``) is
-    the one with the least bound E_j + |s_j|², for an expansion is worth less the further away it is. With ``flights``
-    so many of the least bounds are flown in the model to the end, by the feedback along each, and the one that costs
-    least speaks: no promise has to be believed, and what such a choice flies, made anew at each step, is never dearer
-    than the best of them alone (Bertsekas, Tsitsiklis and Wu 1997, rollout algorithms).
+    the one with the least bound E_j + |s_j|², for an expansion is worth less the further away it is. ``FlownValue``
+    believes none of them, and flies.
 
     The tables at the control steps, linear in between, are kept with the weights and not trained. In the natural
     coordinates s one unit costs one half, whatever the problem, its units and the time; that is what the networks N_i
@@ -38,7 +35,6 @@ class ExpandedValue(nn.Module):
         width: units of a layer of each N_i; 0: none.
         rank: rows of the quadratic term of each N_i.
         seed: of the weights.
-        flights: how many members are flown before one speaks; 0: the bounds alone decide.
 
     Raises:
         ValueError: if the expansion is not of this problem.
@@ -51,7 +47,6 @@ class ExpandedValue(nn.Module):
         width: int = 0,
         rank: int = 8,
         seed: int = 0,
-        flights: int = 0,
     ) -> None:
         super().__init__()
         rows, members, n = expansion.state.shape
@@ -59,10 +54,7 @@ class ExpandedValue(nn.Module):
             raise ValueError(
                 f"the expansion has {rows - 1} steps of {n} states; expected {problem.steps} of {problem.state_dim}"
             )
-        self.config: dict[str, Any] = {
-            "expanded": members, "agent_width": width, "agent_rank": rank,
-            "flights": whole(flights, "flights", 0),
-        }  # fmt: skip
+        self.config: dict[str, Any] = {"expanded": members, "agent_width": width, "agent_rank": rank}
         self.problem = problem
         self.horizon, self.block, self.rows = problem.horizon, problem.state_block, rows
         self.low, self.high = problem.control_low, problem.control_high
@@ -81,12 +73,6 @@ class ExpandedValue(nn.Module):
         self.network = AgentTerms(count, self.block + 1, width, rank, generator) if width else None
         if self.network is not None:
             self.network.silence()
-
-    @classmethod
-    def blank(cls, problem: Problem, config: dict[str, Any]) -> ExpandedValue:
-        """What ``config`` describes, with zeros for tables: to be filled by ``load_state_dict``."""
-        expansion, flights = AgentExpansion.blank(problem, int(config["expanded"])), int(config.get("flights", 0))
-        return cls(problem, expansion, int(config["agent_width"]), int(config["agent_rank"]), flights=flights)
 
     @property
     def scale(self) -> Tensor:
@@ -157,24 +143,25 @@ class ExpandedValue(nn.Module):
         return member.select(-1, 0), reordered(z, order, self.block), order
 
     def _speaker(self, row: Tensor, share: Tensor, z: Tensor) -> Tensor:
-        """``speaker``: by bounds, or of those with the least by flights."""
+        """``speaker``: of all that might, the one with the least bound."""
+        every = self._cast(row, share, z)
         if self.alike:
-            members = [torch.full_like(row, j).expand(len(z)) for j in range(self.state.shape[1])]
-            orders = [self._order(row, share, z, j) for j in members]
-            every = torch.stack([torch.cat([j.unsqueeze(-1), o], -1) for j, o in zip(members, orders, strict=True)], 1)
-            seen = (self._bounds(row, share, reordered(z, o, self.block)) for o in orders)
+            seen = (
+                self._bounds(row, share, reordered(z, o.narrow(-1, 1, o.shape[-1] - 1), self.block))
+                for o in every.unbind(1)
+            )
             bounds = torch.stack([x.select(-1, j) for j, x in enumerate(seen)], -1)
         else:
             bounds = self._bounds(row, share, z)
-            every = torch.arange(bounds.shape[-1], device=z.device).expand(bounds.shape).unsqueeze(-1)
-        few = bounds.topk(max(1, min(self.config["flights"], bounds.shape[-1])), largest=False).indices
-        chosen = every.gather(1, few.unsqueeze(-1).expand(-1, -1, every.shape[-1])).squeeze(-1)
-        if chosen.shape[1] > 1:
-            t = ((row + share) / self._pace).squeeze()
-            best = flown(self.problem, self, t, z, chosen).argmin(-1)
-        else:
-            best = torch.zeros_like(few.select(-1, 0))
-        return _pick(chosen, best)
+        return _pick(every, bounds.argmin(-1))
+
+    def _cast(self, row: Tensor, share: Tensor, z: Tensor) -> Tensor:
+        """All that may speak at each state: ``(B, M)``, or ``(B, M, 1 + N)`` with who plays which role."""
+        count = self.state.shape[1]
+        if not self.alike:
+            return torch.arange(count, device=z.device).expand(len(z), -1)
+        members = [torch.full_like(row, j).expand(len(z)) for j in range(count)]
+        return torch.stack([torch.cat([j.unsqueeze(-1), self._order(row, share, z, j)], -1) for j in members], 1)
 
     def _order(self, row: Tensor, share: Tensor, z: Tensor, member: Tensor) -> Tensor:
         """Which agent plays each role of ``member``, ``(B, N)``."""

@@ -23,28 +23,37 @@ class Members(Protocol):
         ...
 
 
-@torch.no_grad()
-def flown(problem: Problem, members: Members, t: Tensor | float, z: Tensor, chosen: Tensor) -> Tensor:
-    """J of the flights from z ``(B, n)`` at t, along each of the ``chosen (B, C)`` members to T: ``(B, C)``.
+def remaining(problem: Problem, members: Members, t: Tensor | float, z: Tensor, member: Tensor) -> Tensor:
+    """J of the flights from z ``(B, n)`` at t, each along its ``member (B, ..)`` to T, ``(B,)``; differentiable in z.
 
-    The steps are the problem's; one that t cuts is shorter. What is not finite is inf.
+    The steps are the problem's; one that t cuts is shorter.
     """
     t = torch.as_tensor(t, dtype=z.dtype, device=z.device)
     if t.ndim:  # steps of different lengths do not go together
-        cost = torch.empty(chosen.shape, dtype=z.dtype, device=z.device)
-        for begin in t.unique():
+        cost = torch.zeros_like(z[:, 0])
+        for begin in t.detach().unique():
             rows = (t == begin).expand(len(z)).nonzero().ravel()
-            cost[rows] = flown(problem, members, begin, z[rows], chosen[rows])
+            cost = cost.index_put((rows,), remaining(problem, members, begin, z[rows], member[rows]))
         return cost
-    if len(z) > max(1, ROWS // chosen.shape[1]):
-        parts = zip(*(x.split(max(1, ROWS // chosen.shape[1])) for x in (z, chosen)), strict=True)
-        return torch.cat([flown(problem, members, t, *part) for part in parts])
-    now, member = z.repeat_interleave(chosen.shape[1], 0), chosen.reshape(-1, *chosen.shape[2:])
-    begin, cost = float(t), torch.zeros_like(now[:, 0])
+    begin, cost = float(t), torch.zeros_like(z[:, 0])
     for k in range(math.ceil((problem.horizon - begin) / problem.time_step - 1e-6)):
         at = torch.full_like(t, begin + k * problem.time_step)
         dt = min(problem.time_step, problem.horizon - float(at))
-        now, spent = advance(problem, at, now, members.feedback(at, now, member), dt)
+        z, spent = advance(problem, at, z, members.feedback(at, z, member), dt)
         cost = cost + spent
-    cost = cost + problem.terminal_cost(now)
+    return cost + problem.terminal_cost(z)
+
+
+@torch.no_grad()
+def flown(problem: Problem, members: Members, t: Tensor | float, z: Tensor, chosen: Tensor) -> Tensor:
+    """``remaining`` along each of the ``chosen (B, C, ..)`` members: ``(B, C)``. What is not finite is inf."""
+    t = torch.as_tensor(t, dtype=z.dtype, device=z.device)
+    few = max(1, ROWS // chosen.shape[1])
+    if len(z) > few:
+        times = t.expand(len(z)).split(few) if t.ndim else [t] * -(-len(z) // few)
+        parts = zip(times, z.split(few), chosen.split(few), strict=True)
+        return torch.cat([flown(problem, members, *part) for part in parts])
+    count = chosen.shape[1]
+    t = t.expand(len(z)).repeat_interleave(count) if t.ndim else t
+    cost = remaining(problem, members, t, z.repeat_interleave(count, 0), chosen.reshape(-1, *chosen.shape[2:]))
     return cost.nan_to_num(torch.inf, torch.inf).unflatten(0, chosen.shape[:2])

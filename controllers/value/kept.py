@@ -8,9 +8,10 @@ import torch
 from torch import Tensor
 
 from ...envs.problem import Problem
-from ..optimum import expand_agents, replayed
+from ..optimum import AgentExpansion, expand_agents, replayed
 from .anchored import AnchoredValue, halves, largest
 from .expanded import ExpandedValue
+from .flying import FlownValue
 from .network import ValueFunction
 
 LARGE = 125_000
@@ -77,7 +78,10 @@ def _made_again(value: ExpandedValue) -> bool:
 def restore_value(problem: Problem, config: dict[str, Any]) -> Value:
     """The value function that a stored ``config`` describes, to be filled with its weights."""
     if "expanded" in config:
-        return ExpandedValue.blank(problem, config)
+        expansion = AgentExpansion.blank(problem, int(config["expanded"]))
+        if config.get("flights", 0):
+            return FlownValue(problem, expansion)
+        return ExpandedValue(problem, expansion, int(config["agent_width"]), int(config["agent_rank"]))
     if "anchors" in config:
         return AnchoredValue.blank(problem, config)
     return ValueFunction(problem, **config, seed=0)

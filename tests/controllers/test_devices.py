@@ -19,7 +19,7 @@ from pontryagin import (
     solve_optimum,
 )
 from pontryagin.controllers.optimum import AgentExpansion, expand_agents
-from pontryagin.controllers.value import ExpandedValue
+from pontryagin.controllers.value import ExpandedValue, FlownValue
 from pontryagin.envs.scattered import ScatteredBicycles
 from pontryagin.training.loss import make_step, path_loss
 from pontryagin.training.train import begin, iterate
@@ -63,11 +63,12 @@ PROBLEMS = {
 }
 
 
-def expanded(problem, width=4, flights=0):
+def expanded(problem, flies=False):
     z0 = problem.sample_initial_state(3, torch.Generator().manual_seed(0)).double()
     with torch.random.fork_rng(devices=[]):
         optima = solve_optimum(problem, z0, max_iterations=4)
-    return ExpandedValue(problem, expand_agents(problem, optima), width, flights=flights), z0
+    known = expand_agents(problem, optima)
+    return FlownValue(problem, known) if flies else ExpandedValue(problem, known, 4), z0
 
 
 def test_the_mode_finds_one():
@@ -84,7 +85,7 @@ def test_optimum_roll_out_and_iteration_make_nothing_on_the_host(name):
     problem = PROBLEMS[name]
     with NoHostTensor() as mode:
         value, z0 = expanded(problem)
-    flying, _ = expanded(problem, flights=2)
+    flying, _ = expanded(problem, flies=True)
     for held in (value, flying):
         policy = ImplicitPolicy(problem, held.double(), hamiltonian="held", max_iterations=2)
         with mode:

@@ -66,18 +66,6 @@ def test_a_run_begins_at_the_optimum_and_is_never_worse(tmp_path, monkeypatch):
     assert policy.value.config["expanded"] == 1
 
 
-def test_a_run_whose_members_are_flown_keeps_them_all(tmp_path):
-    config = TrainConfig(
-        iterations=1, batch=4, agent_width=4, hamiltonian="held", anchor="expansion", candidates=3, argmax_iterations=1,
-        validation_states=4, flights=2, out=tmp_path,
-    )  # fmt: skip
-    policy, _ = train(Offset(), config)
-    longer, _ = train(Offset(), dataclasses.replace(config, iterations=2, resume=True))
-    again = ImplicitPolicy.load(tmp_path, problem=Offset())
-    for found in (policy, longer, again):
-        assert found.value.config["flights"] == 2 and found.value.state.shape[1] == 4
-
-
 def test_agents_that_are_alike_look_for_their_roles(monkeypatch):
     """One optimum is enough, and who starts where decides who goes where: cheaper than each where it began."""
     problem = MultiBicycle(num_agents=4, steps=12, wheelbase=0.5, initial_scale=0.3)

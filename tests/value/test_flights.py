@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 
 import pytest
 import torch
 from torch import Tensor
 
 from pontryagin import ImplicitPolicy, MultiBicycle, rollout
+from pontryagin.controllers.held import held_hamiltonian
 from pontryagin.controllers.optimum import AgentExpansion, expand_agents, solve_optimum
-from pontryagin.controllers.value import ExpandedValue, flights
+from pontryagin.controllers.value import ExpandedValue, FlownValue, flights, restore_value
 from pontryagin.controllers.value.flights import flown
 from pontryagin.envs.gallery.van_der_pol import VanDerPol
+from pontryagin.envs.integrate import advance
 
 Known = tuple[VanDerPol, AgentExpansion, Tensor]
 
@@ -59,33 +62,108 @@ def test_the_choice_is_never_dearer_than_the_best_of_them(known: Known) -> None:
     """Made anew at each step it may leave a member for another, and only for a cheaper way on."""
     problem, expansion, z = known
     members = expansion.state.shape[1]
-    value = ExpandedValue(problem, expansion, flights=members).double()
+    value = FlownValue(problem, expansion).double()
     costs = flown(problem, value, 0.0, z, every(expansion, z))
     assert torch.equal(value.speaker(0.0, z), costs.argmin(-1))
     found = rollout(problem, value.feedback, z).cost
     bounds = rollout(problem, ExpandedValue(problem, expansion).double().feedback, z).cost
     assert (found <= costs.amin(-1) * (1 + 1e-9)).all() and found.mean() < 0.9 * bounds.mean()
-    assert value.config["flights"] == members and ExpandedValue.blank(problem, value.config).config == value.config
+    assert value.config["flights"] == members and restore_value(problem, value.config).config == value.config
+
+
+@pytest.mark.parametrize("k", [0, 3.3, 60])
+def test_phi_is_what_the_cheapest_flight_costs_and_its_gradient_the_adjoint(known: Known, k: float) -> None:
+    problem, expansion, z = known
+    value, t = FlownValue(problem, expansion).double(), k * problem.time_step
+    costs = flown(problem, value, t, z, every(expansion, z))
+    torch.testing.assert_close(value(t, z), costs.amin(-1))
+    who = value.speaker(t, z)
+    slope, p = value.gradient(t, z)
+    way = torch.randn(z.shape, generator=torch.Generator().manual_seed(1)).double()
+    rise = (value(t, z + 1e-6 * way, who) - value(t, z - 1e-6 * way, who)) / 2e-6
+    torch.testing.assert_close((p * way).sum(-1), rise, rtol=1e-5, atol=1e-6)
+    with torch.inference_mode():
+        torch.testing.assert_close(value.gradient(t, z)[1], p)
+    if k == 0:
+        u = value.feedback(t, z, who)
+        h = -(p * problem.dynamics(z.new_tensor(t), z, u)).sum(-1) - problem.running_cost(z.new_tensor(t), z, u)
+        torch.testing.assert_close(slope, h)  # HJB holds along the flight, with what it plays
+        after, paid = advance(problem, torch.zeros((), dtype=torch.float64), z, u, problem.time_step)
+        torch.testing.assert_close(paid + value(t + problem.time_step, after, who), value(t, z))
+
+
+def test_times_of_a_batch_may_differ(known: Known) -> None:
+    problem, expansion, z = known
+    value = FlownValue(problem, expansion).double()
+    t = torch.tensor([0.0, 3 * problem.time_step] * (len(z) // 2)).double()
+    both, p = value(t, z), value.gradient(t, z)[1]
+    for row in (0, 1):
+        torch.testing.assert_close(both[row : row + 1], value(float(t[row]), z[row : row + 1]))
+        torch.testing.assert_close(p[row : row + 1], value.gradient(float(t[row]), z[row : row + 1])[1])
+
+
+def test_the_argmax_improves_on_the_feedback(known: Known) -> None:
+    """One step of policy improvement: never dearer than phi says at the start, and nearer the optimum by far."""
+    problem, expansion, z = known
+    value = FlownValue(problem, expansion).double()
+    best = solve_optimum(problem, z).cost
+    gaps = []
+    for iterations in (0, 1):
+        policy = ImplicitPolicy(problem, value, max_iterations=iterations, hamiltonian="held")
+        cost = rollout(problem, policy, z).cost
+        assert (cost <= value(0.0, z) * (1 + 1e-6)).all()
+        gaps.append((cost / best - 1).mean())
+    assert gaps[1] < 0.3 * gaps[0]
+
+
+def test_the_argmax_is_that_of_flights_on_a_grid(known: Known) -> None:
+    problem, expansion, z = known
+    value = FlownValue(problem, expansion).double()
+    h = held_hamiltonian(problem, value, torch.zeros((), dtype=torch.float64), z, problem.time_step)
+    low, high = problem.control_bounds(z)
+    grid = torch.linspace(0, 1, 401).double().reshape(-1, 1, 1) * (high - low) + low
+    most = h.value(grid.expand(-1, len(z), -1)).amax(0).squeeze(-1)
+    u = ImplicitPolicy(problem, value, max_iterations=8, hamiltonian="held")(0.0, z)
+    found = h.value(u).squeeze(-1)
+    assert ((most - found) / (1 + most.abs())).quantile(0.9) < 1e-4  # those with one hill
+    with torch.no_grad():
+        steep = h.gradient(u)
+    taped = h.gradient(u)  # with a tape: the way back along the flight
+    torch.testing.assert_close(steep, taped.detach(), rtol=1e-4, atol=1e-4)
 
 
 def test_both_hamiltonians_listen_to_it(known: Known) -> None:
     problem, expansion, z = known
-    value = ExpandedValue(problem, expansion, flights=4).double()
+    value = FlownValue(problem, expansion).double()
     who = value.speaker(0.0, z)
     assert who is not None and len(who.unique()) > 1
     torch.testing.assert_close(value(0.0, z), value(0.0, z, who))
     for way in ("held", "continuous"):
         policy = ImplicitPolicy(problem, value, hamiltonian=way)  # type: ignore[arg-type]
         for j in who.unique():
-            alone = ExpandedValue(problem, expansion.members(j.reshape(1))).double()
+            alone = FlownValue(problem, expansion.members(j.reshape(1))).double()
             lone = ImplicitPolicy(problem, alone, hamiltonian=way)  # type: ignore[arg-type]
             torch.testing.assert_close(policy(0.0, z)[who == j], lone(0.0, z[who == j]))
+
+
+def test_it_is_kept_and_made_again(known: Known, tmp_path: Path) -> None:
+    problem, expansion, z = known
+    policy = ImplicitPolicy(problem, FlownValue(problem, expansion).double(), max_iterations=1, hamiltonian="held")
+    policy.save(tmp_path)
+    again = ImplicitPolicy.load(tmp_path, "cpu")
+    assert isinstance(again.value, FlownValue)
+    torch.testing.assert_close(again(0.0, z), policy(0.0, z), rtol=1e-5, atol=1e-5)
+    observation = torch.cat([z[0], torch.zeros(1)]).float().numpy()
+    assert again.predict(observation)[0].shape == (problem.control_dim,)
+    x = z.clone().requires_grad_()
+    (slope,) = torch.autograd.grad(policy(0.0, x).sum(), x)  # the tape goes through the flight twice
+    assert slope.isfinite().all() and slope.abs().max() > 0
 
 
 def test_agents_that_are_alike_are_flown_in_their_roles() -> None:
     problem = MultiBicycle(num_agents=3, steps=8, wheelbase=0.5)
     z = problem.sample_initial_state(4, torch.Generator().manual_seed(0)).double()
-    value = ExpandedValue(problem, expand_agents(problem, solve_optimum(problem, z[:2])), flights=2).double()
+    value = FlownValue(problem, expand_agents(problem, solve_optimum(problem, z[:2]))).double()
     who = value.speaker(0.0, z)
     assert who is not None and who.shape == (4, 4)
     costs = torch.stack([rollout(problem, lambda t, x, j=j: value.feedback(t, x, j), z).cost for j in _alone(z)], -1)

@@ -5,14 +5,14 @@ import torch
 
 from pontryagin import ImplicitPolicy, MultiBicycle, Quadrotor, solve_optimum
 from pontryagin.controllers.optimum import expand_agents
-from pontryagin.controllers.value import ExpandedValue, kept
+from pontryagin.controllers.value import ExpandedValue, FlownValue, kept
 
 
 @pytest.fixture(scope="module")
 def policy():
     problem = Quadrotor(steps=20, thrust_low=-3.0, terminal_weight=20.0)
     known = solve_optimum(problem, problem.sample_initial_state(2, torch.Generator().manual_seed(0)))
-    value = ExpandedValue(problem, expand_agents(problem, known), flights=2).double()
+    value = FlownValue(problem, expand_agents(problem, known)).double()
     return ImplicitPolicy(problem, value, hamiltonian="held")
 
 

@@ -16,7 +16,7 @@ from ...controllers.argmax import solve_argmax
 from ...controllers.held import solve_held_argmax
 from ...controllers.optimum import expand_agents, solve_optimum
 from ...controllers.policy import ImplicitPolicy
-from ...controllers.value import ExpandedValue, ValueFunction
+from ...controllers.value import ExpandedValue, FlownValue, ValueFunction
 from ...envs.bicycle import MultiBicycle
 from ...envs.integrate import rollout
 from ...envs.quadrotor import Quadrotor
@@ -78,23 +78,23 @@ def optimum(device: torch.device) -> Tensor:
     return torch.cat([x.cost for x in found]).log()
 
 
-def _expanded(problem: Any, device: torch.device, flights: int) -> Tensor:
+def _expanded(problem: Any, device: torch.device, flies: bool) -> Tensor:
     z0 = _states(problem, device, 4)
     known = expand_agents(problem, solve_optimum(problem, z0, max_iterations=15))
-    value = ExpandedValue(problem, known, 4, flights=flights).double().to(device)
+    value = (FlownValue(problem, known) if flies else ExpandedValue(problem, known, 4)).double().to(device)
     policy = ImplicitPolicy(problem, value, hamiltonian="held", max_iterations=3)
     with torch.no_grad():
         return rollout(problem, policy, _states(problem, device)).cost
 
 
 def expansions_by_flights(device: torch.device) -> Tensor:
-    """Costs of the argmax of expansions, of which flights choose one."""
-    return _expanded(AGENTS, device, 3)
+    """Costs of the argmax under what flights along expansions cost."""
+    return _expanded(AGENTS, device, True)
 
 
 def expansions_in_roles(device: torch.device) -> Tensor:
     """Costs where agents are alike and each plays the role that suits it."""
-    return _expanded(ALIKE, device, 0)
+    return _expanded(ALIKE, device, False)
 
 
 def _config(device: torch.device | str, held: bool, **changes: Any) -> TrainConfig:

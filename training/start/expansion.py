@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ...controllers.optimum import AgentExpansion, ReferenceTrajectory, cheaper, expand_agents, solve_optimum
 from ...controllers.storage import check_sizes, read_store
-from ...controllers.value import ExpandedValue, flown, interchangeable
+from ...controllers.value import ExpandedValue, flown, interchangeable, restore_value
 from ...envs.files import from_record
 from ...envs.integrate import Controller, rollout
 from ...envs.problem import Problem
@@ -48,12 +48,14 @@ def expanded(problem: Problem, config: TrainConfig) -> ExpandedValue:
     if config.resume and config.out is not None:  # the optima are in the checkpoint, too
         tensors, record = read_store(config.out, "checkpoint")
         from_record(config.out, lambda: check_sizes(record["value"], problem, tensors, str(config.out)))
-        return from_record(config.out, lambda: ExpandedValue.blank(problem, record["value"]))
+        value = from_record(config.out, lambda: restore_value(problem, record["value"]))
+        assert isinstance(value, ExpandedValue)
+        return value
     known = families(problem, config.candidates)
     probes = problem.sample_initial_state(PROBES, torch.Generator().manual_seed(SEED + 2)).double()
     whole = expand_agents(problem, known)
-    chosen = whole if config.flights else choose(problem, whole, probes, config.members)
-    return ExpandedValue(problem, chosen, config.agent_width, config.agent_rank, config.seed, config.flights)
+    chosen = choose(problem, whole, probes, config.members)
+    return ExpandedValue(problem, chosen, config.agent_width, config.agent_rank, config.seed)
 
 
 def families(problem: Problem, candidates: int, seconds: float | None = None) -> ReferenceTrajectory:
@@ -81,7 +83,7 @@ def families(problem: Problem, candidates: int, seconds: float | None = None) ->
     rest: Controller = lambda t, z: torch.zeros_like(low).clamp(low, high).expand(len(z), -1)  # noqa: E731
     crowd = problem.state_block < problem.state_dim
     single = solve_optimum(problem, torch.cat([mean, z0]), rest if crowd else None, seconds=seconds)
-    ways = _played(single.u[:, :WAYS])
+    ways = played(single.u[:, :WAYS])
     found = solve_optimum(problem, mean.expand(min(WAYS, candidates + 1), -1), ways, seconds=seconds)
     found = found.rows(found.cost.nan_to_num(torch.inf, torch.inf).argsort())
     fresh = torch.cat([torch.ones(1, dtype=torch.bool), found.cost.diff() > SAME * found.cost[0].abs()])
@@ -109,7 +111,7 @@ def searched(
     if len(few) == len(z0) or not found.cost.isfinite().all():
         return found if len(few) == len(z0) else solve_optimum(problem, z0, guess, starts=starts, seconds=seconds)
     _, u = _flown(problem, expand_agents(problem, found), z0)
-    return solve_optimum(problem, z0, _played(u), seconds=seconds, max_iterations=max_iterations)
+    return solve_optimum(problem, z0, played(u), seconds=seconds, max_iterations=max_iterations)
 
 
 def agreed(
@@ -136,12 +138,12 @@ def agreed(
         todo = (~known.converged | (cost < known.cost - SAME * known.cost.abs())).nonzero().ravel()
         if not len(todo):
             break
-        found = solve_optimum(problem, known.z[0, todo], _played(u[:, todo]), seconds=left)
+        found = solve_optimum(problem, known.z[0, todo], played(u[:, todo]), seconds=left)
         known = known.replaced(todo, cheaper(known.rows(todo), found))
     return known
 
 
-def _played(u: Tensor) -> Controller:
+def played(u: Tensor) -> Controller:
     """The controls ``(K, B, m)``, one step after the other."""
     steps = iter(u)
     return lambda t, z: next(steps)

@@ -1,0 +1,72 @@
+"""phi as what it costs to fly on: the cheapest of the flights along many optima."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from ...envs.problem import Problem
+from ..optimum import AgentExpansion
+from .expanded import ExpandedValue
+from .flights import flown, remaining
+
+
+class FlownValue(ExpandedValue):
+    """phi(t, z) = min_j J_j(t, z), J_j what the feedback along optimum j costs from z at t to the end: flown, exact.
+
+    No promise of an expansion has to be believed: phi is the cost of a flight that can be had, so it is never below the
+    value function, and equal to it at the optima. Its gradient is the adjoint of the cheapest flight. What argmax H_dt
+    makes of it, at each step anew, is one step of policy improvement: never dearer than phi(0, z), and where the
+    feedback is off the optimum by ε, the argmax is so by higher powers of ε (Bertsekas, Tsitsiklis and Wu 1997, rollout
+    algorithms; Howard 1960). H_uu needs no flight: the expansion's will do (``promise``), since H_dt is searched.
+
+    Args:
+        problem: as for ``ExpandedValue``, with dynamics and costs that can be differentiated.
+        expansion: about which optima.
+    """
+
+    def __init__(self, problem: Problem, expansion: AgentExpansion) -> None:
+        super().__init__(problem, expansion)
+        self.config["flights"] = self.config["expanded"]
+
+    @property
+    def promise(self) -> ExpandedValue:
+        """min_j E_j, of the same tables: where no flight is worth its time."""
+        plain = ExpandedValue.__new__(ExpandedValue)
+        plain.__dict__ = self.__dict__
+        return plain
+
+    def forward(self, t: Tensor | float, z: Tensor, member: Tensor | None = None) -> Tensor:
+        """phi(t, z), ``(B,)``; ``member`` as in ``ExpandedValue``; inf where the flight is not finite."""
+        cost = remaining(self.problem, self, t, z, self._who(t, z, member))
+        return cost.nan_to_num(torch.inf, torch.inf)
+
+    def gradient(self, t: Tensor | float, z: Tensor, member: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """``(∂_t phi, ∇_z phi)``: the second is the adjoint of the flight, the first -(L + fᵀ∇phi) at its control.
+
+        The first is that of a control which is not held: exact as dt -> 0.
+        """
+        who, tracked = self._who(t, z, member), torch.is_grad_enabled() and z.requires_grad
+        with torch.inference_mode(False), torch.enable_grad():
+            x = z if tracked else z.detach().clone().requires_grad_()
+            at = torch.as_tensor(t, dtype=z.dtype, device=z.device).clone()
+            cost = remaining(self.problem, self, at, x, who.clone())
+            (p,) = torch.autograd.grad(cost.sum(), x, create_graph=tracked)
+        p = p.nan_to_num(0.0, 0.0, 0.0)
+        t, u = torch.as_tensor(t, dtype=z.dtype, device=z.device), self.feedback(t, z, who)
+        flow = (p * self.problem.dynamics(t, z, u)).sum(-1)
+        return -(self.problem.running_cost(t, z, u) + flow), p
+
+    def _who(self, t: Tensor | float, z: Tensor, member: Tensor | None) -> Tensor:
+        """Who flies: ``member``, or ``speaker``."""
+        who = self.speaker(t, z) if member is None else member
+        return torch.zeros(len(z), dtype=torch.long, device=z.device) if who is None else who
+
+    def _speaker(self, row: Tensor, share: Tensor, z: Tensor) -> Tensor:
+        """The member whose flight costs least."""
+        every = self._cast(row, share, z)
+        if every.shape[1] == 1:
+            return every.squeeze(1)
+        t = ((row + share) / self._pace).squeeze()
+        best = flown(self.problem, self, t, z, every).argmin(-1)
+        return every[torch.arange(len(z), device=z.device), best]
