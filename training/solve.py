@@ -38,8 +38,6 @@ policies are compared."""
 WILD, STARTS = 8, 4
 """Of the optima of a round, those sought from guesses, and from how many each."""
 OPTIMA, WAYS = "optima.npz", ("their feedback", "argmax of the held H")
-DEPARTING = 2e-3
-"""Share of the cost by which an argmax must be cheaper than the feedback to be preferred to it."""
 DEARER, AFFORDED = 5.0, 0.2
 """How many times as long as the feedback's flights those of the argmax take; the share of the time left that they may
 take, after each round: after the last they are made in any case."""
@@ -188,7 +186,7 @@ class _Run:
         cost, probed = path.cost.nan_to_num(torch.inf, torch.inf).tensor_split([len(self.fresh)])
         flown = float(excess(probed, self.yardstick).mean())
         first, name = not self.history, f"{len(known.cost)} expansions, {way}"
-        if first or flown < self.reached - DEPARTING * (way != WAYS[0]):
+        if first or flown < self.reached:
             self.policy, self.reached, self.cost, self.stage = policy, flown, cost, name
             if self.out is not None:
                 policy.save(self.out, {"command": "pontryagin solve", "stage": name})

@@ -1,7 +1,8 @@
-"""Other guesses, for states from which the first leads nowhere: linear feedback, a straight line, a softer end."""
+"""Other guesses, for states from which the first leads nowhere: linear feedback, IPOPT, a straight line, a softer end."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import TypeAlias
 
@@ -13,7 +14,9 @@ from .ddp import feedback_along
 from .equilibrium import find_equilibrium
 from .flights import Path, fly, follow
 from .interior import interior
+from .ipopt import solve_reference
 from .later import Later
+from .trajectory import ReferenceTrajectory
 
 SOFTER = (1e-3, 1e-2, 1e-1)
 """Weights of G, in turn, where it is too hard a goal to begin with."""
@@ -51,12 +54,36 @@ def softer_end(problem: Problem, z0: Tensor, limit: int, end: float | None) -> G
     return z, u
 
 
-ATTEMPTS: tuple[Callable[[Problem, Tensor, int, float | None], Guess], ...] = (
-    feedback_flight,
-    straight_line,
-    softer_end,
+def by_ipopt(problem: Problem, z0: Tensor, limit: int, end: float | None) -> Guess:
+    """What IPOPT finds from rest, one state after the other until ``end``; ``None`` without CasADi, or a trace.
+
+    Both are interior-point methods, but what stops one need not stop the other.
+    """
+    found: list[ReferenceTrajectory] = []
+    try:
+        for row in z0.split(1 if end is not None else len(z0)):
+            if end is not None and time.perf_counter() > end:
+                break
+            found.append(solve_reference(problem, row, max_iterations=5 * limit))
+    except (ImportError, ValueError):
+        return None
+    if not found:
+        return None
+    rest = len(z0) - sum(len(x.status) for x in found)
+    z, u = (torch.cat([getattr(x, name) for x in found], 1) for name in ("z", "u"))
+    low, high = problem.control_bounds(z0)
+    z = torch.cat([z, z0[len(z0) - rest :].expand(len(z), -1, -1)], 1)
+    u = torch.cat([u, torch.zeros_like(low).clamp(low, high).expand(len(u), rest, -1)], 1)
+    return z.to(z0), u.to(z0)
+
+
+ATTEMPTS: tuple[tuple[Callable[[Problem, Tensor, int, float | None], Guess], float], ...] = (
+    (feedback_flight, 0.1),
+    (by_ipopt, 1e-6),
+    (straight_line, 0.1),
+    (softer_end, 0.1),
 )
-"""In this order."""
+"""In this order; and the barrier with which the search goes on from there."""
 
 
 class Softer(Later):

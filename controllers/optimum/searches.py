@@ -90,13 +90,13 @@ def _by_newton(
 
 def _rescued(problem: Problem, z0: Tensor, path: Path, limit: int, end: float | None) -> Path:
     """``path``, and where it has not converged what other guesses lead to, or else the descent from the best so far."""
-    for attempt in ATTEMPTS:
+    for attempt, barrier in ATTEMPTS:
         left = (~path.converged).nonzero().ravel()
         if not len(left) or (end is not None and time.perf_counter() > end):
             return path
         guess = attempt(problem, z0[left], limit, end)
         if guess is not None:
-            path.put(left, _by_newton(problem, *guess, path.rows(left), limit, end))
+            path.put(left, _by_newton(problem, *guess, path.rows(left), limit, end, barrier))
     left = (~path.converged).nonzero().ravel()
     if len(left):
         path.put(left, descend(problem, z0[left], path.u[:, left], limit, end=end))
@@ -122,7 +122,7 @@ def _from_guesses(
         other = attempt(problem, z0, limit, end) if guess is None else None
         if other is not None:
             z[:, start::starts], u[:, start::starts] = other
-    path = _by_newton(problem, z, u, descend(problem, begin, u, 0), limit, end)
+    path = _by_newton(problem, z, u, descend(problem, begin, u, 0), limit, _half(end))
     return _cheapest(_rescued(problem, begin, path, limit, end), starts)
 
 
@@ -144,6 +144,12 @@ def _from_neighbours(problem: Problem, z0: Tensor, pilots: Path, starts: int, li
     near = descend(problem, begin, chosen, 0)
     path = _by_newton(problem, near.z, near.u, near, limit, end, NEAR_BARRIER)
     return _cheapest(_rescued(problem, begin, path, limit, end), order.shape[1])
+
+
+def _half(end: float | None) -> float | None:
+    """When half of the time that is left has gone: the other half is for other guesses."""
+    now = time.perf_counter()
+    return None if end is None else now + max(0.5 * (end - now), 0.0)
 
 
 def _flights(problem: Problem, z0: Tensor, known: Path, back: Backward, pilot: int) -> tuple[Tensor, Tensor]:

@@ -122,7 +122,21 @@ class ExpandedValue(nn.Module):
         best, z, order = self._spoken(row, share, z, member)
         # the control is held: no interpolation; a time that rounding put before its step belongs to it
         row = (row + (share > 1 - 1e-4).long()).clamp_max(len(self.gain) - 1)
-        state, control, gain = (_pick(x.index_select(0, row), best) for x in (self.state, self.control, self.gain))
+        return self._answer(z, order, *(_pick(x.index_select(0, row), best) for x in self._law))
+
+    def feedback_in(self, row: int, z: Tensor, member: Tensor) -> Tensor:
+        """``feedback`` in the control step number ``row``, of those that speak: what flights are made of."""
+        if self.alike and member.ndim == 1:
+            return self.feedback(row / self._pace, z, member)
+        order = member.narrow(-1, 1, member.shape[-1] - 1) if self.alike else None
+        best, z = (member, z) if order is None else (member.select(-1, 0), reordered(z, order, self.block))
+        return self._answer(z, order, *(x[row].index_select(0, best) for x in self._law))
+
+    @property
+    def _law(self) -> tuple[Tensor, Tensor, Tensor]:
+        return self.state, self.control, self.gain
+
+    def _answer(self, z: Tensor, order: Tensor | None, state: Tensor, control: Tensor, gain: Tensor) -> Tensor:
         away = (z - state).unflatten(-1, (-1, self.block)).unsqueeze(-1)
         u = control + (gain @ away).squeeze(-1).flatten(-2)
         u = u if order is None else restored(u, order, gain.shape[-2])

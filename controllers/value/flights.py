@@ -18,8 +18,8 @@ ROWS = 16_384
 class Members(Protocol):
     """Several feedback laws."""
 
-    def feedback(self, t: Tensor | float, z: Tensor, member: Tensor | None = None) -> Tensor:
-        """u of each state's member, ``(B, m)``."""
+    def feedback_in(self, row: int, z: Tensor, member: Tensor) -> Tensor:
+        """u of each state's member in the control step number ``row``, ``(B, m)``."""
         ...
 
 
@@ -37,9 +37,10 @@ def remaining(problem: Problem, members: Members, t: Tensor | float, z: Tensor, 
         return cost
     begin, cost = float(t), torch.zeros_like(z[:, 0])
     for k in range(math.ceil((problem.horizon - begin) / problem.time_step - 1e-6)):
-        at = torch.full_like(t, begin + k * problem.time_step)
-        dt = min(problem.time_step, problem.horizon - float(at))
-        z, spent = advance(problem, at, z, members.feedback(at, z, member), dt)
+        at = begin + k * problem.time_step
+        row = min(int(at / problem.time_step + 1e-4), problem.steps - 1)
+        u, dt = members.feedback_in(row, z, member), min(problem.time_step, problem.horizon - at)
+        z, spent = advance(problem, torch.full_like(t, at), z, u, dt)
         cost = cost + spent
     return cost + problem.terminal_cost(z)
 

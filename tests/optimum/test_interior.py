@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
+import time
 
 import pytest
 import torch
 from torch import Tensor
 
 from pontryagin import DoubleIntegrator, Quadrotor, certify, make_problem, solve_optimum, solve_reference
-from pontryagin.controllers.optimum import searches
+from pontryagin.controllers.optimum import rescue, searches
 from pontryagin.controllers.optimum.flights import fly
 from pontryagin.controllers.optimum.interior import interior
 from pontryagin.controllers.optimum.iterate import begin, errors, expanded, measure, room
 from pontryagin.controllers.optimum.kkt import newton_step, swept
 from pontryagin.controllers.optimum.line_search import accepted
-from pontryagin.controllers.optimum.rescue import ATTEMPTS, feedback_flight, softer_end, straight_line
+from pontryagin.controllers.optimum.rescue import ATTEMPTS, by_ipopt, feedback_flight, softer_end, straight_line
 from pontryagin.envs.gallery import CartPole, Pendulum, VanDerPol
 
 
@@ -165,8 +166,10 @@ def test_ipopt_finds_the_same_from_the_same_guess() -> None:
     torch.testing.assert_close(found.cost, check.cost, rtol=1e-7, atol=0)
 
 
-@pytest.mark.parametrize("attempt", ATTEMPTS, ids=lambda f: f.__name__)
+@pytest.mark.parametrize("attempt", [attempt for attempt, _ in ATTEMPTS], ids=lambda f: f.__name__)
 def test_other_guesses_lead_to_the_optimum(attempt) -> None:
+    if attempt is by_ipopt:
+        pytest.importorskip("casadi")
     problem = {softer_end: CartPole(), feedback_flight: Bounded(control_low=-3.0, control_high=3.0)}.get(
         attempt, Quadrotor(steps=30, initial_scale=0.5)
     )
@@ -200,6 +203,18 @@ def test_what_the_first_search_leaves_is_rescued(monkeypatch) -> None:
     found = solve_optimum(problem, z0)
     assert found.converged.all() and len(calls) == 2
     torch.testing.assert_close(calls[1], feedback_flight(problem, z0, 200, None)[0])
+
+
+def test_ipopt_is_asked_where_it_is_at_hand_and_time_is_left(monkeypatch) -> None:
+    problem = Quadrotor(steps=30)
+    z0 = states(problem, 2)
+    assert by_ipopt(problem, z0, 200, time.perf_counter() - 1) is None
+
+    def missing(*_, **__):
+        raise ImportError
+
+    monkeypatch.setattr(rescue, "solve_reference", missing)
+    assert by_ipopt(problem, z0, 200, None) is None
 
 
 def test_there_is_not_always_an_equilibrium() -> None:

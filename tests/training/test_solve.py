@@ -55,6 +55,17 @@ def test_a_strangers_swing_up_beats_linear_feedback():
     assert "fresh states" in found.report and f"{float(gap.mean()):.2%}" in found.report
 
 
+def test_the_argmax_improves_on_a_feedback_that_is_not_good_enough(monkeypatch, tmp_path):
+    monkeypatch.setattr("pontryagin.training.solve.AFFORDED", float("inf"))
+    monkeypatch.setattr("pontryagin.training.solve.MEMBERS", 1)  # no more optima than the first
+    found = solve(Pendulum(), "10m", gap=1e-6, states=16, out=tmp_path)
+    first, second = found.history
+    assert "feedback" in first["stage"] and "argmax" in second["stage"]
+    assert second["gap_mean"] < 0.5 * first["gap_mean"]
+    again = ImplicitPolicy.load(tmp_path, problem=Pendulum())
+    assert again.max_iterations == 1 and again.value.config["flights"] == again.value.config["expanded"]
+
+
 def test_time_that_is_up_leaves_a_policy():
     found = solve(Pendulum(), 1.0, states=4)
     assert found.cost.isfinite().all() and len(found.history) >= 1
