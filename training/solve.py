@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from pathlib import Path
 
@@ -30,7 +31,7 @@ from .evaluate import relative_gap
 from .share import share
 from .solved import Solved
 from .stages import Stages
-from .start import agreed, excess, families, member_costs, played, sound
+from .start import agreed, check_steps, excess, families, member_costs, played, sound
 
 CANDIDATES, MEMBERS, DRAWN, PROBES = 24, 384, 256, 48
 """Draws of rho_0 whose optima come first; optima kept at most; states flown to find the worst; states on which
@@ -45,6 +46,8 @@ WORST = 5.0
 """How many times the mean gap asked for the worst state's may be."""
 KNOWN = 0.9
 """Share of the fresh states whose optimum must be known before a gap is believed to be small enough."""
+BEATEN = 1e-6
+"""By how much of its cost a flight must be below an optimum for that not to count as one."""
 TABLES = 4_000_000
 """Numbers in the tables of the expansions, at most."""
 
@@ -95,6 +98,7 @@ def solve(
         if known is None:
             known = families(problem, CANDIDATES, 0.2 * budget)
             run.stages.said(f"{int(known.converged.sum())} of {len(known.cost)} optima converged")
+            check_steps(problem, known)
         else:
             run.stages.said(f"going on from {len(known.cost)} optima of an earlier run")
         run.expanded(known)
@@ -201,6 +205,8 @@ class _Run:
         if len(cheap):  # what has been flown can be had
             found = solve_optimum(self.problem, self.fresh[cheap], played(path.u[:, cheap]), seconds=most)
             self.optima = self.optima.replaced(cheap, cheaper(self.optima.rows(cheap), found))
+            beaten = cost < self.optima.cost - BEATEN * self.optima.cost.abs()
+            self.optima = dataclasses.replace(self.optima, converged=self.optima.converged & ~beaten)
         gap = relative_gap(self.cost, self.optima.optimum)
         worst = float(gap[~gap.isnan()].max()) if not gap.isnan().all() else math.nan
         self.history.append(

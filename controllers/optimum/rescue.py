@@ -1,4 +1,4 @@
-"""Other guesses, for states from which the first leads nowhere: linear feedback, IPOPT, a straight line, a softer end."""
+"""Other guesses, for states from which the first leads nowhere: linear feedback, IPOPT, a line, a softer end."""
 
 from __future__ import annotations
 

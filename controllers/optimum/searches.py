@@ -122,7 +122,7 @@ def _from_guesses(
         other = attempt(problem, z0, limit, end) if guess is None else None
         if other is not None:
             z[:, start::starts], u[:, start::starts] = other
-    path = _by_newton(problem, z, u, descend(problem, begin, u, 0), limit, _half(end))
+    path = _by_newton(problem, z, u, descend(problem, begin, u, 0), limit, end)
     return _cheapest(_rescued(problem, begin, path, limit, end), starts)
 
 
@@ -144,12 +144,6 @@ def _from_neighbours(problem: Problem, z0: Tensor, pilots: Path, starts: int, li
     near = descend(problem, begin, chosen, 0)
     path = _by_newton(problem, near.z, near.u, near, limit, end, NEAR_BARRIER)
     return _cheapest(_rescued(problem, begin, path, limit, end), order.shape[1])
-
-
-def _half(end: float | None) -> float | None:
-    """When half of the time that is left has gone: the other half is for other guesses."""
-    now = time.perf_counter()
-    return None if end is None else now + max(0.5 * (end - now), 0.0)
 
 
 def _flights(problem: Problem, z0: Tensor, known: Path, back: Backward, pilot: int) -> tuple[Tensor, Tensor]:
