@@ -27,7 +27,7 @@ from pontryagin.controllers.plants import (
     simulate,
 )
 from pontryagin.controllers.policy import ImplicitPolicy
-from pontryagin.controllers.value import AnchoredValue, ExpandedValue, ValueFunction
+from pontryagin.controllers.value import AnchoredValue, ExpandedValue, FlownValue, ValueFunction
 from pontryagin.controllers.waypoints import Towards, Waypoints
 from pontryagin.envs.bicycle import MultiBicycle
 from pontryagin.envs.catalog import make_problem
@@ -73,6 +73,7 @@ __all__ = [
     "DoubleIntegrator",
     "Evaluation",
     "ExpandedValue",
+    "FlownValue",
     "ExplicitPolicy",
     "FreeTime",
     "GradientAscent",

@@ -103,7 +103,7 @@ def read_benchmark(folder: Path) -> int:
 def solved(folder: Path, version: int) -> None:
     found = optimum(version)
     sound(version).save(folder)
-    made = pontryagin.Solved(sound(version), found.cost, found, found.cost, ({"stage": str(version), "gap": 0.0},))
+    made = pontryagin.Solved(sound(version), found, found, found.cost, ({"stage": str(version), "gap": 0.0},))
     write_json(folder / "solved.json", solved_record(made, "double_integrator"))
 
 

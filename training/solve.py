@@ -23,13 +23,13 @@ from ..controllers.value import ExpandedValue, FlownValue
 from ..envs.checking import check_functions
 from ..envs.fields import whole
 from ..envs.files import check_folder
-from ..envs.integrate import Controller, rollout
+from ..envs.integrate import Controller, Trajectory, rollout
 from ..envs.problem import Problem
 from ..envs.states import drawn
 from .duration import seconds
 from .evaluate import relative_gap
 from .share import share
-from .solved import Solved
+from .solved import Solved, flights
 from .stages import Stages
 from .start import agreed, check_steps, excess, families, member_costs, played, sound
 
@@ -102,7 +102,7 @@ def solve(
         else:
             run.stages.said(f"going on from {len(known.cost)} optima of an earlier run")
         run.expanded(known)
-        begin = budget
+        begin = budget - run.once
         while not run.good() and len(known.cost) < run.most:
             if run.stages.left < 1.2 * (begin - run.stages.left) + run.dear:
                 break
@@ -111,7 +111,7 @@ def solve(
             run.expanded(known)
         if not run.good() and run.tried == WAYS[0]:
             run.fly(WAYS[1], known)
-    return Solved(run.policy, run.cost, run.optima, run.linear, tuple(run.history))
+    return Solved(run.policy, run.path, run.optima, run.linear, tuple(run.history))
 
 
 def stored(problem: Problem, folder: Path) -> ReferenceTrajectory | None:
@@ -146,6 +146,8 @@ class _Run:
         self.yardstick: Tensor
         self.cost = torch.full((states,), torch.inf, dtype=torch.float64)
         self.linear = self.cost
+        self.path: Trajectory
+        self.once = 0.0
         self.optima: ReferenceTrajectory
 
     @property
@@ -192,13 +194,16 @@ class _Run:
         first, name = not self.history, f"{len(known.cost)} expansions, {way}"
         if first or flown < self.reached:
             self.policy, self.reached, self.cost, self.stage = policy, flown, cost, name
+            self.path = flights(path, slice(len(self.fresh)))
             if self.out is not None:
                 policy.save(self.out, {"command": "pontryagin solve", "stage": name})
         self.stages.stage("optima of the fresh states")
         most = max(10.0, 0.1 * self.budget)
-        if first:  # from the known ones, and of their own
+        if first:  # from the known ones, and of their own: no later round does that
+            begin = self.stages.gone
             found = solve_optimum(self.problem, self.fresh, known=known, seconds=most)
             self.optima = cheaper(found, solve_optimum(self.problem, self.fresh, seconds=most))
+            self.once = self.stages.gone - begin
         if way == WAYS[0]:
             self.optima = agreed(self.problem, self.optima, most, known)
         cheap = (cost < self.optima.cost).nonzero().ravel()
@@ -212,7 +217,8 @@ class _Run:
         self.history.append(
             {"stage": self.stage, "seconds": self.stages.gone, "gap_mean": self.gap, "gap_worst": worst}
         )
-        self.stages.said(f"{self.stage}; gap {self.gap:.2%} mean, {worst:.2%} worst")
+        best = name if self.stage == name else f"{name}: no better than {self.stage}"
+        self.stages.said(f"{best}; gap {self.gap:.2%} mean, {worst:.2%} worst")
 
     def improved(self, known: ReferenceTrajectory) -> ReferenceTrajectory:
         """The same ones further downhill: none has converged so far."""

@@ -4,12 +4,34 @@ from __future__ import annotations
 
 import dataclasses
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from ..controllers.adapter import Memory, Predictor
 from ..controllers.optimum import ReferenceTrajectory
 from ..controllers.policy import ImplicitPolicy
+from ..envs.integrate import Trajectory
+from ..envs.problem import Problem
 from .evaluate import relative_gap
+
+
+class Recording(Predictor):
+    """Flights that were flown, as a policy: the same controls again, whatever the state."""
+
+    def __init__(self, problem: Problem, path: Trajectory) -> None:
+        self.problem, self.path = problem, path
+
+    def __call__(self, t: Tensor, z: Tensor) -> Tensor:
+        return self.path.u[min(round(float(t) / self.problem.time_step), len(self.path.u) - 1), : len(z)].to(z)
+
+    def respond(self, seen: Tensor, state: Memory, episode_start: np.ndarray | None) -> tuple[Tensor, Memory]:
+        return self(seen[0, -1], seen[:, :-1]), None
+
+
+def flights(path: Trajectory, rows: slice) -> Trajectory:
+    """Some of the batch."""
+    return Trajectory(path.t, path.z[:, rows], path.u[:, rows], path.running_cost[rows], path.terminal_cost[rows])
 
 
 @dataclasses.dataclass(frozen=True)
@@ -18,17 +40,22 @@ class Solved:
 
     Attributes:
         policy: the controller.
-        cost: ``(B,)`` of its flights from fresh states, on which nothing was chosen or trained.
+        path: its flights from fresh states, on which nothing was chosen or trained.
         optima: of the same states, sought on their own and from those that were found for the policy.
         linear_cost: ``(B,)`` of linear feedback along the one best optimum, for comparison.
         history: by stage: ``stage``, ``seconds``, ``gap_mean``, ``gap_worst``.
     """
 
     policy: ImplicitPolicy
-    cost: Tensor
+    path: Trajectory
     optima: ReferenceTrajectory
     linear_cost: Tensor
     history: tuple[dict[str, float | str], ...]
+
+    @property
+    def cost(self) -> Tensor:
+        """J of ``path``, ``(B,)``; inf where it is not finite."""
+        return self.path.cost.nan_to_num(torch.inf, torch.inf)
 
     @property
     def gap(self) -> Tensor:

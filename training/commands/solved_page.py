@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ from torch import Tensor
 from ...envs.files import replace_file
 from ..evaluate import Evaluation, evaluate, relative_gap
 from ..pictures import document, draw_gaps, figure, film, save_figure, table, trajectory_figure, write_film
-from ..solved import Solved
+from ..solved import Recording, Solved, flights
 
 FLOWN, FILMED, FRAMES = 16, 2, 40
 """Fresh states in the figure of the flights; on film; frames of each of these."""
@@ -34,8 +35,7 @@ def write_page(found: Solved, name: str, command: str, folder: Path) -> Path:
             "Flights from fresh states."
         ),
         write_film(
-            film(problem, found.policy, found.optima.z[0, :FILMED].numpy(), max(1, problem.steps // FRAMES)),
-            folder / "flight.gif", width=480,
+            _frames(found, min(len(found.cost), FILMED)), folder / "flight.gif", width=480,
         ): "The first of them on film.",
     }  # fmt: skip
     rows = [[k, *_figures(v)] for k, v in gaps.items()]
@@ -67,6 +67,14 @@ def _percent(share: float | str) -> str:
 
 @torch.no_grad()
 def measured(found: Solved, states: int) -> Evaluation:
-    """The first of the fresh flights, with their optima."""
-    z0 = found.optima.z[0, :states]
-    return evaluate(found.policy.problem, found.policy, z0, found.optima.optimum[:states])
+    """The first of the fresh flights, as they were flown, with their optima."""
+    problem, path = found.policy.problem, flights(found.path, slice(states))
+    return evaluate(problem, Recording(problem, path), path.z[0], found.optima.optimum[:states], path)
+
+
+def _frames(found: Solved, states: int) -> Iterator[np.ndarray]:
+    """The first of them again, one after the other, in the environment."""
+    problem = found.policy.problem
+    for row in range(states):
+        path = flights(found.path, slice(row, row + 1))
+        yield from film(problem, Recording(problem, path), path.z[0].numpy(), max(1, problem.steps // FRAMES))
