@@ -234,7 +234,7 @@ class _Run:
         with torch.no_grad():
             costs = member_costs(self.problem, expand_agents(self.problem, known), z0[count:])
             least, best = costs.min(-1)
-            dearer = excess(least, self.value(0.0, z0[count:], best))
+            dearer = excess(least, self.value.promise(0.0, z0[count:], best))
         worst = z0[count:][dearer.topk(min(count // 2, DRAWN)).indices]
         chosen = torch.cat([worst, z0[: count - len(worst)]])
         most = max(10.0, 0.15 * self.budget)
