@@ -1,6 +1,7 @@
 """From a class to a controller: the stages, what they keep, and what is refused."""
 
 import dataclasses
+import importlib
 import json
 import subprocess
 import sys
@@ -64,6 +65,36 @@ def test_the_argmax_improves_on_a_feedback_that_is_not_good_enough(monkeypatch, 
     assert second["gap_mean"] < 0.5 * first["gap_mean"]
     again = ImplicitPolicy.load(tmp_path, problem=Pendulum())
     assert again.max_iterations == 1 and again.value.config["flights"] == again.value.config["expanded"]
+
+
+def test_more_optima_are_sought_where_flights_exceed_the_promise(monkeypatch):
+    module = importlib.import_module("pontryagin.training.solve")
+    problem, asked = Pendulum(), []
+
+    class Enough(Exception):
+        pass
+
+    def heard(problem, z0, **_):
+        asked.append(z0)
+        if len(asked) == 2:
+            raise Enough
+        return known.rows(torch.arange(1))
+
+    run = module._Run(problem, 600.0, 0, None, 4, 0.01)
+    with run.stages.shown("optima"):
+        known = module.families(problem, 8)
+        run.expanded(known)
+        monkeypatch.setattr(module, "solve_optimum", heard)
+        with pytest.raises(Enough):
+            run.doubled(known)
+
+    def beyond(z):  # what the promise of the cheapest falls short by
+        promise = run.value.promise(0.0, z, run.value.speaker(0.0, z))
+        return run.value(0.0, z) - promise
+
+    worst = asked[1][: module.CANDIDATES // 2]
+    others = problem.sample_initial_state(256, torch.Generator().manual_seed(5)).double()
+    assert beyond(worst).min() > beyond(others).quantile(0.8)
 
 
 def test_time_that_is_up_leaves_a_policy():
