@@ -148,6 +148,8 @@ def make_value(problem: Problem, config: TrainConfig, device: torch.device | Non
 def begin(problem: Problem, config: TrainConfig, device: torch.device, value: Value | None = None) -> Progress:
     """A run that has not begun; with ``value``, where it is already made."""
     value = (make_value(problem, config, device) if value is None else value).to(device)
+    if not any(True for _ in value.parameters()):
+        raise ValueError(f"{type(value).__name__} has no weights to train: fly it, ImplicitPolicy(problem, value)")
     optimizer = torch.optim.Adam(value.parameters(), lr=config.learning_rate, betas=config.betas)
     best = {k: v.clone() for k, v in value.state_dict().items()}
     return Progress(value, optimizer, torch.Generator().manual_seed(config.seed), History(), best)

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from pontryagin import ImplicitPolicy, MultiBicycle, rollout
+from pontryagin import ImplicitPolicy, MultiBicycle, TrainConfig, rollout, train
 from pontryagin.controllers.held import held_hamiltonian
 from pontryagin.controllers.optimum import AgentExpansion, expand_agents, solve_optimum
 from pontryagin.controllers.value import ExpandedValue, FlownValue, flights, restore_value
@@ -130,6 +130,12 @@ def test_the_argmax_is_that_of_flights_on_a_grid(known: Known) -> None:
         steep = h.gradient(u)
     taped = h.gradient(u)  # with a tape: the way back along the flight
     torch.testing.assert_close(steep, taped.detach(), rtol=1e-4, atol=1e-4)
+
+
+def test_there_is_nothing_to_train(known: Known) -> None:
+    problem, expansion, _ = known
+    with pytest.raises(ValueError, match="FlownValue has no weights to train"):
+        train(problem, TrainConfig(iterations=1), FlownValue(problem, expansion))
 
 
 def test_both_hamiltonians_listen_to_it(known: Known) -> None:
