@@ -1,7 +1,6 @@
 """From a class to a controller: the stages, what they keep, and what is refused."""
 
 import dataclasses
-import importlib
 import json
 import subprocess
 import sys
@@ -12,7 +11,9 @@ import torch
 import pontryagin
 from pontryagin import ImplicitPolicy, Problem, evaluate, solve
 from pontryagin.envs.double_integrator import DoubleIntegrator
+from pontryagin.training import rounds
 from pontryagin.training.commands.cli import main
+from pontryagin.training.start import families
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,8 +58,8 @@ def test_a_strangers_swing_up_beats_linear_feedback():
 
 
 def test_the_argmax_improves_on_a_feedback_that_is_not_good_enough(monkeypatch, tmp_path):
-    monkeypatch.setattr("pontryagin.training.solve.AFFORDED", float("inf"))
-    monkeypatch.setattr("pontryagin.training.solve.MEMBERS", 1)  # no more optima than the first
+    monkeypatch.setattr("pontryagin.training.rounds.AFFORDED", float("inf"))
+    monkeypatch.setattr("pontryagin.training.rounds.MEMBERS", 1)  # no more optima than the first
     found = solve(Pendulum(), "10m", gap=1e-6, states=16, out=tmp_path)
     first, second = found.history
     assert "feedback" in first["stage"] and "argmax" in second["stage"]
@@ -68,7 +69,6 @@ def test_the_argmax_improves_on_a_feedback_that_is_not_good_enough(monkeypatch, 
 
 
 def test_more_optima_are_sought_where_flights_exceed_the_promise(monkeypatch):
-    module = importlib.import_module("pontryagin.training.solve")
     problem, asked = Pendulum(), []
 
     class Enough(Exception):
@@ -80,11 +80,11 @@ def test_more_optima_are_sought_where_flights_exceed_the_promise(monkeypatch):
             raise Enough
         return known.rows(torch.arange(1))
 
-    run = module._Run(problem, 600.0, 0, None, 4, 0.01)
+    run = rounds.Rounds(problem, 600.0, 0, None, 4, 0.01)
     with run.stages.shown("optima"):
-        known = module.families(problem, 8)
+        known = families(problem, 8)
         run.expanded(known)
-        monkeypatch.setattr(module, "solve_optimum", heard)
+        monkeypatch.setattr(rounds, "solve_optimum", heard)
         with pytest.raises(Enough):
             run.doubled(known)
 
@@ -92,7 +92,7 @@ def test_more_optima_are_sought_where_flights_exceed_the_promise(monkeypatch):
         promise = run.value.promise(0.0, z, run.value.speaker(0.0, z))
         return run.value(0.0, z) - promise
 
-    worst = asked[1][: module.CANDIDATES // 2]
+    worst = asked[1][: rounds.CANDIDATES // 2]
     others = problem.sample_initial_state(256, torch.Generator().manual_seed(5)).double()
     assert beyond(worst).min() > beyond(others).quantile(0.8)
 

@@ -1,0 +1,168 @@
+"""The rounds of ``solve``: optima, the policies made of them, what these cost, and where optima are missing."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from ..controllers.optimum import (
+    ReferenceTrajectory,
+    cheaper,
+    expand_agents,
+    improve_optimum,
+    save_reference,
+    solve_optimum,
+)
+from ..controllers.policy import ImplicitPolicy
+from ..controllers.value import ExpandedValue, FlownValue
+from ..envs.integrate import Controller, Trajectory, rollout
+from ..envs.problem import Problem
+from ..envs.states import drawn
+from .evaluate import relative_gap
+from .solved import flights
+from .stages import Stages
+from .start import agreed, excess, member_costs, played, sound
+
+CANDIDATES, MEMBERS, DRAWN, PROBES = 24, 384, 256, 48
+"""Draws of rho_0 whose optima come first; optima kept at most; states flown to find the worst; states on which
+policies are compared."""
+WILD, STARTS = 8, 4
+"""Of the optima of a round, those sought from guesses, and from how many each."""
+OPTIMA, WAYS = "optima.npz", ("their feedback", "argmax of the held H")
+DEARER, AFFORDED = 5.0, 0.2
+"""How many times as long as the feedback's flights those of the argmax take; the share of the time left that they may
+take, after each round: after the last they are made in any case."""
+WORST = 5.0
+"""How many times the mean gap asked for the worst state's may be."""
+KNOWN = 0.9
+"""Share of the fresh states whose optimum must be known before a gap is believed to be small enough."""
+BEATEN = 1e-6
+"""By how much of its cost a flight must be below an optimum for that not to count as one."""
+TABLES = 4_000_000
+"""Numbers in the tables of the expansions, at most."""
+
+
+class Rounds:
+    """One call of ``solve``: the clock, the optima so far, and the best policy of them."""
+
+    def __init__(
+        self, problem: Problem, budget: float, seed: int, out: Path | None, states: int, enough: float
+    ) -> None:
+        self.problem, self.budget, self.seed, self.out = problem, budget, seed, out
+        self.fresh, self.probes = (
+            drawn(problem, count, torch.Generator().manual_seed(seed + 90_001 + i)).double()
+            for i, count in enumerate((states, PROBES))
+        )
+        self.reached = math.inf
+        self.stages = Stages(budget)
+        self.history: list[dict[str, float | str]] = []
+        self.policy: ImplicitPolicy
+        self.enough, self.stage, self.tried, self.dear = enough, "", "", 0.0
+        self.value: FlownValue
+        self.yardstick: Tensor
+        self.cost = torch.full((states,), torch.inf, dtype=torch.float64)
+        self.linear = self.cost
+        self.path: Trajectory
+        self.once = 0.0
+        self.optima: ReferenceTrajectory
+
+    @property
+    def gap(self) -> float:
+        """Its mean over the fresh states whose optimum is known; infinite where none is."""
+        return float(relative_gap(self.cost, self.optima.optimum).nanmean().nan_to_num(torch.inf))
+
+    def good(self) -> bool:
+        """Whether the gap is small enough, and known of nearly all fresh states."""
+        gap = relative_gap(self.cost, self.optima.optimum)
+        seen = gap[~gap.isnan()]
+        return len(seen) >= KNOWN * len(gap) and self.gap <= self.enough and bool((seen <= WORST * self.enough).all())
+
+    @property
+    def most(self) -> int:
+        """How many optima are kept."""
+        return min(MEMBERS, TABLES // ((self.problem.steps + 1) * self.problem.state_dim * self.problem.state_block))
+
+    @torch.no_grad()
+    def expanded(self, known: ReferenceTrajectory) -> None:
+        """The expansions about ``known``, and the policy of them, if it is the best so far."""
+        if self.out is not None:
+            save_reference(self.out / OPTIMA, self.problem, known, "pontryagin solve")
+        whole = expand_agents(self.problem, known)
+        self.stages.stage(f"flying along {len(known.cost)} optima")
+        if not self.history:
+            costs = member_costs(self.problem, whole, self.probes)
+            self.yardstick = costs.amin(-1)
+            one = excess(costs, self.yardstick.unsqueeze(-1)).mean(0).argmin().reshape(1)
+            self.linear = self._cost(ExpandedValue(self.problem, whole.members(one)).double().feedback, self.fresh)
+        self.value = FlownValue(self.problem, whole).double()
+        self.fly(WAYS[0], known)
+        if not self.good() and self.dear < AFFORDED * self.stages.left:
+            self.fly(WAYS[1], known)
+
+    def fly(self, way: str, known: ReferenceTrajectory) -> None:
+        """That policy, kept if it is the best on the probes so far; the optima of the fresh states, and the gap."""
+        policy = ImplicitPolicy(self.problem, self.value, max_iterations=WAYS.index(way), hamiltonian="held")
+        begin, self.tried = self.stages.gone, way
+        path = rollout(self.problem, policy, torch.cat([self.fresh, self.probes]))
+        self.dear = (DEARER if way == WAYS[0] else 1.0) * (self.stages.gone - begin)
+        cost, probed = path.cost.nan_to_num(torch.inf, torch.inf).tensor_split([len(self.fresh)])
+        flown = float(excess(probed, self.yardstick).mean())
+        first, name = not self.history, f"{len(known.cost)} expansions, {way}"
+        if first or flown < self.reached:
+            self.policy, self.reached, self.cost, self.stage = policy, flown, cost, name
+            self.path = flights(path, slice(len(self.fresh)))
+            if self.out is not None:
+                policy.save(self.out, {"command": "pontryagin solve", "stage": name})
+        self.stages.stage("optima of the fresh states")
+        most = max(10.0, 0.1 * self.budget)
+        if first:  # from the known ones, and of their own: no later round does that
+            begin = self.stages.gone
+            found = solve_optimum(self.problem, self.fresh, known=known, seconds=most)
+            self.optima = cheaper(found, solve_optimum(self.problem, self.fresh, seconds=most))
+            self.once = self.stages.gone - begin
+        if way == WAYS[0]:
+            self.optima = agreed(self.problem, self.optima, most, known)
+        cheap = (cost < self.optima.cost).nonzero().ravel()
+        if len(cheap):  # what has been flown can be had
+            found = solve_optimum(self.problem, self.fresh[cheap], played(path.u[:, cheap]), seconds=most)
+            self.optima = self.optima.replaced(cheap, cheaper(self.optima.rows(cheap), found))
+            beaten = cost < self.optima.cost - BEATEN * self.optima.cost.abs()
+            self.optima = dataclasses.replace(self.optima, converged=self.optima.converged & ~beaten)
+        gap = relative_gap(self.cost, self.optima.optimum)
+        worst = float(gap[~gap.isnan()].max()) if not gap.isnan().all() else math.nan
+        self.history.append(
+            {"stage": self.stage, "seconds": self.stages.gone, "gap_mean": self.gap, "gap_worst": worst}
+        )
+        best = name if self.stage == name else f"{name}: no better than {self.stage}"
+        self.stages.said(f"{best}; gap {self.gap:.2%} mean, {worst:.2%} worst")
+
+    def improved(self, known: ReferenceTrajectory) -> ReferenceTrajectory:
+        """The same ones further downhill: none has converged so far."""
+        self.stages.stage(f"{len(known.cost)} optima, further")
+        return sound(improve_optimum(self.problem, known, seconds=max(10.0, 0.3 * self.budget)))
+
+    def doubled(self, known: ReferenceTrajectory) -> ReferenceTrajectory:
+        """``known``, and as many more (CANDIDATES at least): half drawn, half where flights most exceed the promise."""
+        count = min(max(len(known.cost), CANDIDATES), self.most - len(known.cost))
+        self.stages.stage(f"{count} more optima")
+        generator = torch.Generator().manual_seed(self.seed + 1_000 * len(self.history))
+        z0 = drawn(self.problem, DRAWN + count, generator).double()
+        with torch.no_grad():
+            costs = member_costs(self.problem, expand_agents(self.problem, known), z0[count:])
+            least, best = costs.min(-1)
+            dearer = excess(least, self.value.promise(0.0, z0[count:], best))
+        worst = z0[count:][dearer.topk(min(count // 2, DRAWN)).indices]
+        chosen = torch.cat([worst, z0[: count - len(worst)]])
+        most = max(10.0, 0.15 * self.budget)
+        # other routes than the known ones are found from wild guesses, and spread by ``agreed``
+        known = known.joined(solve_optimum(self.problem, chosen[-WILD:], starts=STARTS, seconds=most))
+        found = solve_optimum(self.problem, chosen[:-WILD], known=known, seconds=most)
+        return sound(agreed(self.problem, known.joined(found), most))
+
+    @torch.no_grad()
+    def _cost(self, controller: Controller, z0: Tensor) -> Tensor:
+        return rollout(self.problem, controller, z0).cost.nan_to_num(torch.inf, torch.inf)
