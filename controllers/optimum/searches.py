@@ -23,6 +23,9 @@ NEAR_BARRIER = 1e-2
 """The barrier with which the interior-point search goes on from neighbours' flights."""
 REPLANNED = 1e-9
 """What the last step of a plan may promise, relative to |J|: it is flown, and leaves the square of that."""
+SWEPT, LEAST = 2_000_000, 8
+"""Numbers in Q of all steps of the states that are searched together, about, and states at least: where a step is work
+and not overhead, time that is up leaves some states finished instead of none."""
 NEARBY, POLISH = 12, 15
 """Iterations of a descent from near an optimum before the interior-point search takes over, and of one after it."""
 
@@ -77,7 +80,9 @@ def _by_newton(
 ) -> Path:
     """Optima by ``interior`` from those states and controls, polished by descent; ``begin`` where that is no better."""
     z, best = torch.where(z.isfinite(), z, z[:1]), begin
-    for rows in torch.arange(z.shape[1], device=z.device).split(max(1, together(problem))):
+    size = problem.steps * (problem.state_dim + problem.control_dim) ** 2
+    few = max(1, min(together(problem), max(LEAST, SWEPT // size)))
+    for rows in torch.arange(z.shape[1], device=z.device).split(few):
         found = interior(problem, z[:, rows], u[:, rows], limit, barrier, end)
         sure, found = found.converged, descend(problem, z[0, rows], found.u, min(limit, POLISH), end=end)
         found.converged = found.converged | sure
