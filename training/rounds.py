@@ -35,7 +35,7 @@ WILD, STARTS = 8, 4
 OPTIMA, WAYS = "optima.npz", ("their feedback", "argmax of the held H")
 DEARER, AFFORDED = 5.0, 0.2
 """How many times as long as the feedback's flights those of the argmax take; the share of the time left that they may
-take, after each round: after the last they are made in any case."""
+take after each round: after the last one, all that is left and as large a share of the budget on top."""
 WORST = 5.0
 """How many times the mean gap asked for the worst state's may be."""
 KNOWN = 0.9

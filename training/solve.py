@@ -10,7 +10,7 @@ from ..envs.fields import whole
 from ..envs.files import check_folder
 from ..envs.problem import Problem
 from .duration import seconds
-from .rounds import CANDIDATES, OPTIMA, WAYS, Rounds
+from .rounds import AFFORDED, CANDIDATES, OPTIMA, WAYS, Rounds
 from .share import share
 from .solved import Solved
 from .start import check_steps, families
@@ -68,12 +68,12 @@ def solve(
         run.expanded(known)
         begin = budget - run.once
         while not run.good() and len(known.cost) < run.most:
-            if run.stages.left < 1.2 * (begin - run.stages.left) + run.dear:
+            if run.stages.left < 1.2 * (begin - run.stages.left):
                 break
             begin = run.stages.left
             known = run.doubled(known) if known.converged.any() else run.improved(known)
             run.expanded(known)
-        if not run.good() and run.tried == WAYS[0]:
+        if not run.good() and run.tried == WAYS[0] and run.dear < run.stages.left + AFFORDED * budget:
             run.fly(WAYS[1], known)
     return Solved(run.policy, run.path, run.optima, run.linear, tuple(run.history))
 
