@@ -33,9 +33,10 @@ policies are compared."""
 WILD, STARTS = 8, 4
 """Of the optima of a round, those sought from guesses, and from how many each."""
 OPTIMA, WAYS = "optima.npz", ("their feedback", "argmax of the held H")
-DEARER, AFFORDED = 5.0, 0.2
-"""How many times as long as the feedback's flights those of the argmax take; the share of the time left that they may
-take after each round: after the last one, all that is left and as large a share of the budget on top."""
+DEARER, AFFORDED = 4.0, 0.2
+"""How many times as long as the first flights of the feedback those of the argmax take on top, until that is measured;
+the share of the time left that they may take after each round: after the last one, all that is left and as large a
+share of the budget on top."""
 WORST = 5.0
 """How many times the mean gap asked for the worst state's may be."""
 KNOWN = 0.9
@@ -61,7 +62,7 @@ class Rounds:
         self.stages = Stages(budget)
         self.history: list[dict[str, float | str]] = []
         self.policy: ImplicitPolicy
-        self.enough, self.stage, self.tried, self.dear = enough, "", "", 0.0
+        self.enough, self.stage, self.tried, self.flying, self.more = enough, "", "", 0.0, 0.0
         self.value: FlownValue
         self.yardstick: Tensor
         self.cost = torch.full((states,), torch.inf, dtype=torch.float64)
@@ -80,6 +81,11 @@ class Rounds:
         gap = relative_gap(self.cost, self.optima.optimum)
         seen = gap[~gap.isnan()]
         return len(seen) >= KNOWN * len(gap) and self.gap <= self.enough and bool((seen <= WORST * self.enough).all())
+
+    @property
+    def dear(self) -> float:
+        """Seconds that flights of the argmax will take: what they take on top does not grow with the optima."""
+        return self.flying + self.more
 
     @property
     def most(self) -> int:
@@ -108,7 +114,11 @@ class Rounds:
         policy = ImplicitPolicy(self.problem, self.value, max_iterations=WAYS.index(way), hamiltonian="held")
         begin, self.tried = self.stages.gone, way
         path = rollout(self.problem, policy, torch.cat([self.fresh, self.probes]))
-        self.dear = (DEARER if way == WAYS[0] else 1.0) * (self.stages.gone - begin)
+        took = self.stages.gone - begin
+        if way == WAYS[0]:
+            self.flying, self.more = took, self.more or DEARER * took
+        else:
+            self.more = took - self.flying
         cost, probed = path.cost.nan_to_num(torch.inf, torch.inf).tensor_split([len(self.fresh)])
         flown = float(excess(probed, self.yardstick).mean())
         first, name = not self.history, f"{len(known.cost)} expansions, {way}"
