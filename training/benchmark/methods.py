@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ...controllers.baselines import RecedingHorizon, TimeVaryingLQR
+from ...controllers.policy import Hamiltonian
 from ...envs.integrate import Controller
 from ...envs.problem import Problem
 from ..agents import digest, load_controller
@@ -82,10 +83,10 @@ class Method:
     needs: tuple[tuple[str, str], ...] = ()
 
 
-def _jfb(task: Task, changes: dict[str, Any]) -> Trained:
-    """``train`` with the recipe of the problem."""
+def _jfb(task: Task, changes: dict[str, Any], hamiltonian: Hamiltonian | None = None) -> Trained:
+    """``train`` with the recipe of the problem, for another Hamiltonian than its usual one if asked."""
     begun = time.monotonic()
-    config = _budgeted(dataclasses.replace(recipe(task.name), begin_from=None, **changes), task)
+    config = _budgeted(dataclasses.replace(recipe(task.name, hamiltonian), begin_from=None, **changes), task)
     policy, history = train(task.problem, config)
     return _trained(policy, history, config, task.problem, time.monotonic() - begun)
 
@@ -197,6 +198,7 @@ def _jfb_anchored(task: Task) -> Trained:
 SB3 = (("stable_baselines3", "sb3"),)
 METHODS: dict[str, Method] = {
     "jfb": Method("JFB", "#2563eb", True, lambda task: _jfb(task, {})),
+    "jfb-continuous": Method("JFB, continuous H", "#0891b2", True, lambda task: _jfb(task, {}, "continuous")),
     "jfb-anchored": Method("JFB, anchored", "#06b6d4", True, _jfb_anchored),
     "ppo": Method("PPO", "#d97706", True, lambda task: _rl(task, "ppo"), SB3),
     "sac": Method("SAC", "#b91c1c", True, lambda task: _rl(task, "sac"), SB3),

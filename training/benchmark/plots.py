@@ -156,7 +156,10 @@ def robustness_figure(problem: Problem, name: str, found: dict[str, list[Record]
         plain_ticks(axis.yaxis)
     for unused in axes[len(kinds) :]:
         unused.remove()
-    axes[0].legend(frameon=False, fontsize=9)
+    handles = {
+        text: line for axis in axes[: len(kinds)] for line, text in zip(*axis.get_legend_handles_labels(), strict=True)
+    }
+    figure.legend(list(handles.values()), list(handles), frameon=False, loc="outside lower center", ncols=8)
     for axis in axes[0 : len(kinds) : 3]:
         axis.set_ylabel("mean cost J")
     figure.suptitle(f"{name}: the cost under what the model does not have", color=INK, fontsize=13)
