@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import json
 import math
 import statistics
@@ -58,8 +59,10 @@ def records(problem: str) -> list[Record]:
 
 
 def mean_rows(runs: list[Record], disturbance: str) -> list[tuple[float, float, float | None]]:
-    """Level, share that lands and mean cost over the seeds, ``None`` where a flight had none."""
+    """Level, share that lands and mean cost over the seeds, ``None`` where a flight had none; [] if not all met it."""
     found = []
+    if any(disturbance not in run["robustness"] for run in runs):
+        return found
     for rows in zip(*(run["robustness"][disturbance] for run in runs), strict=True):
         costs = [row["cost_mean"] for row in rows]
         cost = None if None in costs else statistics.fmean(costs)
@@ -71,11 +74,11 @@ def robustness(problem: str) -> str:
     """A row for each disturbance and strength: flights that land, mean cost."""
     runs = {name: made for name, made in by_method(records(problem)).items() if "robustness" in made[0]}
     lines: list[tuple[str, ...]] = []
-    for disturbance in next(iter(runs.values()))[0]["robustness"]:
+    for disturbance in dict.fromkeys(kind for made in runs.values() for kind in made[0]["robustness"]):
         columns = [mean_rows(made, disturbance) for made in runs.values()]
-        for cells in zip(*columns, strict=True):
-            told = (f"{written(share, '.0%')}, {cost_text(cost)}" for _, share, cost in cells)
-            lines.append((disturbance, f"{cells[0][0]:g}", *told))
+        for cells in itertools.zip_longest(*columns):
+            told = ("-" if x is None else f"{written(x[1], '.0%')}, {cost_text(x[2])}" for x in cells)
+            lines.append((disturbance, f"{next(x for x in cells if x)[0]:g}", *told))
     return table(("disturbance", "strength", *(METHODS[name].label for name in runs)), lines)
 
 

@@ -69,6 +69,17 @@ def test_what_a_gallery_without_a_known_optimum_says(tmp_path, monkeypatch):
     assert "p0" in second and "| - | - | - |" in second
 
 
+def test_a_disturbance_that_one_method_has_not_met_is_a_dash(tmp_path, monkeypatch):
+    monkeypatch.setattr(figures, "RESULTS", tmp_path)
+    (tmp_path / "benchmark" / "p").mkdir(parents=True)
+    row = '[{"level": 1, "success_rate": 0.5, "cost_mean": 2.0}]'
+    for method, met in (("jfb", f'"wind": {row}, "delay": {row}'), ("ppo", f'"wind": {row}')):
+        record = f'{{"method": "{method}", "seed": 0, "robustness": {{{met}}}}}'
+        (tmp_path / "benchmark" / "p" / f"{method}-0.json").write_text(record)
+    lines = figures.robustness("p").splitlines()
+    assert "| wind | 1 | 50 %, 2 | 50 %, 2 |" in lines and "| delay | 1 | 50 %, 2 | - |" in lines
+
+
 def test_docstrings_become_restructured_text():
     pytest.importorskip("sphinx", reason="the extra docs is not installed")
     from docstrings import converted
