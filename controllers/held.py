@@ -197,7 +197,8 @@ def solve_held_argmax(
         t: time, ``()`` or ``(B,)``.
         z: states, ``(B, n)``.
         dt: how long the control is held; ``problem.time_step`` unless given.
-        operator, gradient, u0, max_iterations, tolerance, jfb_steps: as in ``solve_argmax``. What agents do to each
+        operator, gradient, u0, max_iterations, tolerance, jfb_steps: as in ``solve_argmax``. Without iterations, where
+            phi is flown, the residual is that of H_dt under the expansion that speaks. What agents do to each
             other within one step is not in the blocks of H_uu, so ∂T/∂u at u* is small, not 0, and with it what "jfb"
             leaves out.
 
@@ -215,7 +216,8 @@ def solve_held_argmax(
     tracked = held_hamiltonian(problem, phi, t, z, dt) if torch.is_grad_enabled() and wanted else None
     coupled = gradient == "implicit" or isinstance(gradient, ImplicitGradient)
     fixed = held_hamiltonian(problem, phi, t, z.detach(), dt, coupled)
-    fixed = fixed if max_iterations else fixed.rough  # who plays the feedback needs no adjoint
+    if not max_iterations:  # who plays the feedback needs no adjoint
+        fixed, tracked = fixed.rough, None if tracked is None else tracked.rough
     return maximise(fixed, tracked, problem.control_bounds(z), fixed.block, search, u0)
 
 

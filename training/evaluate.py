@@ -161,17 +161,17 @@ def _from(flown: Trajectory, z0: Tensor) -> Trajectory:
 
 
 def latency(controller: Any, z: Tensor, t: float, calls: int = 200) -> float:
-    """Median seconds of one answer for one state, ``(1, n)``, after a tenth of the calls to warm up.
+    """Median seconds of one answer for one state, ``(1, n)``, but for the first tenth of the calls, which warm up.
 
     Where answers are slow fewer calls are made, as many as PATIENCE seconds hold.
     """
     observation = np.append(z[0].cpu().numpy(), t).astype(np.float32)
     times: list[float] = []
-    while len(times) < calls and (len(times) < FEWEST or sum(times) < PATIENCE):
+    while len(times) < calls and (len(times) < FEWEST or sum(times[1:]) < PATIENCE):
         begin = time.perf_counter()
         if hasattr(controller, "predict"):
             controller.predict(observation)
         else:
             controller(torch.tensor(t, dtype=z.dtype, device=z.device), z)
         times.append(time.perf_counter() - begin)
-    return statistics.median(times[len(times) // 10 :])
+    return statistics.median(times[max(1, len(times) // 10) :])

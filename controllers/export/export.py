@@ -65,6 +65,8 @@ def export_policy(policy: ImplicitPolicy, folder: str | Path, to: Target, source
     contract = make_contract(policy, source)
     _earlier(folder, contract)
     check_folder(folder, "folder")
+    if isinstance(policy.value, FlownValue) and policy.hamiltonian != "held":
+        raise ValueError("a FlownValue is exported with the held Hamiltonian: ImplicitPolicy(.., hamiltonian='held')")
     if to != "numpy" and (getattr(policy.value, "alike", False) or isinstance(policy.value, FlownValue)):
         raise ValueError(
             "which optimum this policy follows, and which agent in which role, is found by flights and comparisons "

@@ -55,26 +55,29 @@ def softer_end(problem: Problem, z0: Tensor, limit: int, end: float | None) -> G
 
 
 def by_ipopt(problem: Problem, z0: Tensor, limit: int, end: float | None) -> Guess:
-    """What IPOPT finds from rest, one state after the other until ``end``; ``None`` without CasADi, or a trace.
+    """What IPOPT finds from rest, of as many states as there is time for; ``None`` without CasADi, or a trace.
 
-    Both are interior-point methods, but what stops one need not stop the other.
+    Both are interior-point methods, but what stops one need not stop the other. Where time is short one state says how
+    long the others will take; what is left out rests.
     """
     found: list[ReferenceTrajectory] = []
     try:
-        for row in z0.split(1 if end is not None else len(z0)):
-            if end is not None and time.perf_counter() > end:
-                break
-            found.append(solve_reference(problem, row, max_iterations=5 * limit))
+        begin = time.perf_counter()
+        if end is not None and begin > end:
+            return None
+        found.append(solve_reference(problem, z0 if end is None else z0[:1], max_iterations=limit))
+        took = time.perf_counter() - begin
+        more = 0 if end is None else int((end - time.perf_counter()) / took)
+        if end is not None and more > 0 and len(z0) > 1:
+            found.append(solve_reference(problem, z0[1 : 1 + more], max_iterations=limit))
     except (ImportError, ValueError):
         return None
-    if not found:
-        return None
     rest = len(z0) - sum(len(x.status) for x in found)
-    z, u = (torch.cat([getattr(x, name) for x in found], 1) for name in ("z", "u"))
+    z, u = (torch.cat([getattr(x, name) for x in found], 1).to(z0) for name in ("z", "u"))
     low, high = problem.control_bounds(z0)
     z = torch.cat([z, z0[len(z0) - rest :].expand(len(z), -1, -1)], 1)
     u = torch.cat([u, torch.zeros_like(low).clamp(low, high).expand(len(u), rest, -1)], 1)
-    return z.to(z0), u.to(z0)
+    return z, u
 
 
 ATTEMPTS: tuple[tuple[Callable[[Problem, Tensor, int, float | None], Guess], float], ...] = (

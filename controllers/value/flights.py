@@ -11,6 +11,8 @@ from torch import Tensor
 from ...envs.integrate import advance
 from ...envs.problem import Problem
 
+ON = 1e-4
+"""How far from its beginning, in steps, a time is at the beginning of a control step."""
 ROWS = 16_384
 """Flights side by side."""
 
@@ -29,6 +31,9 @@ def remaining(problem: Problem, members: Members, t: Tensor | float, z: Tensor, 
     The steps are the problem's; one that t cuts is shorter.
     """
     t = torch.as_tensor(t, dtype=z.dtype, device=z.device)
+    steps = t.expand(len(z)) / problem.time_step
+    if t.ndim and bool(((steps - steps.round()).abs() < ON).all()):
+        return _joining(problem, members, steps.round().long(), z, member)
     if t.ndim:  # steps of different lengths do not go together
         cost = torch.zeros_like(z[:, 0])
         for begin in t.detach().unique():
@@ -42,6 +47,18 @@ def remaining(problem: Problem, members: Members, t: Tensor | float, z: Tensor, 
         u, dt = members.feedback_in(row, z, member), min(problem.time_step, problem.horizon - at)
         z, spent = advance(problem, torch.full_like(t, at), z, u, dt)
         cost = cost + spent
+    return cost + problem.terminal_cost(z)
+
+
+def _joining(problem: Problem, members: Members, first: Tensor, z: Tensor, member: Tensor) -> Tensor:
+    """``remaining`` of flights that begin with the control steps ``first (B,)``: each joins the others at its own."""
+    cost = torch.zeros_like(z[:, 0])
+    for k in range(int(first.min()), problem.steps):
+        on = (first <= k).nonzero().ravel()
+        t = torch.full((), k * problem.time_step, dtype=z.dtype, device=z.device)
+        u = members.feedback_in(k, z[on], member[on])
+        after, spent = advance(problem, t, z[on], u, problem.time_step)
+        z, cost = z.index_put((on,), after), cost.index_add(0, on, spent)
     return cost + problem.terminal_cost(z)
 
 

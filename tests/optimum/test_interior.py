@@ -206,9 +206,24 @@ def test_what_the_first_search_leaves_is_rescued(monkeypatch) -> None:
 
 
 def test_ipopt_is_asked_where_it_is_at_hand_and_time_is_left(monkeypatch) -> None:
-    problem = Quadrotor(steps=30)
-    z0 = states(problem, 2)
-    assert by_ipopt(problem, z0, 200, time.perf_counter() - 1) is None
+    problem, asked = Quadrotor(steps=30), []
+    z0 = states(problem, 3)
+
+    def solved(problem, z0, **_):
+        asked.append(len(z0))
+        return solve_optimum(problem, z0)
+
+    monkeypatch.setattr(rescue, "solve_reference", solved)
+    assert by_ipopt(problem, z0, 200, time.perf_counter() - 1) is None and not asked
+    z, u = by_ipopt(problem, z0, 200, None)
+    assert asked == [3] and z.shape == (31, 3, 12)
+    whole = solve_optimum(problem, z0)
+    part = lambda count: whole.rows(torch.arange(count))  # noqa: E731
+    clock = iter((0.0, 1.0, 2.5))  # the first state took a second, and a second and a half are left: one more
+    monkeypatch.setattr(rescue.time, "perf_counter", lambda: next(clock, 2.5))
+    monkeypatch.setattr(rescue, "solve_reference", lambda problem, z0, **_: (asked.append(len(z0)), part(len(z0)))[1])
+    z, u = by_ipopt(problem, z0, 200, 3.9)
+    assert asked == [3, 1, 1] and torch.equal(z[:, 2], z0[2].expand(31, -1))
 
     def missing(*_, **__):
         raise ImportError

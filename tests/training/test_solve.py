@@ -5,6 +5,7 @@ import json
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 import torch
 
@@ -115,6 +116,25 @@ def test_the_command_ends_in_the_gap(tmp_path, capsys):
     assert all((tmp_path / f"{name}.png").stat().st_size > 1000 for name in ("trajectory", "gaps"))
     page = (tmp_path / "report.html").read_text()
     assert "linear feedback along one optimum" in page and page.count("data:image/") == 3 and "--gap 1%" in page
+
+
+def test_the_film_shows_what_was_flown(monkeypatch, tmp_path):
+    """An unstable plant would leave the path of controls that are played again."""
+    from pontryagin.envs.render import Renderer
+    from pontryagin.training.commands import solved_page
+
+    found, shown = solve(Pendulum(), "10m", gap="50%", states=2), []
+    draw = Renderer.draw
+
+    def watched(self, *args, **kwargs):
+        shown.append(kwargs["state"])
+        return draw(self, *args, **kwargs)
+
+    monkeypatch.setattr(Renderer, "draw", watched)
+    assert len(list(solved_page._frames(found, 2))) > 20
+    steps = Pendulum().steps
+    for row in range(2):
+        torch.testing.assert_close(torch.tensor(np.array(shown[(row + 1) * (steps + 1) - 1])), found.path.z[-1, row])
 
 
 STRANGERS = """

@@ -132,6 +132,38 @@ def test_the_argmax_is_that_of_flights_on_a_grid(known: Known) -> None:
     torch.testing.assert_close(steep, taped.detach(), rtol=1e-4, atol=1e-4)
 
 
+@dataclasses.dataclass(frozen=True)
+class Free(VanDerPol):
+    """Nothing is paid at the end."""
+
+    def terminal_cost(self, z: Tensor) -> Tensor:
+        return torch.zeros_like(z[..., 0])
+
+
+def test_the_end_may_cost_nothing() -> None:
+    problem = Free(steps=20)
+    z = problem.sample_initial_state(4, torch.Generator().manual_seed(0)).double()
+    value = FlownValue(problem, expand_agents(problem, solve_optimum(problem, z))).double()
+    assert (value.gradient(problem.horizon, z)[1] == 0).all()
+    policy = ImplicitPolicy(problem, value, max_iterations=1, hamiltonian="held")
+    x = z.clone().requires_grad_()
+    rollout(problem, policy, x).cost.sum().backward()
+    assert x.grad is not None and x.grad.isfinite().all()
+
+
+def test_times_on_the_grid_are_flown_together(known: Known) -> None:
+    """Each joins at its own step: Bellman's residual of a whole path is one sweep, and the same numbers."""
+    problem, expansion, z = known
+    value = FlownValue(problem, expansion).double()
+    rows = torch.tensor([0, 3, problem.steps, 7] * 4)
+    who = value.speaker(0.0, z)
+    assert who is not None
+    joined = flights.remaining(problem, value, rows * problem.time_step, z, who)
+    for i in range(4):
+        alone = flights.remaining(problem, value, float(rows[i]) * problem.time_step, z[i : i + 1], who[i : i + 1])
+        torch.testing.assert_close(joined[i : i + 1], alone)
+
+
 def test_there_is_nothing_to_train(known: Known) -> None:
     problem, expansion, _ = known
     with pytest.raises(ValueError, match="FlownValue has no weights to train"):

@@ -12,11 +12,12 @@ from torch import Tensor
 
 from ...envs.files import replace_file
 from ..evaluate import Evaluation, evaluate, relative_gap
-from ..pictures import document, draw_gaps, figure, film, save_figure, table, trajectory_figure, write_film
+from ..pictures import document, draw_gaps, figure, save_figure, table, trajectory_figure, write_film
+from ..pictures.side_by_side import path_frames
 from ..solved import Recording, Solved, flights
 
-FLOWN, FILMED, FRAMES = 16, 2, 40
-"""Fresh states in the figure of the flights; on film; frames of each of these."""
+FLOWN, FILMED, FRAMES, HELD = 16, 2, 40, 12
+"""Fresh states in the figure of the flights; on film; frames of each of these; for how many the last one stands."""
 
 
 def write_page(found: Solved, name: str, command: str, folder: Path) -> Path:
@@ -73,8 +74,9 @@ def measured(found: Solved, states: int) -> Evaluation:
 
 
 def _frames(found: Solved, states: int) -> Iterator[np.ndarray]:
-    """The first of them again, one after the other, in the environment."""
+    """The first of them, one after the other, as they were flown; the last frame of each is held."""
     problem = found.policy.problem
     for row in range(states):
         path = flights(found.path, slice(row, row + 1))
-        yield from film(problem, Recording(problem, path), path.z[0].numpy(), max(1, problem.steps // FRAMES))
+        frames = list(path_frames(problem, path, max(1, problem.steps // FRAMES), title=""))
+        yield from frames + frames[-1:] * HELD

@@ -49,7 +49,7 @@ def side_by_side(
         path = rollout(problem, controller, z0)
     steps = {*range(0, problem.steps, every), problem.steps}
     moments = {round(k * problem.time_step, 6) for k in steps}
-    columns = [list(_model_frames(problem, path, every, size))]
+    columns = [list(path_frames(problem, path, every, size))]
     paths = {"model": path}
     for title, plant in plants.items():
         frames: list[Frame] = []
@@ -61,14 +61,17 @@ def side_by_side(
     return rows + [rows[-1]] * hold, paths
 
 
-def _model_frames(problem: Problem, path: Trajectory, every: int, size: tuple[int, int]) -> Iterator[Frame]:
+def path_frames(
+    problem: Problem, path: Trajectory, every: int, size: tuple[int, int] = (960, 720), title: str = "analytic model"
+) -> Iterator[Frame]:
+    """The first flight of ``path``, as it was: every ``every``-th state, and the last."""
     renderer = Renderer("rgb_array", size)
     last = len(path.u)
     for k in range(last + 1):
         z, u = path.z[k, 0].double().cpu().numpy(), path.u[min(k, last - 1), 0].double().cpu().numpy()
         frame = renderer.draw(
             problem.scene(float(path.t[k]), z, u),
-            time=float(path.t[k]), horizon=problem.horizon, cost=None, title="analytic model", state=z,
+            time=float(path.t[k]), horizon=problem.horizon, cost=None, title=title, state=z,
             names=problem.state_names,
         )  # fmt: skip
         if frame is not None and (k % every == 0 or k == last):
