@@ -12,8 +12,7 @@ from torch import Tensor
 
 from ...envs.files import replace_file
 from ..evaluate import Evaluation, evaluate, relative_gap
-from ..pictures import document, draw_gaps, figure, save_figure, table, trajectory_figure, write_film
-from ..pictures.side_by_side import path_frames
+from ..pictures import document, draw_gaps, figure, path_frames, save_figure, table, trajectory_figure, write_film
 from ..solved import Recording, Solved, flights
 
 FLOWN, FILMED, FRAMES, HELD = 16, 2, 40, 12

@@ -5,7 +5,7 @@ from .film import film, write_film
 from .gaps import draw_gallery, draw_gaps
 from .paths import ACCENT, FEW, INK, SOFT, Array
 from .plots import history_figure, plain_ticks, save_figure, tidy, trajectory_figure
-from .side_by_side import side_by_side
+from .side_by_side import path_frames, side_by_side
 
 __all__ = [
     "ACCENT",
@@ -19,6 +19,7 @@ __all__ = [
     "figure",
     "film",
     "history_figure",
+    "path_frames",
     "plain_ticks",
     "save_figure",
     "side_by_side",
