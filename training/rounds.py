@@ -127,9 +127,20 @@ class Rounds:
             self.path = flights(path, slice(len(self.fresh)))
             if self.out is not None:
                 policy.save(self.out, {"command": "pontryagin solve", "stage": name})
+        self.compared(way, known, path, cost)
+        gap = relative_gap(self.cost, self.optima.optimum)
+        worst = float(gap[~gap.isnan()].max()) if not gap.isnan().all() else math.nan
+        self.history.append(
+            {"stage": self.stage, "seconds": self.stages.gone, "gap_mean": self.gap, "gap_worst": worst}
+        )
+        best = name if self.stage == name else f"{name}: no better than {self.stage}"
+        self.stages.said(f"{best}; gap {self.gap:.2%} mean, {worst:.2%} worst")
+
+    def compared(self, way: str, known: ReferenceTrajectory, path: Trajectory, cost: Tensor) -> None:
+        """The optima of the fresh states, sought again from ``known`` and from ``path``, their flights, if cheaper."""
         self.stages.stage("optima of the fresh states")
         most = max(10.0, 0.1 * self.budget)
-        if first:  # from the known ones, and of their own: no later round does that
+        if not self.history:  # from the known ones, and of their own: no later round does that
             begin = self.stages.gone
             found = solve_optimum(self.problem, self.fresh, known=known, seconds=most)
             self.optima = cheaper(found, solve_optimum(self.problem, self.fresh, seconds=most))
@@ -142,13 +153,6 @@ class Rounds:
             self.optima = self.optima.replaced(cheap, cheaper(self.optima.rows(cheap), found))
             beaten = cost < self.optima.cost - BEATEN * self.optima.cost.abs()
             self.optima = dataclasses.replace(self.optima, converged=self.optima.converged & ~beaten)
-        gap = relative_gap(self.cost, self.optima.optimum)
-        worst = float(gap[~gap.isnan()].max()) if not gap.isnan().all() else math.nan
-        self.history.append(
-            {"stage": self.stage, "seconds": self.stages.gone, "gap_mean": self.gap, "gap_worst": worst}
-        )
-        best = name if self.stage == name else f"{name}: no better than {self.stage}"
-        self.stages.said(f"{best}; gap {self.gap:.2%} mean, {worst:.2%} worst")
 
     def improved(self, known: ReferenceTrajectory) -> ReferenceTrajectory:
         """The same ones further downhill: none has converged so far."""
