@@ -194,6 +194,10 @@ def save_somewhere(save: Callable[[Path], object], folder: Path, what: str) -> P
         return refuge
 
 
+A_MOMENT = 1.0
+"""s: a command that looks into a folder and is refused there lets go of it sooner."""
+
+
 @contextlib.contextmanager
 def alone(folder: Path, name: str, patience: float) -> Iterator[None]:
     """Hold ``folder/.name.lock``, which the system releases however this process ends.

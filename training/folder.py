@@ -13,7 +13,7 @@ from typing import TypeVar
 
 from ..controllers.baselines import DirectPolicy
 from ..controllers.policy import ImplicitPolicy
-from ..envs.files import alone, save_somewhere
+from ..envs.files import A_MOMENT, alone, save_somewhere
 from ..envs.problem import Problem, problem_record
 from .checkpoint import History, Progress, plain_config, write_checkpoint
 from .config import TrainConfig
@@ -47,7 +47,7 @@ def _take(out: Path, problem: Problem, config: TrainConfig, held: contextlib.Exi
     """``out`` for this process, until ``held`` lets go of it."""
     config.make_folder()
     problem_record(problem)
-    held.enter_context(alone(out, "run", 0))
+    held.enter_context(alone(out, "run", A_MOMENT))
     found = [name for name in RUN[:2] if (out / name).exists()]
     if found and not config.resume and not config.fresh:
         raise ValueError(

@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -69,6 +70,27 @@ def test_two_runs_in_one_folder_are_told_of_each_other(pendulum, tmp_path):
         pytest.raises(ValueError, match=rf"in use by process {os.getpid()} on .*another folder"),
     ):
         train(pendulum, TrainConfig(**BRIEF, out=tmp_path))
+
+
+def test_a_command_that_is_refused_does_not_turn_away_the_run_that_goes_on(pendulum, tmp_path, monkeypatch):
+    """One looks into the folder, to be refused, in the moment in which another takes up the run that is there."""
+    monkeypatch.setattr(module, "A_MOMENT", 60.0)
+    config = TrainConfig(**BRIEF, out=tmp_path)
+    train(pendulum, config)
+    looks, leaves = threading.Event(), threading.Event()
+
+    def look() -> None:
+        with alone(tmp_path, "run", 0):
+            looks.set()
+            leaves.wait()
+
+    other = threading.Thread(target=look)
+    other.start()
+    looks.wait()
+    threading.Timer(0.1, leaves.set).start()
+    train(pendulum, dataclasses.replace(config, iterations=5, resume=True))
+    other.join()
+    assert read_store(tmp_path, "checkpoint")[1]["iteration"] == 5
 
 
 def test_numpys_numbers_in_a_problem_are_stored_and_what_cannot_be_is_refused_at_once(tmp_path, monkeypatch):

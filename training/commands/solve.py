@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ...controllers.optimum import ReferenceTrajectory
 from ...envs.catalog import make_problem
-from ...envs.files import alone, check_folder, write_json
+from ...envs.files import A_MOMENT, alone, check_folder, write_json
 from ..console import PlainConsole
 from ..solve import solve
 from ..solved import Solved
@@ -48,7 +48,7 @@ def solve_command(
     made = make_problem(problem)
     folder = Path("runs") / problem.replace(":", ".") if out_dir is None else out_dir
     check_folder(folder, "--out-dir")
-    with alone(folder, "solve", 0):
+    with alone(folder, "solve", A_MOMENT):
         found = solve(made, time_budget, seed, folder, gap, states, fresh)
         write_json(folder / "solved.json", record(found, problem))
         command = f"pontryagin solve {problem} --time-budget {time_budget} --seed {seed} --gap {gap}"

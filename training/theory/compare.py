@@ -14,7 +14,7 @@ from torch import Tensor
 from ...controllers.optimum import known_reference
 from ...controllers.policy import ImplicitPolicy
 from ...controllers.value import Value
-from ...envs.files import alone, check_folder
+from ...envs.files import A_MOMENT, alone, check_folder
 from ...envs.problem import Problem
 from ...envs.states import draw_states
 from ..config import TrainConfig
@@ -97,7 +97,7 @@ def compare_gradients(
     check_folder(comparison.folder, "CompareConfig.out")
     file = comparison.folder / "compare.json"
     about = circumstances(problem, asked, name, base.compile)
-    with alone(comparison.folder, "compare", 0):
+    with alone(comparison.folder, "compare", A_MOMENT):
         result = read_comparison(file, about) if config.resume and file.exists() else {}
         for part, measure in PARTS.items():
             if part not in result:
