@@ -217,6 +217,7 @@ def solve_held_argmax(
     coupled = gradient == "implicit" or isinstance(gradient, ImplicitGradient)
     fixed = held_hamiltonian(problem, phi, t, z.detach(), dt, coupled)
     if not max_iterations:  # who plays the feedback needs no adjoint
+        u0 = fixed.start() if u0 is None else u0
         fixed, tracked = fixed.rough, None if tracked is None else tracked.rough
     return maximise(fixed, tracked, problem.control_bounds(z), fixed.block, search, u0)
 

@@ -20,6 +20,8 @@ CROWD: dict[str, Any] = {
 }  # fmt: skip
 """What all crowds share: nothing is set by hand for one of them."""
 
+HUNDRED = CROWD | {"iterations": 60, "batch": 16, "validation_states": 32}
+
 RECIPES: dict[str, TrainConfig] = {
     "quadrotor": TrainConfig(
         iterations=7000, steps=80, width=96, learning_rate=1.5e-2, argmax_iterations=3, backtracks=2, compile=True
@@ -60,8 +62,9 @@ RECIPES: dict[str, TrainConfig] = {
     "cars5": TrainConfig(**CROWD),
     "bicycle10": TrainConfig(**CROWD, candidates=8),
     "bicycle5_wide": TrainConfig(**CROWD, candidates=64),
-    "bicycle100": TrainConfig(**CROWD | {"iterations": 60, "batch": 16, "validation_states": 32}, candidates=1),
-    "bicycle100_wide": TrainConfig(**CROWD | {"iterations": 60, "batch": 16, "validation_states": 32}, candidates=8),
+    "bicycle100": TrainConfig(**HUNDRED, candidates=1),
+    "bicycle100_wide": TrainConfig(**HUNDRED, candidates=8),
+    "swap100": TrainConfig(**HUNDRED, candidates=1),
     "crazyflie": TrainConfig(
         iterations=1250,
         agent_width=64,

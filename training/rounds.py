@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from ..controllers.optimum import (
+    AgentExpansion,
     ReferenceTrajectory,
     cheaper,
     expand_agents,
@@ -32,11 +33,12 @@ CANDIDATES, MEMBERS, DRAWN, PROBES = 24, 384, 256, 48
 policies are compared."""
 WILD, STARTS = 8, 4
 """Of the optima of a round, those sought from guesses, and from how many each."""
-OPTIMA, WAYS = "optima.npz", ("their feedback", "argmax of the held H")
+OPTIMA, FIRST, BETTER = "optima.npz", "their feedback", ("argmax of the held H", "the cheapest flight swept")
+"""The file of the optima; the policy that they are, and those that improve on it."""
 DEARER, AFFORDED = 4.0, 0.2
-"""How many times as long as the first flights of the feedback those of the argmax take on top, until that is measured;
-the share of the time left that they may take after each round: after the last one, all that is left and as large a
-share of the budget on top."""
+"""How many times as long as the first flights of the feedback those of a better one take on top, until that is
+measured; the share of the time left that they may take after each round: after the last one, all that is left and as
+large a share of the budget on top."""
 WORST = 5.0
 """How many times the mean gap asked for the worst state's may be."""
 KNOWN = 0.9
@@ -62,8 +64,11 @@ class Rounds:
         self.stages = Stages(budget)
         self.history: list[dict[str, float | str]] = []
         self.policy: ImplicitPolicy
-        self.enough, self.stage, self.tried, self.flying, self.more = enough, "", "", 0.0, 0.0
+        self.enough, self.stage, self.flying = enough, "", 0.0
+        self.tried: set[str] = set()
+        self.more: dict[str, float] = {}
         self.value: FlownValue
+        self.whole: AgentExpansion
         self.yardstick: Tensor
         self.cost = torch.full((states,), torch.inf, dtype=torch.float64)
         self.linear = self.cost
@@ -82,10 +87,16 @@ class Rounds:
         seen = gap[~gap.isnan()]
         return len(seen) >= KNOWN * len(gap) and self.gap <= self.enough and bool((seen <= WORST * self.enough).all())
 
-    @property
-    def dear(self) -> float:
-        """Seconds that flights of the argmax will take: what they take on top does not grow with the optima."""
-        return self.flying + self.more
+    def dear(self, way: str) -> float:
+        """Seconds that flights of a better policy will take: what they take on top does not grow with the optima."""
+        return self.flying + self.more[way]
+
+    def better(self, known: ReferenceTrajectory, last: bool = False) -> None:
+        """The policies that improve on the feedback along ``known``, those that the time allows, until one is good."""
+        for way in BETTER:
+            afford = self.stages.left + AFFORDED * self.budget if last else AFFORDED * self.stages.left
+            if not self.good() and way not in self.tried and self.dear(way) < afford:
+                self.fly(way, known)
 
     @property
     def most(self) -> int:
@@ -97,7 +108,7 @@ class Rounds:
         """The expansions about ``known``, and the policy of them, if it is the best so far."""
         if self.out is not None:
             save_reference(self.out / OPTIMA, self.problem, known, "pontryagin solve")
-        whole = expand_agents(self.problem, known)
+        self.whole = whole = expand_agents(self.problem, known)
         self.stages.stage(f"flying along {len(known.cost)} optima")
         if not self.history:
             costs = member_costs(self.problem, whole, self.probes)
@@ -105,20 +116,22 @@ class Rounds:
             one = excess(costs, self.yardstick.unsqueeze(-1)).mean(0).argmin().reshape(1)
             self.linear = self._cost(ExpandedValue(self.problem, whole.members(one)).double().feedback, self.fresh)
         self.value = FlownValue(self.problem, whole).double()
-        self.fly(WAYS[0], known)
-        if not self.good() and self.dear < AFFORDED * self.stages.left:
-            self.fly(WAYS[1], known)
+        self.tried.clear()
+        self.fly(FIRST, known)
+        self.better(known)
 
     def fly(self, way: str, known: ReferenceTrajectory) -> None:
         """That policy, kept if it is the best on the probes so far; the optima of the fresh states, and the gap."""
-        policy = ImplicitPolicy(self.problem, self.value, max_iterations=WAYS.index(way), hamiltonian="held")
-        begin, self.tried = self.stages.gone, way
+        value = FlownValue(self.problem, self.whole, sweeps=1).double() if way == BETTER[1] else self.value
+        policy = ImplicitPolicy(self.problem, value, max_iterations=int(way == BETTER[0]), hamiltonian="held")
+        begin = self.stages.gone
+        self.tried.add(way)
         path = rollout(self.problem, policy, torch.cat([self.fresh, self.probes]))
         took = self.stages.gone - begin
-        if way == WAYS[0]:
-            self.flying, self.more = took, self.more or DEARER * took
+        if way == FIRST:
+            self.flying, self.more = took, self.more or dict.fromkeys(BETTER, DEARER * took)
         else:
-            self.more = took - self.flying
+            self.more[way] = took - self.flying
         cost, probed = path.cost.nan_to_num(torch.inf, torch.inf).tensor_split([len(self.fresh)])
         flown = float(excess(probed, self.yardstick).mean())
         first, name = not self.history, f"{len(known.cost)} expansions, {way}"
@@ -145,7 +158,7 @@ class Rounds:
             found = solve_optimum(self.problem, self.fresh, known=known, seconds=most)
             self.optima = cheaper(found, solve_optimum(self.problem, self.fresh, seconds=most))
             self.once = self.stages.gone - begin
-        if way == WAYS[0]:
+        if way == FIRST:
             self.optima = agreed(self.problem, self.optima, most, known)
         cheap = (cost < self.optima.cost).nonzero().ravel()
         if len(cheap):  # what has been flown can be had

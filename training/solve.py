@@ -10,7 +10,7 @@ from ..envs.fields import whole
 from ..envs.files import check_folder
 from ..envs.problem import Problem
 from .duration import seconds
-from .rounds import AFFORDED, CANDIDATES, OPTIMA, WAYS, Rounds
+from .rounds import CANDIDATES, OPTIMA, Rounds
 from .share import share
 from .solved import Solved
 from .start import check_steps, families
@@ -30,8 +30,9 @@ def solve(
     1. The open-loop optima of a spread of rho_0 (``solve_optimum``), each sought again from all the others
        (``agreed``), and the second-order expansions of the value function about them (``expand_agents``).
     2. At each step the feedback along every one of them is flown in the model to the end; what the cheapest costs is
-       phi there (``FlownValue``). The policy is that feedback where it is good enough, or else argmax H_dt under that
-       phi, which improves on it.
+       phi there (``FlownValue``). The policy is that feedback where it is good enough; or else argmax H_dt under that
+       phi, which improves on the control at hand; or the first control of the cheapest flight after a sweep of
+       differential dynamic programming, which improves on all of it.
     3. As many optima again are sought, half of them from where flights cost most above the promise, as long as the
        time allows another round (Zhang, Long, Hu, E and Han 2022, arXiv:2209.04078).
 
@@ -73,8 +74,7 @@ def solve(
             begin = run.stages.left
             known = run.doubled(known) if known.converged.any() else run.improved(known)
             run.expanded(known)
-        if not run.good() and run.tried == WAYS[0] and run.dear < run.stages.left + AFFORDED * budget:
-            run.fly(WAYS[1], known)
+        run.better(known, last=True)
     return Solved(run.policy, run.path, run.optima, run.linear, tuple(run.history))
 
 

@@ -72,6 +72,8 @@ def export_policy(policy: ImplicitPolicy, folder: str | Path, to: Target, source
             "which optimum this policy follows, and which agent in which role, is found by flights and comparisons "
             f"that do not fit in one graph: export this policy of {type(policy.problem).__name__} to numpy"
         )
+    if getattr(policy.value, "sweeps", 0):
+        raise ValueError("sweeps about a flight take derivatives of the model, which no runtime has; expected sweeps=0")
     blob = {"onnx": onnx_bytes, "aoti": aoti_bytes, "numpy": numpy_bytes}[to](policy)
     entry: dict[str, Any] = {"path": FILES[to], "sha256": sha256(blob), "bytes": len(blob)}
     contents = {FILES[to]: blob}

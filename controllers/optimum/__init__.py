@@ -2,6 +2,7 @@
 
 from .by_agent import AgentExpansion, expand_agents
 from .certificates import Certificate, certify
+from .ddp import descend
 from .equilibrium import Point, find_equilibrium, given
 from .expansion import Expansion, expand, joined
 from .flights import Path
@@ -31,6 +32,7 @@ __all__ = [
     "along",
     "certify",
     "cheaper",
+    "descend",
     "expand",
     "expand_end",
     "find_equilibrium",

@@ -11,6 +11,7 @@ from ...envs.fields import whole
 from ...envs.problem import Problem
 from ..optimum import AgentExpansion
 from .agents import TIME_SPAN, AgentTerms
+from .flights import ON
 from .roles import assigned, interchangeable, reordered, restored
 
 
@@ -120,9 +121,8 @@ class ExpandedValue(nn.Module):
         """ū + K (z - z̄) of the best optimum's step that t is in, within the bounds, ``(B, m)``: Riccati's feedback."""
         row, share = self._row(t, z)
         best, z, order = self._spoken(row, share, z, member)
-        # the control is held: no interpolation; a time that rounding put before its step belongs to it
-        row = (row + (share > 1 - 1e-4).long()).clamp_max(len(self.gain) - 1)
-        return self._answer(z, order, *(_pick(x.index_select(0, row), best) for x in self._law))
+        step = self._step(row, share)  # the control is held: no interpolation
+        return self._answer(z, order, *(_pick(x.index_select(0, step), best) for x in self._law))
 
     def feedback_in(self, row: int, z: Tensor, member: Tensor) -> Tensor:
         """``feedback`` in the control step number ``row``, of those that speak: what flights are made of."""
@@ -212,6 +212,10 @@ class ExpandedValue(nn.Module):
         steps = torch.as_tensor(t, dtype=z.dtype, device=z.device).reshape(-1) * self._pace
         begin = steps.detach().floor().clamp(0, self.rows - 2)
         return begin.long(), steps - begin
+
+    def _step(self, row: Tensor, share: Tensor) -> Tensor:
+        """The control step: a time that rounding put before its step belongs to it."""
+        return (row + (share > 1 - ON).long()).clamp_max(len(self.gain) - 1)
 
     def _at(self, table: Tensor, row: Tensor, share: Tensor) -> tuple[Tensor, Tensor]:
         """The entries of a table and their derivative in t, each with a first axis of 1 or B."""

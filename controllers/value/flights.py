@@ -10,6 +10,7 @@ from torch import Tensor
 
 from ...envs.integrate import advance
 from ...envs.problem import Problem
+from ..optimum import Later, descend
 
 ON = 1e-4
 """How far from its beginning, in steps, a time is at the beginning of a control step."""
@@ -60,6 +61,21 @@ def _joining(problem: Problem, members: Members, first: Tensor, z: Tensor, membe
         after, spent = advance(problem, t, z[on], u, problem.time_step)
         z, cost = z.index_put((on,), after), cost.index_add(0, on, spent)
     return cost + problem.terminal_cost(z)
+
+
+@torch.no_grad()
+def swept(problem: Problem, members: Members, first: int, z: Tensor, member: Tensor, sweeps: int) -> Tensor:
+    """u of the control step ``first``, ``(B, m)``: of the flights from z there, each along its member, and downhill.
+
+    One sweep is one iteration of differential dynamic programming (``descend``), about the flight itself.
+    """
+    now, held = z, []
+    for k in range(first, problem.steps):
+        held.append(members.feedback_in(k, now, member))
+        at = torch.tensor(k * problem.time_step, dtype=z.dtype, device=z.device)
+        now, _ = advance(problem, at, now, held[-1], problem.time_step)
+    path = descend(Later(problem, first), z.double(), torch.stack(held).double(), sweeps)
+    return path.u[0].to(z)
 
 
 @torch.no_grad()

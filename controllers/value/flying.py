@@ -5,10 +5,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from ...envs.fields import whole
 from ...envs.problem import Problem
 from ..optimum import AgentExpansion
 from .expanded import ExpandedValue
-from .flights import flown, remaining
+from .flights import flown, remaining, swept
 
 
 class FlownValue(ExpandedValue):
@@ -20,14 +21,20 @@ class FlownValue(ExpandedValue):
     feedback is off the optimum by ε, the argmax is so by higher powers of ε (Bertsekas, Tsitsiklis and Wu 1997, rollout
     algorithms; Howard 1960). H_uu needs no flight: the expansion's will do (``promise``), since H_dt is searched.
 
+    argmax H_dt leaves all later controls to the feedback. ``sweeps`` of differential dynamic programming about the
+    cheapest flight improve on every one of them; the feedback is then the first control of what they lead to: Newton's
+    step for the whole flight, most of the way where all is smooth, and none of it where controls jump.
+
     Args:
-        problem: as for ``ExpandedValue``, with dynamics and costs that can be differentiated.
+        problem: as for ``ExpandedValue``, with dynamics and costs that can be differentiated, twice with ``sweeps``.
         expansion: about which optima.
+        sweeps: of the cheapest flight before the feedback answers; phi is what it costs without them.
     """
 
-    def __init__(self, problem: Problem, expansion: AgentExpansion) -> None:
+    def __init__(self, problem: Problem, expansion: AgentExpansion, sweeps: int = 0) -> None:
         super().__init__(problem, expansion)
-        self.config["flights"] = self.config["expanded"]
+        self.sweeps = whole(sweeps, "sweeps", 0)
+        self.config |= {"flights": self.config["expanded"], "sweeps": self.sweeps}
 
     @property
     def promise(self) -> ExpandedValue:
@@ -56,6 +63,18 @@ class FlownValue(ExpandedValue):
         t, u = torch.as_tensor(t, dtype=z.dtype, device=z.device), self.feedback(t, z, who)
         flow = (p * self.problem.dynamics(t, z, u)).sum(-1)
         return -(self.problem.running_cost(t, z, u) + flow), p
+
+    def feedback(self, t: Tensor | float, z: Tensor, member: Tensor | None = None) -> Tensor:
+        """That of the cheapest member, or, after ``sweeps``, the first control of its flight: then without gradient."""
+        who = self._who(t, z, member)
+        if not self.sweeps:
+            return super().feedback(t, z, who)
+        begins = self._step(*self._row(t, z)).expand(len(z))
+        u = z.new_empty(len(z), self.control.shape[-1])
+        for k in begins.unique().tolist():
+            at = (begins == k).nonzero().ravel()
+            u[at] = swept(self.problem, self, k, z.detach()[at], who[at], self.sweeps)
+        return u
 
     def _who(self, t: Tensor | float, z: Tensor, member: Tensor | None) -> Tensor:
         """Who flies: ``member``, or ``speaker``."""

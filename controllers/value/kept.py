@@ -80,7 +80,7 @@ def restore_value(problem: Problem, config: dict[str, Any]) -> Value:
     if "expanded" in config:
         expansion = AgentExpansion.blank(problem, int(config["expanded"]))
         if config.get("flights", 0):
-            return FlownValue(problem, expansion)
+            return FlownValue(problem, expansion, int(config.get("sweeps", 0)))
         return ExpandedValue(problem, expansion, int(config["agent_width"]), int(config["agent_rank"]))
     if "anchors" in config:
         return AnchoredValue.blank(problem, config)

@@ -58,15 +58,17 @@ def test_a_strangers_swing_up_beats_linear_feedback():
     assert "fresh states" in found.report and f"{float(gap.mean()):.2%}" in found.report
 
 
-def test_the_argmax_improves_on_a_feedback_that_is_not_good_enough(monkeypatch, tmp_path):
+def test_better_policies_are_made_of_a_feedback_that_is_not_good_enough(monkeypatch, tmp_path):
     monkeypatch.setattr("pontryagin.training.rounds.AFFORDED", float("inf"))
     monkeypatch.setattr("pontryagin.training.rounds.MEMBERS", 1)  # no more optima than the first
-    found = solve(Pendulum(), "10m", gap=1e-6, states=16, out=tmp_path)
-    first, second = found.history
-    assert "feedback" in first["stage"] and "argmax" in second["stage"]
-    assert second["gap_mean"] < 0.5 * first["gap_mean"]
+    found = solve(Pendulum(), "10m", gap=1e-9, states=16, out=tmp_path)
+    first, second, third = found.history
+    assert "feedback" in first["stage"] and "argmax" in second["stage"] and "swept" in third["stage"]
+    assert second["gap_mean"] < 0.5 * first["gap_mean"] and third["gap_mean"] < second["gap_mean"]
     again = ImplicitPolicy.load(tmp_path, problem=Pendulum())
-    assert again.max_iterations == 1 and again.value.config["flights"] == again.value.config["expanded"]
+    assert again.max_iterations == 0 and again.value.sweeps == 1
+    z = found.optima.z[0]
+    torch.testing.assert_close(pontryagin.rollout(again.problem, again, z).cost, found.cost, rtol=1e-4, atol=1e-4)
 
 
 def test_more_optima_are_sought_where_flights_exceed_the_promise(monkeypatch):

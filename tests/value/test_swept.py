@@ -1,0 +1,96 @@
+"""The cheapest flight swept before its first control is played: Newton's step of the whole flight."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from pontryagin import ImplicitPolicy, export_policy, rollout
+from pontryagin.controllers.optimum import AgentExpansion, Later, descend, expand_agents, solve_optimum
+from pontryagin.controllers.value import ExpandedValue, FlownValue
+from pontryagin.controllers.value.flights import swept
+from pontryagin.envs.double_integrator import DoubleIntegrator
+from pontryagin.envs.gallery.van_der_pol import VanDerPol
+
+Known = tuple[VanDerPol, AgentExpansion, Tensor]
+
+
+@pytest.fixture(scope="module")
+def known() -> Known:
+    problem = VanDerPol(steps=40)
+    z = problem.sample_initial_state(24, torch.Generator().manual_seed(0)).double()
+    return problem, expand_agents(problem, solve_optimum(problem, z[:8])), z[8:]
+
+
+def test_it_is_a_descent_from_the_cheapest_flight(known: Known) -> None:
+    problem, expansion, z = known
+    flies = FlownValue(problem, expansion).double()
+    path = rollout(problem, lambda t, x: flies.feedback(t, x, flies.speaker(0.0, z)), z)
+    lower = descend(problem, z, path.u, 2)
+    assert (lower.cost < path.cost).all()
+    value = FlownValue(problem, expansion, sweeps=2).double()
+    torch.testing.assert_close(value.feedback(0.0, z), lower.u[0])
+    torch.testing.assert_close(value(0.0, z), flies(0.0, z))  # phi is what the flight costs without them
+    k = 11
+    rest = descend(Later(problem, k), path.z[k], _onward(problem, flies, k, path.z[k]), 2)
+    torch.testing.assert_close(value.feedback(k * problem.time_step, path.z[k]), rest.u[0])
+
+
+def _onward(problem: VanDerPol, value: FlownValue, k: int, z: Tensor) -> Tensor:
+    """Controls of the flights along the cheapest member, from step k on."""
+    who = value.speaker(k * problem.time_step, z)
+    return rollout(Later(problem, k), lambda t, x: value.feedback(t + k * problem.time_step, x, who), z).u
+
+
+def test_sweeps_bring_the_flights_near_the_optimum(known: Known) -> None:
+    problem, expansion, z = known
+    best, gaps = solve_optimum(problem, z).cost, []
+    for sweeps in (0, 1, 3):
+        policy = ImplicitPolicy(
+            problem, FlownValue(problem, expansion, sweeps).double(), max_iterations=0, hamiltonian="held"
+        )
+        gaps.append(float((rollout(problem, policy, z).cost / best - 1).mean()))
+    assert gaps[1] < 0.5 * gaps[0] and gaps[2] < gaps[1]
+
+
+def test_where_the_expansion_is_exact_nothing_is_left_to_sweep() -> None:
+    problem = DoubleIntegrator()
+    z = problem.sample_initial_state(6, torch.Generator().manual_seed(0)).double()
+    expansion = expand_agents(problem, solve_optimum(problem, z[:1]))
+    plain, more = (FlownValue(problem, expansion, sweeps).double().feedback(0.3, z) for sweeps in (0, 1))
+    torch.testing.assert_close(more, plain, rtol=1e-6, atol=1e-6)
+
+
+def test_times_may_differ(known: Known) -> None:
+    problem, expansion, z = known
+    value = FlownValue(problem, expansion, sweeps=1).double()
+    times = torch.tensor([0.0, 3.0, 3.4, problem.steps] * 4).double() * problem.time_step
+    together = value.feedback(times, z)
+    for i, t in enumerate(times):
+        torch.testing.assert_close(together[i : i + 1], value.feedback(float(t), z[i : i + 1]))
+
+
+def test_it_is_kept_answers_and_is_not_exported(known: Known, tmp_path: Path) -> None:
+    problem, expansion, z = known
+    value = FlownValue(problem, expansion, sweeps=1)
+    policy = ImplicitPolicy(problem, value.double(), max_iterations=0, hamiltonian="held")
+    policy.save(tmp_path / "policy")
+    again = ImplicitPolicy.load(tmp_path / "policy", "cpu")
+    assert isinstance(again.value, FlownValue) and again.value.sweeps == 1
+    torch.testing.assert_close(again(0.0, z), policy(0.0, z), rtol=1e-5, atol=1e-5)
+    assert again.predict(torch.cat([z[0], torch.zeros(1)]).float().numpy())[0].shape == (problem.control_dim,)
+    with pytest.raises(ValueError, match="no runtime has; expected sweeps=0"):
+        export_policy(policy, tmp_path / "out", "numpy", "test")
+    with pytest.raises(ValueError, match="sweeps is -1"):
+        FlownValue(problem, expansion, -1)
+
+
+def test_a_flight_that_is_not_finite_is_played_as_it_is(known: Known) -> None:
+    problem, expansion, z = known
+    far = torch.full_like(z[:1], 1e200)
+    value = ExpandedValue(problem, expansion).double()
+    who = torch.zeros(1, dtype=torch.long)
+    torch.testing.assert_close(swept(problem, value, 0, far, who, 1), value.feedback_in(0, far, who))
