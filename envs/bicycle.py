@@ -14,7 +14,7 @@ from .fields import plain_fields
 from .nearness import distances, nearness, nearness_hessian
 from .problem import Problem
 from .scene import Scene, bicycle_scene
-from .steering import SMALL, STEERING, BicycleHamiltonian
+from .steering import SMALL, STEERING, BicycleHamiltonian, keep_aside
 
 Point: TypeAlias = tuple[float, float]
 Points: TypeAlias = tuple[Point, ...]
@@ -180,6 +180,12 @@ class MultiBicycle(Problem):
     def nearness(self, z: Tensor) -> Tensor:
         """``(B, N, N)`` exp(-|x_i - x_j|² / (2 radius²)), 1 on the diagonal."""
         return nearness(self.agents(z).narrow(-1, 0, 2), self.radius)
+
+    def guess(self, t: Tensor, z: Tensor) -> Tensor | None:
+        """Where riders swap places, all keep to one side: a roundabout. At rest they would be sought head-on."""
+        if self.layout != "swap":
+            return None
+        return keep_aside(self.agents(z), -self.position_errors(z), self.horizon - t, self.wheelbase)
 
     def coupling(self, t: Tensor, z: Tensor) -> Tensor:
         weight = self.interaction / (2 * self.num_agents)

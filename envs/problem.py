@@ -132,6 +132,13 @@ class Problem(abc.ABC):
         """A closed form of u -> H and its derivatives, if known; ``None`` derives them from f and L."""
         return None
 
+    def guess(self, t: Tensor, z: Tensor) -> Tensor | None:
+        """u of a controller that gets somewhere, ``(B, m)``: searches for optima begin with its flights, not at rest.
+
+        ``None``: there is none, and mostly none is needed.
+        """
+        return None
+
     def coupling(self, t: Tensor, z: Tensor) -> Tensor | None:
         """∇² of the part of L in which agents meet, ``(B, N, c, N, c)``: with it the optimum of many is much faster.
 

@@ -66,3 +66,17 @@ JUMP = _jump(STEERING)
 """|q| at which the best steering angle jumps to its bound, 0.2297."""
 SMALL = 0.235
 """A steering angle just below the largest before the jump, 0.2442 rad."""
+
+
+ASIDE = 0.45
+"""rad off the straight way to the target, far from it."""
+
+
+def keep_aside(bicycles: Tensor, way: Tensor, left: Tensor, wheelbase: float) -> Tensor:
+    """Controls that ride to targets ``way (B, N, 2)`` off in the time ``left``, and aside of the straight line."""
+    _, _, heading, speed = bicycles.unbind(-1)
+    distance = way.norm(dim=-1)
+    off = torch.atan2(way[..., 1], way[..., 0]) + ASIDE * torch.tanh(distance) - heading
+    steering = torch.atan(3 * wheelbase * torch.atan2(off.sin(), off.cos()) / (speed.abs() + 0.1)).clamp(-0.3, 0.3)
+    pace = 1.2 * distance / (torch.as_tensor(left).reshape(-1, 1) + 0.05)
+    return torch.stack([steering, (2 * (pace - speed)).clamp(-3, 3)], -1).flatten(-2)

@@ -6,7 +6,7 @@ from .ddp import descend
 from .equilibrium import Point, find_equilibrium, given
 from .expansion import Expansion, expand, joined
 from .flights import Path
-from .guesses import initial_guesses
+from .guesses import initial_guesses, own_guess
 from .ipopt import Hessian, Search, shooting, solve_reference
 from .later import Later
 from .processes import heard_interrupts, spawn_pool
@@ -44,6 +44,7 @@ __all__ = [
     "joined",
     "known_reference",
     "load_reference",
+    "own_guess",
     "replan",
     "replayed",
     "riccati",

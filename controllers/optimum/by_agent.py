@@ -10,7 +10,7 @@ from torch import Tensor
 from ...envs.integrate import advance
 from ...envs.problem import Problem
 from ..operators import held
-from .backward import Model
+from .backward import Model, reflected
 from .ddp import expand_path
 from .trajectory import ReferenceTrajectory
 
@@ -75,6 +75,9 @@ def expand_agents(problem: Problem, reference: ReferenceTrajectory) -> AgentExpa
     What agents do to each other's curvature is left out: it makes P indefinite (agents repel). P_i gets eigenvalues of
     at least LEAST times its largest. The cost of the sweep is linear in the number of agents.
 
+    Where an agent's own model has no minimum, along a path that is no optimum, or one of all together and not of each,
+    ℓ_yy has its negative eigenvalues turned positive: a Q_uu that is nearly singular would make it spin.
+
     For P a control that a bound holds stays there. Its gain is that of an interior-point method: the bound is a barrier
     -μ log, whose curvature q²/μ is added to Q_uu, q = ∂_u ℓ what pushes. Where little does, before a switch, the
     control gives way; where much does, it stays.
@@ -103,7 +106,10 @@ def expand_agents(problem: Problem, reference: ReferenceTrajectory) -> AgentExpa
     value = torch.cat([spent, problem.terminal_cost(z[-1])[None]]).flip(0).cumsum(0).flip(0)
     held_back = _pushed(problem, u, model.slope).unflatten(-1, (count, -1))
     wall = model.slope.unflatten(-1, (count, -1)) ** 2 / (BARRIER * value[0].abs() + 1e-300)[:, None, None]
-    last = _positive(_blocks(model.end, n, count))
+    end = _blocks(model.end, n, count)
+    sure = _at_minimum(hessian, jacobian, end, held_back, b)
+    hessian = torch.where(sure[..., None, None], hessian, reflected(hessian))
+    last = _positive(end)
     curvature, gains = [last], []
     for own, f, stays, wide in zip(hessian.flip(0), jacobian.flip(0), held_back.flip(0), wall.flip(0), strict=True):
         q = own + f.mT @ last @ f
@@ -121,6 +127,18 @@ def _own(model: Model, n: int, count: int) -> tuple[Tensor, Tensor]:
     whole = (_blocks(x.squeeze(2).flatten(0, 1), n, count).unflatten(0, x.shape[:2]) for x in (jacobian, hessian))
     first, second = whole
     return first, second
+
+
+def _at_minimum(hessian: Tensor, jacobian: Tensor, end: Tensor, stays: Tensor, b: int) -> Tensor:
+    """``(M, N)`` whether every Q_uu of an agent, of the controls that no bound holds, is positive definite."""
+    last, sure = end, torch.ones_like(end[..., 0, 0], dtype=torch.bool)
+    for own, f, wall in zip(hessian.flip(0), jacobian.flip(0), stays.flip(0), strict=True):
+        q, moves = own + f.mT @ last @ f, (~wall).to(own)
+        inner = q[..., b:, b:] * moves.unsqueeze(-1) * moves.unsqueeze(-2) + torch.diag_embed(1 - moves)
+        root, failed = torch.linalg.cholesky_ex(inner.nan_to_num(0.0, 0.0, 0.0))
+        gain = torch.cholesky_solve(moves.unsqueeze(-1) * q[..., b:, :b], root)
+        last, sure = q[..., :b, :b] - q[..., :b, b:] @ gain, sure & (failed == 0)
+    return sure & last.isfinite().flatten(-2).all(-1)
 
 
 def _backwards(q: Tensor, moves: Tensor, b: int) -> tuple[Tensor, Tensor]:

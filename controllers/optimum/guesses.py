@@ -16,6 +16,30 @@ PERTURBATION = (0.05, 0.2, 0.8)
 
 
 @torch.no_grad()
+def own_guess(problem: Problem, z0: Tensor) -> Controller | None:
+    """``problem.guess``, if there is one.
+
+    Raises:
+        ValueError: if it answers no finite ``(B, m)``.
+    """
+    u = problem.guess(torch.zeros((), dtype=z0.dtype, device=z0.device), z0)
+    if u is None:
+        return None
+    shape = (len(z0), problem.control_dim)
+    if not (isinstance(u, Tensor) and u.shape == shape and u.isfinite().all()):
+        came = f"shape {tuple(u.shape)}" if isinstance(u, Tensor) else f"a {type(u).__name__}"
+        raise ValueError(f"{type(problem).__name__}.guess returned {came}; expected {shape}, finite, or None")
+
+    def bounded(t: Tensor, z: Tensor) -> Tensor:
+        low, high = problem.control_bounds(z)
+        answer = problem.guess(t, z)
+        assert answer is not None
+        return answer.clamp(low, high)
+
+    return bounded
+
+
+@torch.no_grad()
 def initial_guesses(
     problem: Problem, z0: Tensor, guess: Controller | None, starts: int, seed: int, steps: int
 ) -> np.ndarray:

@@ -44,6 +44,9 @@ class Later(Problem):
     def terminal_cost(self, z: Tensor) -> Tensor:
         return self.inner.terminal_cost(z)
 
+    def guess(self, t: Tensor, z: Tensor) -> Tensor | None:
+        return self.inner.guess(t + self.begin, z)
+
     def coupling(self, t: Tensor, z: Tensor) -> Tensor | None:
         return self.inner.coupling(t + self.begin, z)
 

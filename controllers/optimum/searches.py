@@ -12,7 +12,7 @@ from ...envs.problem import Problem
 from .backward import Backward
 from .ddp import descend, feedback_along, together
 from .flights import Path, agents, follow
-from .guesses import initial_guesses
+from .guesses import initial_guesses, own_guess
 from .interior import interior
 from .rescue import ATTEMPTS, feedback_flight, straight_line
 from .trajectory import ReferenceTrajectory
@@ -45,7 +45,7 @@ def search(
         pilots = descend(problem, known.z[0].double(), known.u.double(), 0)
         return _from_neighbours(problem, z0, pilots, starts, limit, end)
     few = z0 if guess is not None else z0[:PILOTS]
-    found = _from_guesses(problem, few, guess, starts, seed, limit, end)
+    found = _from_guesses(problem, few, guess or own_guess(problem, z0), starts, seed, limit, end)
     return found if len(few) == len(z0) else _from_neighbours(problem, z0, found, starts, limit, end)
 
 

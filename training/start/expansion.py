@@ -8,7 +8,14 @@ import time
 import torch
 from torch import Tensor
 
-from ...controllers.optimum import AgentExpansion, ReferenceTrajectory, cheaper, expand_agents, solve_optimum
+from ...controllers.optimum import (
+    AgentExpansion,
+    ReferenceTrajectory,
+    cheaper,
+    expand_agents,
+    own_guess,
+    solve_optimum,
+)
 from ...controllers.storage import check_sizes, read_store
 from ...controllers.value import ExpandedValue, flown, interchangeable, restore_value
 from ...envs.files import from_record
@@ -81,8 +88,8 @@ def families(problem: Problem, candidates: int, seconds: float | None = None) ->
     low, high = problem.control_bounds(mean)
     # among agents each state is solved for itself, from rest: neighbours' routes would be fewer
     rest: Controller = lambda t, z: torch.zeros_like(low).clamp(low, high).expand(len(z), -1)  # noqa: E731
-    crowd = problem.state_block < problem.state_dim
-    single = solve_optimum(problem, torch.cat([mean, z0]), rest if crowd else None, seconds=seconds)
+    crowd, own = problem.state_block < problem.state_dim, own_guess(problem, mean)
+    single = solve_optimum(problem, torch.cat([mean, z0]), own or (rest if crowd else None), seconds=seconds)
     ways = played(single.u[:, :WAYS])
     found = solve_optimum(problem, mean.expand(min(WAYS, candidates + 1), -1), ways, seconds=seconds)
     found = found.rows(found.cost.nan_to_num(torch.inf, torch.inf).argsort())
