@@ -144,7 +144,7 @@ class HeldHamiltonian:
 
     def _member(self, z: Tensor) -> tuple[Tensor, ...]:
         """``member`` for each of the rows of ``z``; empty where there is none."""
-        copies = (len(z) // len(self.z), *[1] * (self.member.ndim - 1)) if self.member is not None else ()
+        copies = (len(z) // max(len(self.z), 1), *[1] * (self.member.ndim - 1)) if self.member is not None else ()
         return () if self.member is None else (self.member.repeat(copies),)
 
     def _flat(self, u: Tensor) -> tuple[Tensor, Tensor, Tensor]:

@@ -114,6 +114,10 @@ class ImplicitPolicy(nn.Module, Predictor):
         Raises:
             ValueError: on a wrong shape, or a time outside [0, T]: the value function ends there.
         """
+        if self.hamiltonian == "held" and torch.is_inference_mode_enabled():  # its slope needs the tape
+            with torch.inference_mode(False), torch.no_grad():
+                t = t.clone() if isinstance(t, Tensor) else t
+                return self.solve(t, z.clone(), u0 if u0 is None else u0.clone(), begins)
         t, z = asked(self.problem, t, z)
         if u0 is not None and begins is not None:
             u0 = torch.where(begins.reshape(-1, 1), self.hamiltonian_at(torch.as_tensor(t), z).start(), u0)
@@ -156,8 +160,7 @@ class ImplicitPolicy(nn.Module, Predictor):
         if start is not None and not bool(start.isfinite().all()):  # an answer that failed is no place to begin
             lost = ~start.isfinite().all(-1)
             begins = lost if begins is None else begins | lost
-        # H_dt is differentiated by the tape, which refuses the tensors of inference mode
-        with torch.no_grad() if self.hamiltonian == "held" else torch.inference_mode():
+        with torch.inference_mode():
             u = self.solve(seen[:, -1], seen[:, :-1], start, begins).control
         return u, (u.cpu().numpy(),)
 

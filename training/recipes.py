@@ -64,7 +64,7 @@ RECIPES: dict[str, TrainConfig] = {
     "bicycle5_wide": TrainConfig(**CROWD, candidates=64),
     "bicycle100": TrainConfig(**HUNDRED, candidates=1),
     "bicycle100_wide": TrainConfig(**HUNDRED, candidates=8),
-    "swap100": TrainConfig(**HUNDRED, candidates=1),
+    "swap100": TrainConfig(**HUNDRED, candidates=1, members=1),
     "crazyflie": TrainConfig(
         iterations=1250,
         agent_width=64,

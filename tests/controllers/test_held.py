@@ -223,3 +223,15 @@ def test_a_saved_policy_comes_back(tmp_path):
     again = ImplicitPolicy.load(tmp_path, problem=problem)
     z = torch.randn(5, 2, generator=torch.Generator().manual_seed(0))
     assert again.hamiltonian == "held" and torch.equal(again(0.7, z), policy.double()(0.7, z))
+
+
+def test_no_state_at_all_and_inference_mode(short_quadrotor):
+    policy = ImplicitPolicy(short_quadrotor, ValueFunction(short_quadrotor, 8, seed=0).double(), hamiltonian="held")
+    z = short_quadrotor.sample_initial_state(3, torch.Generator().manual_seed(0)).double()
+    assert policy(0.0, z[:0]).shape == (0, 4)
+    with torch.inference_mode():
+        seen, t = z.clone(), torch.tensor(0.1, dtype=torch.float64)
+        inside = policy(t, seen)
+        again = policy.solve(t, seen, inside, torch.tensor([True, False, False])).control
+    torch.testing.assert_close(inside, policy(0.1, z).detach())
+    torch.testing.assert_close(again, inside, rtol=1e-4, atol=1e-4)

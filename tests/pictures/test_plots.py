@@ -3,6 +3,8 @@
 import dataclasses
 
 import matplotlib.collections
+import matplotlib.figure
+import matplotlib.image
 import numpy as np
 import pytest
 import torch
@@ -10,6 +12,7 @@ import torch
 from pontryagin import Problem, Quadrotor, evaluate
 from pontryagin.envs.bicycle import STEERING, MultiBicycle
 from pontryagin.envs.scene import Marks, Scene
+from pontryagin.training.pictures import plots
 from pontryagin.training.pictures.paths import TIME, PlanePaths, plane_paths
 from pontryagin.training.pictures.plots import draw_trajectories, trajectory_figure
 
@@ -117,7 +120,7 @@ def test_few_agents_have_a_line_each_and_bounds():
     problem = FLOCKS["5"]
     result = flown(problem, 2)
     figure = draw_trajectories(problem, result)
-    for kind, name, bound in ((0, "steering (rad) of 5 agents", STEERING), (1, "acceleration (", 5.0)):
+    for kind, name, bound in ((0, "steering (rad)\nof 5 agents", STEERING), (1, "acceleration (", 5.0)):
         *lines, low, high = titled(figure, name).lines
         assert len(lines) == 5 and (low.get_ydata()[0], high.get_ydata()[0]) == pytest.approx((-bound, bound))
         for agent, line in enumerate(lines):
@@ -128,7 +131,9 @@ def test_few_agents_have_a_line_each_and_bounds():
 def test_many_agents_are_bands_around_their_median():
     problem = FLOCKS["100"]
     result = flown(problem, 3)
-    axis = titled(draw_trajectories(problem, result, shown=2), "acceleration (length/time^2) of 100 agents")
+    axis = titled(
+        draw_trajectories(problem, result, shown=2), "acceleration (length/time^2)\nof 100 agents, bounds dashed"
+    )
     (median,) = (line for line in axis.lines if line.get_label() == "median")
     accelerations = result.trajectory.u[:, :2, 1::2].flatten(1).numpy()
     np.testing.assert_allclose(median.get_ydata()[:-1], np.median(accelerations, 1), atol=1e-6)
@@ -158,6 +163,18 @@ def test_any_problem_seen_from_the_top_gets_the_figure(boats, drift, tmp_path):
     # control_block is not the size of one boat's: each control has a picture of its own, up to four.
     assert sum("bounds" in a.get_title() for a in figure.axes) == min(2 * boats, 4)
     assert trajectory_figure(problem, result, tmp_path / "made" / "figure.png").stat().st_size > 1000
+
+
+def test_a_heavy_picture_is_made_light(tmp_path, monkeypatch):
+    figure = matplotlib.figure.Figure()
+    figure.subplots().imshow(np.random.default_rng(0).random((200, 200)), cmap="viridis", interpolation="bilinear")
+    monkeypatch.setattr(plots, "HEAVY", 10**9)
+    whole = plots.save_figure(figure, tmp_path / "whole.png")
+    monkeypatch.setattr(plots, "HEAVY", 1_000)
+    light = plots.save_figure(figure, tmp_path / "light.png")
+    assert light.stat().st_size < 0.6 * whole.stat().st_size
+    before, after = (matplotlib.image.imread(path)[..., :3] for path in (whole, light))
+    assert before.shape == after.shape and np.abs(before - after).mean() < 0.01
 
 
 def test_a_target_that_moves_is_followed():

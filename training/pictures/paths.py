@@ -122,8 +122,8 @@ def draw_control(
         axis.axhline(bound, color=INK, ls="--", lw=1)
     given = problem.control_names
     name = given[kind] if len(given) == kinds else " ".join(shown_controls(problem)[kind::kinds][:2])
-    many = f" of {values.shape[2]} agents" if values.shape[2] > 1 else ""
-    axis.set(xlabel="time", title=f"{name}{many},\nbounds dashed")
+    many = f"of {values.shape[2]} agents, " if values.shape[2] > 1 else ""
+    axis.set(xlabel="time", title=f"{name}\n{many}bounds dashed")
 
 
 def draw_distances(axis: matplotlib.axes.Axes, paths: PlanePaths, state: int = 0) -> None:

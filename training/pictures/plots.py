@@ -9,6 +9,7 @@ from pathlib import Path
 import matplotlib.figure
 import numpy as np
 import torch
+from PIL import Image
 
 from ...envs.files import replace_file
 from ...envs.names import shown_controls, shown_states
@@ -16,6 +17,9 @@ from ...envs.problem import Problem
 from ..checkpoint import History
 from ..evaluate import Evaluation
 from .paths import ACCENT, INK, SOFT, PlanePaths, control_kinds, draw_control, draw_distances, draw_paths, plane_paths
+
+HEAVY = 400_000
+"""Bytes of a PNG above which it is written in few colours."""
 
 
 def trajectory_figure(problem: Problem, result: Evaluation, path: Path, shown: int = 16) -> Path:
@@ -160,11 +164,20 @@ def tidy(figure: matplotlib.figure.Figure) -> None:
 
 
 def save_figure(figure: matplotlib.figure.Figure, path: Path, dpi: int = 130) -> Path:
-    """Write a figure in the format that the name says: whole, or not at all."""
+    """Write a figure in the format that the name says: whole, or not at all; a heavy PNG in 256 colours."""
     drawn = io.BytesIO()
     figure.savefig(drawn, dpi=dpi, format=path.suffix.removeprefix("."))
-    replace_file(path, drawn.getvalue())
+    heavy = path.suffix == ".png" and len(drawn.getvalue()) > HEAVY
+    replace_file(path, in_few_colours(drawn.getvalue()) if heavy else drawn.getvalue())
     return path
+
+
+def in_few_colours(png: bytes) -> bytes:
+    """The same picture in 256 colours: a third of the bytes."""
+    few = io.BytesIO()
+    with Image.open(io.BytesIO(png)) as picture:
+        picture.convert("RGB").quantize(256, dither=Image.Dither.NONE).save(few, "PNG", optimize=True)
+    return few.getvalue()
 
 
 def plain_ticks(axis: matplotlib.axis.Axis, steps: tuple[int, ...] = (1, 2, 5)) -> None:
