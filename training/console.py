@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from rich.console import Console
 from rich.text import Text
 
+from ..controllers.optimum import heard
+
 
 class Said(ValueError):
     """What is refused, where another process has said it."""
@@ -39,6 +41,13 @@ class PlainConsole(Console):
     def on_broken_pipe(self) -> None:
         """Pass it on, to where every error ends."""
         raise BrokenPipeError("the reader of the output has gone away")
+
+
+@contextlib.contextmanager
+def searching(what: str) -> Iterator[None]:
+    """While optima are sought: how far the search is, on a line that goes away."""
+    with PlainConsole().status(what) as shown, heard(lambda told: shown.update(f"{what}: {told}")):
+        yield
 
 
 @contextlib.contextmanager

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from rich.progress import BarColumn, Progress, Task, TextColumn, TimeElapsedColumn
 from rich.progress_bar import ProgressBar
 
+from ..controllers.optimum import heard
 from .console import PlainConsole
 from .duration import spoken
 
@@ -45,12 +46,14 @@ class Stages:
     @contextlib.contextmanager
     def shown(self, first: str) -> Iterator[None]:
         """The bar, while the ``first`` stage and those after it go on."""
-        with self.bar:
+        with self.bar, heard(lambda told: self.bar.update(self.task, description=f"{self.name}: {told}")):
+            self.name = first
             self.task = self.bar.add_task(first, total=None)
             yield
 
     def stage(self, name: str) -> None:
         """What the bar says."""
+        self.name = name
         self.bar.update(self.task, description=name)
 
     def said(self, what: str) -> None:

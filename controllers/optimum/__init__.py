@@ -14,6 +14,7 @@ from .searches import replan, search
 from .solve import Method, improve_optimum, replayed, solve_optimum
 from .step_model import along, expand_end, riccati, second_order, step_model
 from .store import FOLDER, find_reference, known_reference, load_reference, save_reference
+from .told import heard
 from .trajectory import ReferenceTrajectory, cheaper
 
 __all__ = [
@@ -38,6 +39,7 @@ __all__ = [
     "find_equilibrium",
     "find_reference",
     "given",
+    "heard",
     "heard_interrupts",
     "improve_optimum",
     "initial_guesses",

@@ -14,6 +14,7 @@ from .backward import Backward, Model, sweep, sweep_alone
 from .flights import Path, agents, fly, follow
 from .meeting import meeting
 from .newton import Bend, Hessian, Step, newton
+from .told import tell
 
 FULL, SHORTER, LONGER = (1.0,), (0.5, 0.2, 0.05, 0.01), (2.0, 4.0, 8.0)
 """Shares of a step: tried first, where that is not the best, and, of the agents' own, further than their model says."""
@@ -48,7 +49,7 @@ def descend(
     low, high = problem.control_bounds(u)
     path = fly(problem, z0, u.clamp(low, high))
     moving = path.cost.isfinite()
-    for _ in range(max_iterations):
+    for iteration in range(max_iterations):
         index = moving.nonzero().ravel()
         if not len(index) or (end is not None and time.perf_counter() > end):
             break
@@ -58,6 +59,7 @@ def descend(
             path.put(rows, part)
         path.converged = path.cost.isfinite() & (path.left <= tolerance)
         moving = path.cost.isfinite() & ~path.converged & ~path.stuck
+        tell(iteration + 1, moving)
         if report is not None:
             report(path)
     return path

@@ -13,6 +13,7 @@ from .flights import Path, clock, fly, follow
 from .iterate import Iterate, begin, errors, expanded, measure, room
 from .kkt import Direction, newton_step
 from .line_search import longest_share, searched
+from .told import tell
 
 TOLERANCE = 1e-8
 """Error at which a point counts as an optimum, as in IPOPT."""
@@ -40,7 +41,7 @@ def interior(
     """
     now = begin(problem, z, u, barrier)
     moving = now.u.isfinite().all(-1).all(0)
-    for _ in range(max_iterations):
+    for iteration in range(max_iterations):
         index = moving.nonzero().ravel()
         if not len(index) or (end is not None and time.perf_counter() > end):
             break
@@ -48,6 +49,7 @@ def interior(
         _improve(problem, part)
         now.put(index, part)
         moving = (now.error > TOLERANCE) & (now.failures <= VAIN) & now.error.isfinite()
+        tell(iteration + 1, moving)
     return _landed(problem, now)
 
 

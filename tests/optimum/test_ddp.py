@@ -8,7 +8,7 @@ import pytest
 import torch
 
 import pontryagin
-from pontryagin.controllers.optimum import certify, improve_optimum, solve_optimum, solve_reference
+from pontryagin.controllers.optimum import certify, heard, improve_optimum, solve_optimum, solve_reference
 from pontryagin.controllers.optimum.agent_model import bends, by_agent, count_agents, jacobians
 from pontryagin.controllers.optimum.backward import sweep, sweep_alone
 from pontryagin.controllers.optimum.ddp import expand_path
@@ -175,3 +175,14 @@ def test_what_flies_apart_is_said() -> None:
 def test_bad_options(options: dict[str, object], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         solve_optimum(DoubleIntegrator(), torch.zeros(1, 2), **options)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("problem", [Quadrotor(steps=8), MultiBicycle(num_agents=2, steps=8)], ids=["one", "many"])
+def test_a_search_says_how_far_it_is_to_whoever_listens(problem: pontryagin.Problem) -> None:
+    said: list[str] = []
+    with heard(said.append):
+        solve_optimum(problem, states(problem, 3))
+    assert said[0].startswith("iteration 1, ") and any(x.endswith("3 of 3 at their end") for x in said)
+    count = len(said)
+    solve_optimum(problem, states(problem, 3))
+    assert len(said) == count

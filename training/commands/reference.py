@@ -17,7 +17,7 @@ from ...controllers.policy import ImplicitPolicy
 from ...envs.catalog import make_problem
 from ...envs.files import check_folder, save_somewhere
 from ...envs.states import draw_states
-from ..console import PlainConsole
+from ..console import PlainConsole, searching
 from ..start import agreed, searched
 from .arguments import ProblemName
 
@@ -61,17 +61,20 @@ def reference_command(
         found = solve_reference(
             made, z0, guess=pilot, processes=processes, starts=starts, max_iterations=max_iterations
         )
-    elif earlier is not None and pilot is None:
-        found = improve_optimum(made, earlier, max_iterations, seconds)
     else:
-        found = searched(made, z0, pilot, starts, seconds, max_iterations)
+        with searching(f"optima of {problem}"):
+            if earlier is not None and pilot is None:
+                found = improve_optimum(made, earlier, max_iterations, seconds)
+            else:
+                found = searched(made, z0, pilot, starts, seconds, max_iterations)
     command = f"pontryagin reference {problem} --states {states} --seed {seed} --starts {starts} --method {method}"
     command += "" if guess is None else f" --guess {guess}"
     command += "" if max_iterations == 200 else f" --max-iterations {max_iterations}"
     if earlier is not None:
         found, command = cheaper(earlier, found), f"{command} --improve"
     if method == "ddp":
-        found = agreed(made, found, seconds)
+        with searching("each from the others' flights"):
+            found = agreed(made, found, seconds)
     name = f"{problem.replace(':', '.')}-{states}-{seed}"
     path = save_somewhere(lambda folder: save_reference(folder / name, made, found, command), out_dir, "the reference")
     cost = found.cost

@@ -22,6 +22,7 @@ from ...envs.files import from_record
 from ...envs.integrate import Controller, rollout
 from ...envs.problem import Problem
 from ..config import TrainConfig
+from ..console import searching
 from .nominal import SEED, mean_state
 
 SAME = 1e-6
@@ -58,7 +59,8 @@ def expanded(problem: Problem, config: TrainConfig) -> ExpandedValue:
         value = from_record(config.out, lambda: restore_value(problem, record["value"]))
         assert isinstance(value, ExpandedValue)
         return value
-    known = families(problem, config.candidates)
+    with searching("optima to begin with"):
+        known = families(problem, config.candidates)
     probes = problem.sample_initial_state(PROBES, torch.Generator().manual_seed(SEED + 2)).double()
     whole = expand_agents(problem, known)
     chosen = choose(problem, whole, probes, config.members)
