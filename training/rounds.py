@@ -66,6 +66,7 @@ class Rounds:
         self.policy: ImplicitPolicy
         self.enough, self.stage, self.flying = enough, "", 0.0
         self.tried: set[str] = set()
+        self.flew: dict[str, float] = {}
         self.more: dict[str, float] = {}
         self.value: FlownValue
         self.whole: AgentExpansion
@@ -92,8 +93,12 @@ class Rounds:
         return self.flying + self.more[way]
 
     def better(self, known: ReferenceTrajectory, last: bool = False) -> None:
-        """The policies that improve on the feedback along ``known``, those that the time allows, until one is good."""
-        for way in BETTER:
+        """The policies that improve on the feedback along ``known``, those that the time allows, until one is good.
+
+        Once both have been flown, that one alone which flew better.
+        """
+        both = len(self.flew) == len(BETTER)
+        for way in (min(BETTER, key=self.flew.__getitem__),) if both else BETTER:
             afford = self.stages.left + AFFORDED * self.budget if last else AFFORDED * self.stages.left
             if not self.good() and way not in self.tried and self.dear(way) < afford:
                 self.fly(way, known)
@@ -134,6 +139,8 @@ class Rounds:
             self.more[way] = took - self.flying
         cost, probed = path.cost.nan_to_num(torch.inf, torch.inf).tensor_split([len(self.fresh)])
         flown = float(excess(probed, self.yardstick).mean())
+        if way != FIRST:
+            self.flew[way] = flown
         first, name = not self.history, f"{len(known.cost)} expansions, {way}"
         if first or flown < self.reached:
             self.policy, self.reached, self.cost, self.stage = policy, flown, cost, name

@@ -71,6 +71,21 @@ def test_better_policies_are_made_of_a_feedback_that_is_not_good_enough(monkeypa
     torch.testing.assert_close(pontryagin.rollout(again.problem, again, z).cost, found.cost, rtol=1e-4, atol=1e-4)
 
 
+def test_once_both_have_been_flown_the_better_one_is_tried_alone(monkeypatch):
+    run, tried = rounds.Rounds(Pendulum(), 600.0, 0, None, 4, 0.01), []
+    monkeypatch.setattr(run, "good", lambda: False)
+    monkeypatch.setattr(run, "fly", lambda way, known: tried.append(way))
+    run.more = dict.fromkeys(rounds.BETTER, 0.0)
+    run.better(None)
+    assert tried == list(rounds.BETTER)
+    run.flew = {rounds.BETTER[0]: 0.2, rounds.BETTER[1]: 0.1}
+    run.better(None, last=True)
+    assert tried[2:] == [rounds.BETTER[1]]
+    run.tried.add(rounds.BETTER[1])
+    run.better(None)
+    assert len(tried) == 3
+
+
 def test_more_optima_are_sought_where_flights_exceed_the_promise(monkeypatch):
     problem, asked = Pendulum(), []
 
