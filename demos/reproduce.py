@@ -57,7 +57,7 @@ REPEATS = {
         "quadrotor_wide", "--on", "quadrotor", kept="quadrotor_wide/evaluation_narrow.json", minutes=0.3
     ),
     "bicycle5": evaluation("bicycle5", kept="bicycle5/evaluation.json", minutes=0.7),
-    "swap100": evaluation("swap100", kept="swap100/evaluation.json", minutes=0.5, states=8),
+    "swap100": evaluation("swap100", kept="swap100/evaluation.json", minutes=0.5, states=4),
     "crazyflie": evaluation("crazyflie", kept="crazyflie/evaluation.json", minutes=0.3),
     "anchors": script("anchors", "--time-budget", "1.5m", kept="anchors/curves.json"),
     "classical": script("classical", kept="classical/figures.json", minutes=1.5),
