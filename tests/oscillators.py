@@ -1,10 +1,23 @@
-"""A small problem to vary."""
+"""A small problem to vary, and another one with the expansions about eight of its optima."""
 
 import dataclasses
 
 import torch
+from torch import Tensor
 
 from pontryagin import Problem
+from pontryagin.controllers.optimum import AgentExpansion, expand_agents, solve_optimum
+from pontryagin.envs.gallery.van_der_pol import VanDerPol
+
+Known = tuple[VanDerPol, AgentExpansion, Tensor]
+"""The problem, the expansions, and other states."""
+
+
+def expanded_oscillator() -> Known:
+    """Van der Pol's."""
+    problem = VanDerPol(steps=40)
+    z = problem.sample_initial_state(24, torch.Generator().manual_seed(0)).double()
+    return problem, expand_agents(problem, solve_optimum(problem, z[:8])), z[8:]
 
 
 @dataclasses.dataclass(frozen=True)

@@ -18,9 +18,10 @@ CROWD: dict[str, Any] = {
     "iterations": 400, "batch": 64, "agent_width": 32, "learning_rate": 3e-4, "hamiltonian": "held",
     "anchor": "expansion", "argmax_iterations": 1, "backtracks": 2, "compile": True, "validation_states": 256,
 }  # fmt: skip
-"""What all crowds share: nothing is set by hand for one of them."""
+"""What all crowds share."""
 
 HUNDRED = CROWD | {"iterations": 60, "batch": 16, "validation_states": 32}
+"""And crowds of a hundred."""
 
 RECIPES: dict[str, TrainConfig] = {
     "quadrotor": TrainConfig(

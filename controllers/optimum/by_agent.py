@@ -108,7 +108,8 @@ def expand_agents(problem: Problem, reference: ReferenceTrajectory) -> AgentExpa
     wall = model.slope.unflatten(-1, (count, -1)) ** 2 / (BARRIER * value[0].abs() + 1e-300)[:, None, None]
     end = _blocks(model.end, n, count)
     sure = _at_minimum(hessian, jacobian, end, held_back, b)
-    hessian = torch.where(sure[..., None, None], hessian, reflected(hessian))
+    if not sure.all():
+        hessian = torch.where(sure[..., None, None], hessian, reflected(hessian))
     last = _positive(end)
     curvature, gains = [last], []
     for own, f, stays, wide in zip(hessian.flip(0), jacobian.flip(0), held_back.flip(0), wall.flip(0), strict=True):

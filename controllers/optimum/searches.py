@@ -45,7 +45,8 @@ def search(
         pilots = descend(problem, known.z[0].double(), known.u.double(), 0)
         return _from_neighbours(problem, z0, pilots, starts, limit, end)
     few = z0 if guess is not None else z0[:PILOTS]
-    found = _from_guesses(problem, few, guess or own_guess(problem, z0), starts, seed, limit, end)
+    first = own_guess(problem, z0) if guess is None else guess
+    found = _from_guesses(problem, few, first, starts, seed, limit, end)
     return found if len(few) == len(z0) else _from_neighbours(problem, z0, found, starts, limit, end)
 
 

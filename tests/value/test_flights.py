@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from oscillators import Known, expanded_oscillator
 from torch import Tensor
 
 from pontryagin import ImplicitPolicy, MultiBicycle, TrainConfig, rollout, train
@@ -17,14 +18,10 @@ from pontryagin.controllers.value.flights import flown
 from pontryagin.envs.gallery.van_der_pol import VanDerPol
 from pontryagin.envs.integrate import advance
 
-Known = tuple[VanDerPol, AgentExpansion, Tensor]
-
 
 @pytest.fixture(scope="module")
 def known() -> Known:
-    problem = VanDerPol(steps=40)
-    z = problem.sample_initial_state(24, torch.Generator().manual_seed(0)).double()
-    return problem, expand_agents(problem, solve_optimum(problem, z[:8])), z[8:]
+    return expanded_oscillator()
 
 
 def every(expansion: AgentExpansion, z: Tensor) -> Tensor:

@@ -6,23 +6,20 @@ from pathlib import Path
 
 import pytest
 import torch
+from oscillators import Known, expanded_oscillator
 from torch import Tensor
 
 from pontryagin import ImplicitPolicy, export_policy, rollout
-from pontryagin.controllers.optimum import AgentExpansion, Later, descend, expand_agents, solve_optimum
+from pontryagin.controllers.optimum import Later, descend, expand_agents, solve_optimum
 from pontryagin.controllers.value import ExpandedValue, FlownValue
 from pontryagin.controllers.value.flights import swept
 from pontryagin.envs.double_integrator import DoubleIntegrator
 from pontryagin.envs.gallery.van_der_pol import VanDerPol
 
-Known = tuple[VanDerPol, AgentExpansion, Tensor]
-
 
 @pytest.fixture(scope="module")
 def known() -> Known:
-    problem = VanDerPol(steps=40)
-    z = problem.sample_initial_state(24, torch.Generator().manual_seed(0)).double()
-    return problem, expand_agents(problem, solve_optimum(problem, z[:8])), z[8:]
+    return expanded_oscillator()
 
 
 def test_it_is_a_descent_from_the_cheapest_flight(known: Known) -> None:

@@ -91,7 +91,9 @@ def families(problem: Problem, candidates: int, seconds: float | None = None) ->
     # among agents each state is solved for itself, from rest: neighbours' routes would be fewer
     rest: Controller = lambda t, z: torch.zeros_like(low).clamp(low, high).expand(len(z), -1)  # noqa: E731
     crowd, own = problem.state_block < problem.state_dim, own_guess(problem, mean)
-    single = solve_optimum(problem, torch.cat([mean, z0]), own or (rest if crowd else None), seconds=seconds)
+    single = solve_optimum(
+        problem, torch.cat([mean, z0]), own if own is not None else rest if crowd else None, seconds=seconds
+    )
     ways = played(single.u[:, :WAYS])
     found = solve_optimum(problem, mean.expand(min(WAYS, candidates + 1), -1), ways, seconds=seconds)
     found = found.rows(found.cost.nan_to_num(torch.inf, torch.inf).argsort())
