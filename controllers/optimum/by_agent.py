@@ -107,10 +107,7 @@ def expand_agents(problem: Problem, reference: ReferenceTrajectory) -> AgentExpa
     held_back = _pushed(problem, u, model.slope).unflatten(-1, (count, -1))
     wall = model.slope.unflatten(-1, (count, -1)) ** 2 / (BARRIER * value[0].abs() + 1e-300)[:, None, None]
     end = _blocks(model.end, n, count)
-    sure = _at_minimum(hessian, jacobian, end, held_back, b)
-    if not sure.all():
-        hessian = torch.where(sure[..., None, None], hessian, reflected(hessian))
-    last = _positive(end)
+    hessian, last = _bent(hessian, jacobian, end, held_back, b), _positive(end)
     curvature, gains = [last], []
     for own, f, stays, wide in zip(hessian.flip(0), jacobian.flip(0), held_back.flip(0), wall.flip(0), strict=True):
         q = own + f.mT @ last @ f
@@ -128,6 +125,12 @@ def _own(model: Model, n: int, count: int) -> tuple[Tensor, Tensor]:
     whole = (_blocks(x.squeeze(2).flatten(0, 1), n, count).unflatten(0, x.shape[:2]) for x in (jacobian, hessian))
     first, second = whole
     return first, second
+
+
+def _bent(hessian: Tensor, jacobian: Tensor, end: Tensor, stays: Tensor, b: int) -> Tensor:
+    """``hessian``, reflected for the agents that are at no minimum."""
+    sure = _at_minimum(hessian, jacobian, end, stays, b)
+    return hessian if sure.all() else torch.where(sure[..., None, None], hessian, reflected(hessian))
 
 
 def _at_minimum(hessian: Tensor, jacobian: Tensor, end: Tensor, stays: Tensor, b: int) -> Tensor:
