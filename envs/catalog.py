@@ -84,6 +84,8 @@ LARGEST = 100_000
 def make_problem(name: str) -> Problem:
     """The problem called ``name``: a short name, or ``module:ClassName`` of a Problem with working defaults.
 
+    A module may be the name of its file, too: ``models/rocket.py:Rocket``.
+
     Raises:
         ValueError: if there is no such problem, with the names that exist, or its functions do not keep to ``Problem``.
     """
@@ -94,13 +96,24 @@ def make_problem(name: str) -> Problem:
     module, _, attribute = name.partition(":")
     if not attribute:
         raise ValueError(f"no problem is called {name!r}; expected one of {sorted(PROBLEMS)} or module:ClassName")
-    if "" not in sys.path:  # a console script does not look in the current folder, its user does
-        sys.path.insert(0, "")
+    folder = ""  # a console script does not look in the current folder, its user does
+    if module.endswith(".py"):
+        folder, module = str(Path(module).parent.absolute()), Path(module).stem
+    if folder not in sys.path:
+        sys.path.insert(0, folder)
     try:
         found = getattr(importlib.import_module(module), attribute)
     except (ImportError, AttributeError) as error:
         raise ValueError(f"cannot import {name!r}: {error}") from error
-    problem = found() if isinstance(found, type) else found
+    except TypeError as error:
+        if "non-frozen" not in str(error):
+            raise  # an error of the module's own, which its traceback explains
+        raise ValueError(f"cannot import {name!r}: {error}; write @dataclass(frozen=True), as Problem is") from error
+    try:
+        problem = found() if isinstance(found, type) else found
+    except TypeError as error:
+        expected = "a class with all methods of Problem, and a default for each field"
+        raise ValueError(f"cannot make {name!r}: {error}; expected {expected}") from error
     if not isinstance(problem, Problem):
         raise ValueError(f"{name!r} is a {type(problem).__name__}; expected a pontryagin.Problem")
     check_functions(problem)

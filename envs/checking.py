@@ -53,6 +53,7 @@ def check_functions(problem: Problem, device: torch.device | str = "cpu") -> Non
                 for shape in ((), (batch,)):
                     t = torch.full(shape, 0.5 * problem.time_step, dtype=dtype, device=device)
                     _check_functions_of_time(problem, t, z, u)
+        _check_draws(problem)
         _warn_if_stiff(problem, _initial_states(problem, STIFF, generator).to(device, torch.float64))
 
 
@@ -62,6 +63,16 @@ def _initial_states(problem: Problem, batch: int, generator: torch.Generator) ->
     like = z if isinstance(z, Tensor) and z.is_floating_point() else torch.empty(0)
     _expect(problem, asked, z, (batch, problem.state_dim), torch.empty(0, dtype=like.dtype), "")
     return z
+
+
+def _check_draws(problem: Problem) -> None:
+    """Refuse initial states that do not come from the generator: no figure could be found again."""
+    first, second = (_initial_states(problem, 2, torch.Generator().manual_seed(SEED)) for _ in range(2))
+    if not torch.equal(first, second):
+        raise ValueError(
+            f"{type(problem).__name__}.sample_initial_state(2, generator) returned two things for the same seed; "
+            "expected states drawn from the generator alone: torch.randn(.., generator=generator)"
+        )
 
 
 def _controls(problem: Problem, z: Tensor, share: float) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -20,6 +21,7 @@ def check_problem(problem: Problem) -> None:
         ValueError: naming the field, what came and what was expected.
     """
     name = type(problem).__name__
+    _check_overridden(problem)
     for field in ("state_dim", "control_dim", "steps"):
         value = whole(getattr(problem, field), f"{name}.{field}")
         if field in vars(problem):  # Python's, whatever it was
@@ -57,3 +59,18 @@ def check_problem(problem: Problem) -> None:
     if (low >= high).any():
         raise ValueError(f"{name}.control_low {low} is not below control_high {high}")
     check_names(problem)
+
+
+def _check_overridden(problem: Problem) -> None:
+    """Refuse ``steps = 400`` in a class derived from a dataclass: without a type it is no field, and does nothing."""
+    known: tuple[dataclasses.Field[object], ...] = (
+        dataclasses.fields(problem) if dataclasses.is_dataclass(problem) else ()
+    )
+    for field in known:
+        said = getattr(type(problem), field.name, field.default)
+        if field.default is not dataclasses.MISSING and said is not field.default and not hasattr(said, "__get__"):
+            raise ValueError(
+                f"{type(problem).__name__} says {field.name} = {said!r:.100} without a type, so its objects have "
+                f"{getattr(problem, field.name)!r:.100}; write {field.name}: {type(field.default).__name__} = "
+                f"{said!r:.100} under @dataclass(frozen=True)"
+            )

@@ -20,11 +20,11 @@ from ..controllers.optimum import (
 )
 from ..controllers.policy import ImplicitPolicy
 from ..controllers.value import ExpandedValue, FlownValue
-from ..envs.integrate import Controller, Trajectory, rollout
+from ..envs.integrate import Controller, Trajectory
 from ..envs.problem import Problem
 from ..envs.states import drawn
 from .evaluate import relative_gap
-from .solved import flights
+from .solved import flights, flown_by
 from .stages import Stages
 from .start import agreed, excess, member_costs, played, sound
 
@@ -35,10 +35,10 @@ WILD, STARTS = 8, 4
 """Of the optima of a round, those sought from guesses, and from how many each."""
 OPTIMA, FIRST, BETTER = "optima.npz", "their feedback", ("argmax of the held H", "the cheapest flight swept")
 """The file of the optima; the policy that they are, and those that improve on it."""
-DEARER, AFFORDED = 4.0, 0.2
-"""How many times as long as the first flights of the feedback those of a better one take on top, until that is
-measured; the share of the time left that they may take after each round: after the last one, all that is left and as
-large a share of the budget on top."""
+DEARER, AFFORDED, OVERTIME = (2.0, 3.0), 0.3, 0.2
+"""How many times as long as the first flights of the feedback those of the better ones take on top, until that is
+measured (1.4 to 2.4 and 3); the share of the time left that they may take after each round: after the last one, all
+that is left and a share of the budget on top."""
 WORST = 5.0
 """How many times the mean gap asked for the worst state's may be."""
 KNOWN = 0.9
@@ -99,7 +99,7 @@ class Rounds:
         """
         both = len(self.flew) == len(BETTER)
         for way in (min(BETTER, key=self.flew.__getitem__),) if both else BETTER:
-            afford = self.stages.left + AFFORDED * self.budget if last else AFFORDED * self.stages.left
+            afford = self.stages.left + OVERTIME * self.budget if last else AFFORDED * self.stages.left
             if not self.good() and way not in self.tried and self.dear(way) < afford:
                 self.fly(way, known)
 
@@ -131,10 +131,10 @@ class Rounds:
         policy = ImplicitPolicy(self.problem, value, max_iterations=int(way == BETTER[0]), hamiltonian="held")
         begin = self.stages.gone
         self.tried.add(way)
-        path = rollout(self.problem, policy, torch.cat([self.fresh, self.probes]))
+        path = flown_by(self.problem, policy, torch.cat([self.fresh, self.probes]))
         took = self.stages.gone - begin
         if way == FIRST:
-            self.flying, self.more = took, self.more or dict.fromkeys(BETTER, DEARER * took)
+            self.flying, self.more = took, self.more or {way: x * took for way, x in zip(BETTER, DEARER, strict=True)}
         else:
             self.more[way] = took - self.flying
         cost, probed = path.cost.nan_to_num(torch.inf, torch.inf).tensor_split([len(self.fresh)])
@@ -159,7 +159,7 @@ class Rounds:
     def compared(self, way: str, known: ReferenceTrajectory, path: Trajectory, cost: Tensor) -> None:
         """The optima of the fresh states, sought again from ``known`` and from ``path``, their flights, if cheaper."""
         self.stages.stage("optima of the fresh states")
-        most = max(10.0, 0.1 * self.budget)
+        most = max(10.0, 0.05 * self.budget)
         if not self.history:  # from the known ones, and of their own: no later round does that
             begin = self.stages.gone
             found = solve_optimum(self.problem, self.fresh, known=known, seconds=most)
@@ -193,10 +193,10 @@ class Rounds:
         chosen = torch.cat([worst, z0[: count - len(worst)]])
         most = max(10.0, 0.15 * self.budget)
         # other routes than the known ones are found from wild guesses, and spread by ``agreed``
-        known = known.joined(solve_optimum(self.problem, chosen[-WILD:], starts=STARTS, seconds=most))
+        known = known.joined(solve_optimum(self.problem, chosen[-WILD:], starts=STARTS, seconds=0.3 * most))
         found = solve_optimum(self.problem, chosen[:-WILD], known=known, seconds=most)
         return sound(agreed(self.problem, known.joined(found), most))
 
     @torch.no_grad()
     def _cost(self, controller: Controller, z0: Tensor) -> Tensor:
-        return rollout(self.problem, controller, z0).cost.nan_to_num(torch.inf, torch.inf)
+        return flown_by(self.problem, controller, z0).cost.nan_to_num(torch.inf, torch.inf)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ..controllers.optimum import ReferenceTrajectory, load_reference
+from ..controllers.optimum import ReferenceTrajectory, crew, load_reference
 from ..envs.checking import check_functions
 from ..envs.fields import whole
 from ..envs.files import check_folder
@@ -24,6 +24,7 @@ def solve(
     gap: float | str = 0.01,
     states: int = 64,
     fresh: bool = False,
+    processes: int = 1,
 ) -> Solved:
     """A feedback controller for any ``Problem``: optima, the expansions about them, and a choice by flights.
 
@@ -47,22 +48,27 @@ def solve(
         gap: cost above the optimum that is good enough, 0.01 or "1%".
         states: fresh states on which it is measured.
         fresh: begin anew, whatever optima are there.
+        processes: that share out the states in searches and flights (in a script: under
+            ``if __name__ == "__main__":``, for they import it).
 
     Raises:
         ValueError: if the problem or an option makes no sense, or no open-loop optimum is found at all.
     """
-    states, seed = whole(states, "states"), whole(seed, "seed", 0)
+    states, seed, processes = whole(states, "states"), whole(seed, "seed", 0), whole(processes, "processes")
     enough = share(gap)
     budget, folder = seconds(time_budget), None if out is None else Path(out)
     if folder is not None:
         check_folder(folder, "out")
     check_functions(problem)
     run = Rounds(problem, budget, seed, folder, states, enough)
-    with run.stages.shown("optima"):
+    with crew(processes, problem), run.stages.shown("optima"):
         known = None if fresh or folder is None else stored(problem, folder)
         if known is None:
             known = families(problem, CANDIDATES, 0.2 * budget)
-            run.stages.said(f"{int(known.converged.sum())} of {len(known.cost)} optima converged")
+            good = int(known.converged.sum())
+            run.stages.said(
+                f"{good} optima" if good else f"none of {len(known.cost)} searches for an optimum has converged"
+            )
             check_steps(problem, known)
         else:
             run.stages.said(f"going on from {len(known.cost)} optima of an earlier run")
@@ -75,7 +81,7 @@ def solve(
             known = run.doubled(known) if known.converged.any() else run.improved(known)
             run.expanded(known)
         run.better(known, last=True)
-    return Solved(run.policy, run.path, run.optima, run.linear, tuple(run.history))
+    return Solved(run.policy, run.path, run.optima, run.linear, tuple(run.history), len(known.cost), enough, run.good())
 
 
 def stored(problem: Problem, folder: Path) -> ReferenceTrajectory | None:

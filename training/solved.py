@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 from ..controllers.adapter import Memory, Predictor
-from ..controllers.optimum import ReferenceTrajectory
+from ..controllers.optimum import ReferenceTrajectory, shared
 from ..controllers.policy import ImplicitPolicy
-from ..envs.integrate import Trajectory
+from ..envs.integrate import Controller, Trajectory, rollout
 from ..envs.problem import Problem
 from .evaluate import relative_gap
 
@@ -34,6 +34,14 @@ def flights(path: Trajectory, rows: slice) -> Trajectory:
     return Trajectory(path.t, path.z[:, rows], path.u[:, rows], path.running_cost[rows], path.terminal_cost[rows])
 
 
+@torch.no_grad()
+def flown_by(problem: Problem, controller: Controller, z0: Tensor) -> Trajectory:
+    """``rollout``, the states shared out."""
+    parts = shared(rollout, len(z0), lambda rows: (problem, controller, z0[rows]))
+    tables = zip(*((x.z, x.u, x.running_cost, x.terminal_cost) for x in parts), strict=True)
+    return Trajectory(parts[0].t, *(torch.cat(x, x[0].ndim // 2) for x in tables))
+
+
 @dataclasses.dataclass(frozen=True)
 class Solved:
     """What ``solve`` came to.
@@ -44,6 +52,9 @@ class Solved:
         optima: of the same states, sought on their own and from those that were found for the policy.
         linear_cost: ``(B,)`` of linear feedback along the one best optimum, for comparison.
         history: by stage: ``stage``, ``seconds``, ``gap_mean``, ``gap_worst``.
+        known: number of optima that were found for the policy.
+        enough: the gap that was asked for.
+        good: whether it was reached.
     """
 
     policy: ImplicitPolicy
@@ -51,6 +62,9 @@ class Solved:
     optima: ReferenceTrajectory
     linear_cost: Tensor
     history: tuple[dict[str, float | str], ...]
+    known: int = 0
+    enough: float = 0.01
+    good: bool = True
 
     @property
     def cost(self) -> Tensor:
@@ -71,8 +85,13 @@ class Solved:
         lines = [f"above the optimum, {known} fresh states:            mean    median     worst"]
         for name, gap in rows.items():
             seen = gap[~gap.isnan()]
-            figures = (seen.mean(), seen.median(), seen.max()) if len(seen) else (torch.tensor(torch.nan),) * 3
+            figures = (seen.mean(), seen.quantile(0.5), seen.max()) if len(seen) else (torch.tensor(torch.nan),) * 3
             lines.append(f"{name:<42}" + "".join(f"{float(x):>10.2%}" for x in figures))
+        if not self.good:
+            lines.append(
+                f"{self.enough:.2%} was asked for, and not reached in the time; from the same folder the next run "
+                f"goes on with these {self.known} optima"
+            )
         left = len(self.gap) - known
         lines += [f"the optimum of {left} more is not known: its search did not converge"] if left else []
         return "\n".join(lines)

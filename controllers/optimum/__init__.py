@@ -2,6 +2,7 @@
 
 from .by_agent import AgentExpansion, expand_agents
 from .certificates import Certificate, certify
+from .crew import cores, crew, shared
 from .ddp import descend
 from .equilibrium import Point, find_equilibrium, given
 from .expansion import Expansion, expand, joined
@@ -33,6 +34,8 @@ __all__ = [
     "along",
     "certify",
     "cheaper",
+    "cores",
+    "crew",
     "descend",
     "expand",
     "expand_end",
@@ -53,6 +56,7 @@ __all__ = [
     "save_reference",
     "search",
     "second_order",
+    "shared",
     "shooting",
     "solve_optimum",
     "solve_reference",

@@ -22,6 +22,7 @@ from ...envs.states import as_states
 from .aten import import_casadi
 from .guesses import initial_guesses
 from .processes import heard_interrupts, spawn_pool
+from .told import listened
 from .trace import trace
 from .trajectory import ReferenceTrajectory
 
@@ -33,16 +34,19 @@ Hessian: TypeAlias = Literal["exact", "limited-memory"]
 
 
 class Search(NamedTuple):
-    """How IPOPT searches; ``warm``: from a point and multipliers near an optimum, which it otherwise pushes away."""
+    """How IPOPT searches; ``barrier``: at first, less near an optimum, from which it pushes away; ``warm``: not at all,
+    from a point and multipliers."""
 
     max_iterations: int
-    hessian: Hessian
+    hessian: Hessian = "exact"
     warm: bool = False
+    barrier: float = 0.1
 
 
 class _Optimum(NamedTuple):
-    """One sample: controls ``(K, m)``, costates ``(K + 1, n)``, the optimiser's cost, its word, its time."""
+    """One sample: ``(K + 1, n)`` states, ``(K, m)`` controls, costates, the optimiser's cost, its word, its time."""
 
+    z: np.ndarray
     u: np.ndarray
     p: np.ndarray
     cost: float
@@ -133,7 +137,7 @@ def _solve_all(problem: Problem, steps: int, search: Search, z0: np.ndarray, gue
     if not len(z0):
         return []
     solver = shooting(problem, steps, search)
-    return [min((_solve(problem, solver, z, w) for w in ws), key=_rank) for z, ws in zip(z0, guesses, strict=True)]
+    return [min((solve_one(problem, solver, z, w) for w in ws), key=_rank) for z, ws in zip(z0, guesses, strict=True)]
 
 
 def _rank(optimum: _Optimum) -> tuple[bool, float]:
@@ -170,6 +174,9 @@ def shooting(problem: Problem, steps: int, search: Search) -> Any:
         "ipopt.limited_memory_max_history": 30,
         "ipopt.tol": 1e-10,  # at the default 1e-8 active bounds leave 3e-7 of the cost
         "ipopt.acceptable_iter": 0,
+        "ipopt.mu_init": search.barrier,
+        "ipopt.bound_push": min(1e-2, search.barrier),
+        "ipopt.bound_frac": min(1e-2, search.barrier),
     }
     if search.warm:  # the barrier begins where the last solve left it; pushes this small keep active bounds active
         pushes = ("bound_push", "bound_frac", "slack_bound_push", "slack_bound_frac", "mult_bound_push")
@@ -178,7 +185,7 @@ def shooting(problem: Problem, steps: int, search: Search) -> Any:
     return ca.nlpsol("shooting", "ipopt", nlp, options)
 
 
-def _solve(problem: Problem, solver: Any, z0: np.ndarray, guess: np.ndarray) -> _Optimum:
+def solve_one(problem: Problem, solver: Any, z0: np.ndarray, guess: np.ndarray) -> _Optimum:
     """One state from one guess, ``(K, m + n)``."""
     begin = time.perf_counter()
     n, steps = problem.state_dim, len(guess)
@@ -195,12 +202,12 @@ def _solve(problem: Problem, solver: Any, z0: np.ndarray, guess: np.ndarray) -> 
     p = np.r_[-answer["lam_p"].full().T, answer["lam_g"].full().reshape(steps, n)]
     status = str(solver.stats()["return_status"])
     u = np.clip(w[:, :-n], low, high)
-    return _Optimum(u, p, float(answer["f"]), status, time.perf_counter() - begin)
+    return _Optimum(np.r_[z0[None], w[:, -n:]], u, p, float(answer["f"]), status, time.perf_counter() - begin)
 
 
 def _failure(problem: Problem, steps: int, status: str, seconds: float = math.nan) -> _Optimum:
     nothing = np.full((steps + 1, problem.state_dim), math.nan)
-    return _Optimum(np.full((steps, problem.control_dim), math.nan), nothing, math.nan, status, seconds)
+    return _Optimum(nothing, np.full((steps, problem.control_dim), math.nan), nothing, math.nan, status, seconds)
 
 
 @torch.no_grad()
@@ -217,7 +224,7 @@ def _assemble(problem: Problem, z0: Tensor, steps: int, found: Sequence[_Optimum
         for x, good, same in zip(found, solved.tolist(), agrees.tolist(), strict=True)
     )
     converged = solved & agrees
-    if not converged.all():
+    if not converged.all() and not listened():
         bad = {index: status[index] for index in (~converged).nonzero().ravel().tolist()}
         logging.getLogger(__name__).warning("%d of %d references did not converge: %s", len(bad), len(found), bad)
     costate = torch.from_numpy(p.swapaxes(0, 1).copy())

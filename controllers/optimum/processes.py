@@ -61,7 +61,8 @@ def heard_interrupts() -> Iterator[None]:
 
 
 def end_with_parent() -> None:
-    """End this process as soon as its parent is gone: a thread waits for that."""
+    """End this process as soon as its parent is gone, whom a Ctrl-C concerns: a thread waits for that."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     parent = multiprocessing.parent_process()
     if parent is None:
         return

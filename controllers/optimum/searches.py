@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
@@ -10,17 +11,20 @@ from torch import Tensor
 from ...envs.integrate import Controller
 from ...envs.problem import Problem
 from .backward import Backward
+from .crew import shared
 from .ddp import descend, feedback_along, together
 from .flights import Path, agents, follow
 from .guesses import initial_guesses, own_guess
 from .interior import interior
+from .raced import raced
 from .rescue import ATTEMPTS, feedback_flight, straight_line
 from .trajectory import ReferenceTrajectory
 
 PILOTS = 8
 """So many states are solved from guesses; the others begin with flights of the feedback along those optima."""
-NEAR_BARRIER = 1e-2
-"""The barrier with which the interior-point search goes on from neighbours' flights."""
+BARRIER, NEAR_BARRIER, NEAR_IPOPT, POLISHED = 0.1, 1e-2, 1e-3, 1e-6
+"""The barriers with which an interior-point search begins: at guesses; at neighbours' flights, ours and IPOPT, which at
+1e-2 leaves their families; at an optimum."""
 REPLANNED = 1e-9
 """What the last step of a plan may promise, relative to |J|: it is flown, and leaves the square of that."""
 SWEPT, LEAST = 2_000_000, 8
@@ -44,10 +48,30 @@ def search(
     if known is not None:
         pilots = descend(problem, known.z[0].double(), known.u.double(), 0)
         return _from_neighbours(problem, z0, pilots, starts, limit, end)
-    few = z0 if guess is not None else z0[:PILOTS]
-    first = own_guess(problem, z0) if guess is None else guess
-    found = _from_guesses(problem, few, first, starts, seed, limit, end)
-    return found if len(few) == len(z0) else _from_neighbours(problem, z0, found, starts, limit, end)
+    first, few = (own_guess(problem, z0), PILOTS) if guess is None else (guess, len(z0))
+    table = torch.from_numpy(initial_guesses(problem, z0, first, starts, seed, problem.steps)).to(z0)
+    if end is not None and _alone(problem, z0, table[:1, 0, :, : problem.control_dim].movedim(1, 0)):
+        path = _from_guesses(_sprinted, problem, z0, table, guess is None, limit, end)
+        left = (~path.converged).nonzero().ravel()
+        if len(left) < len(z0):
+            pilots = path.rows(path.converged.nonzero().ravel())
+            if len(left):
+                _take(path, left, _from_neighbours(problem, z0[left], pilots, starts, limit, end))
+            return path
+    found = _from_guesses(_begun, problem, z0[:few], table[:few], guess is None, limit, end)
+    if few >= len(z0):
+        return found
+    path = _from_neighbours(problem, z0, found, starts, limit, end)
+    _take(path, torch.arange(few, device=z0.device), found)
+    return path
+
+
+def _take(best: Path, rows: Tensor, found: Path) -> None:
+    """Into those rows what is better: cheaper, or converged where what is there has not."""
+    before = best.rows(rows)
+    better = torch.where(found.converged == before.converged, found.cost < before.cost, found.converged)
+    index = better.nonzero().ravel()
+    best.put(rows[index], found.rows(index))
 
 
 def replan(problem: Problem, z0: Tensor, last: Path, limit: int = 200) -> Path:
@@ -77,7 +101,7 @@ def refined(problem: Problem, z0: Tensor, u: Tensor, limit: int, end: float | No
 
 
 def _by_newton(
-    problem: Problem, z: Tensor, u: Tensor, begin: Path, limit: int, end: float | None, barrier: float = 0.1
+    problem: Problem, z: Tensor, u: Tensor, begin: Path, limit: int, end: float | None, barrier: float = BARRIER
 ) -> Path:
     """Optima by ``interior`` from those states and controls, polished by descent; ``begin`` where that is no better."""
     z, best = torch.where(z.isfinite(), z, z[:1]), begin
@@ -87,10 +111,7 @@ def _by_newton(
         found = interior(problem, z[:, rows], u[:, rows], limit, barrier, end)
         sure, found = found.converged, descend(problem, z[0, rows], found.u, min(limit, POLISH), end=end)
         found.converged = found.converged | sure
-        before = begin.rows(rows)
-        better = torch.where(found.converged == before.converged, found.cost < before.cost, found.converged)
-        index = better.nonzero().ravel()
-        best.put(rows[index], found.rows(index))
+        _take(best, rows, found)
     return best
 
 
@@ -115,24 +136,64 @@ def _alone(problem: Problem, z0: Tensor, u: Tensor) -> bool:
 
 
 def _from_guesses(
-    problem: Problem, z0: Tensor, guess: Controller | None, starts: int, seed: int, limit: int, end: float | None
+    way: Callable[..., Path], problem: Problem, z0: Tensor, table: Tensor, free: bool, limit: int, end: float | None
 ) -> Path:
-    """The cheapest optimum from each state, of those to which ``starts`` guesses lead."""
-    table = torch.from_numpy(initial_guesses(problem, z0, guess, starts, seed, problem.steps)).to(z0)
+    """The cheapest optimum from each state of those to which the guesses in a table ``(B, starts, K, m + n)`` lead.
+
+    Where we are ``free`` to choose, the second and third are flights of a linear feedback and straight lines.
+    """
+    return Path.joined(shared(way, len(z0), lambda rows: (problem, z0[rows], table[rows], free, limit, end)))
+
+
+def _begun(problem: Problem, z0: Tensor, table: Tensor, free: bool, limit: int, end: float | None) -> Path:
+    """By our own search."""
+    starts = table.shape[1]
+    z, u = _guessed(problem, z0, table, free, limit, end)
+    if not _alone(problem, z[0], u):
+        return _cheapest(descend(problem, z[0], u, limit, end=end), starts)
+    path = _by_newton(problem, z, u, descend(problem, z[0], u, 0), limit, end)
+    return _cheapest(_rescued(problem, z[0], path, limit, end), starts)
+
+
+def _sprinted(problem: Problem, z0: Tensor, table: Tensor, free: bool, limit: int, end: float) -> Path:
+    """By IPOPT alone, which is faster where it works."""
+    z, u = _guessed(problem, z0, table, free, limit, end)
+    return _cheapest(_ahead(problem, descend(problem, z[0], u, 0), z, u, limit, end, BARRIER), table.shape[1])
+
+
+def _ahead(problem: Problem, path: Path, z: Tensor, u: Tensor, limit: int, end: float | None, barrier: float) -> Path:
+    """``path``, and where time is short what IPOPT comes to; polished, where its controls alone do not fly there."""
+    found = None if end is None else raced(problem, z, u, limit, end, barrier)
+    if found is not None:
+        rows, flights, states = found
+        apart = (~flights.converged).nonzero().ravel()
+        if len(apart):
+            part = flights.rows(apart)
+            flights.put(apart, _by_newton(problem, states[:, apart], part.u, part, limit, end, POLISHED))
+        path.put(rows, flights)
+    return path
+
+
+def _guessed(
+    problem: Problem, z0: Tensor, table: Tensor, free: bool, limit: int, end: float | None
+) -> tuple[Tensor, Tensor]:
+    """The states and controls of a table of guesses, those of a state side by side."""
     u, after = table.flatten(0, 1).movedim(1, 0).split([problem.control_dim, problem.state_dim], -1)
-    begin = z0.repeat_interleave(starts, 0)
-    if not _alone(problem, begin, u):
-        return _cheapest(descend(problem, begin, u, limit, end=end), starts)
+    starts, begin = table.shape[1], z0.repeat_interleave(table.shape[1], 0)
     z, u = torch.cat([begin[None], after]), u.clone()
     for start, attempt in zip(range(1, starts), (feedback_flight, straight_line), strict=False):
-        other = attempt(problem, z0, limit, end) if guess is None else None
+        other = attempt(problem, z0, limit, end) if free and _alone(problem, begin, u) else None
         if other is not None:
             z[:, start::starts], u[:, start::starts] = other
-    path = _by_newton(problem, z, u, descend(problem, begin, u, 0), limit, end)
-    return _cheapest(_rescued(problem, begin, path, limit, end), starts)
+    return z, u
 
 
 def _from_neighbours(problem: Problem, z0: Tensor, pilots: Path, starts: int, limit: int, end: float | None) -> Path:
+    """``_near``, the states shared out."""
+    return Path.joined(shared(_near, len(z0), lambda rows: (problem, z0[rows], pilots, starts, limit, end)))
+
+
+def _near(problem: Problem, z0: Tensor, pilots: Path, starts: int, limit: int, end: float | None) -> Path:
     """From each state the feedback along every pilot's optimum; downhill from the cheapest ``starts`` flights."""
     known = pilots.rows((pilots.cost.isfinite()).nonzero().ravel())
     if not len(known.cost):
@@ -148,7 +209,11 @@ def _from_neighbours(problem: Problem, z0: Tensor, pilots: Path, starts: int, li
     if not _alone(problem, begin, chosen):
         return _cheapest(descend(problem, begin, chosen, limit, end=end), order.shape[1])
     near = descend(problem, begin, chosen, 0)
-    path = _by_newton(problem, near.z, near.u, near, limit, end, NEAR_BARRIER)
+    path = _ahead(problem, near, near.z.clone(), near.u.clone(), limit, end, NEAR_IPOPT)
+    left = (~path.converged).nonzero().ravel()
+    if len(left):
+        part = path.rows(left)
+        path.put(left, _by_newton(problem, part.z, part.u, part, limit, end, NEAR_BARRIER))
     return _cheapest(_rescued(problem, begin, path, limit, end), order.shape[1])
 
 

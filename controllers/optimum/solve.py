@@ -17,9 +17,11 @@ from ...envs.integrate import Controller
 from ...envs.problem import Problem, check_kind
 from ...envs.states import as_states
 from .certificates import open_loop_costate
+from .crew import shared
 from .flights import Path
 from .ipopt import fly, solve_reference
 from .searches import refined, search
+from .told import listened
 from .trajectory import ReferenceTrajectory, cheaper
 
 Method: TypeAlias = Literal["ddp", "ipopt"]
@@ -42,8 +44,8 @@ def solve_optimum(
 
     with (F, c) the Runge-Kutta step of ``rollout``, by differential dynamic programming (``descend``). The first
     states are solved from guesses; the feedback along each of those optima is then flown from every state, and the
-    cheapest flights are where its descent begins. A state that fails is reported in ``converged`` and ``status`` and
-    logged; it never raises.
+    cheapest flights are where its descent begins. A state that fails is reported in ``converged`` and ``status`` and,
+    where nobody listens (``heard``), logged; it never raises.
 
     Args:
         problem: any Problem.
@@ -86,7 +88,9 @@ def improve_optimum(
     max_iterations = whole(max_iterations, "max_iterations")
     begin = time.perf_counter()
     end = None if seconds is None else begin + seconds
-    path = refined(problem, reference.z[0].double(), reference.u.double(), max_iterations, end)
+    z0, u = reference.z[0].double(), reference.u.double()
+    parts = shared(refined, len(z0), lambda rows: (problem, z0[rows], u[:, rows], max_iterations, end))
+    path = Path.joined(parts)
     mended = _assembled(problem, path.z[0], path, (time.perf_counter() - begin) / max(len(path.cost), 1), end)
     return cheaper(mended, reference)
 
@@ -119,7 +123,7 @@ def _assembled(problem: Problem, z0: Tensor, path: Path, seconds: float, end: fl
         else "Out_Of_Time" if late else "Out_Of_Iterations"
         for good, sane, stuck in ended
     )  # fmt: skip
-    if not path.converged.all():
+    if not path.converged.all() and not listened():
         bad = dict(Counter(word for word in status if word != "Converged"))
         logging.getLogger(__name__).warning("%d of %d optima did not converge: %s", sum(bad.values()), len(status), bad)
     return ReferenceTrajectory(

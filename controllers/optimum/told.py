@@ -21,6 +21,11 @@ def heard(listener: Callable[[str], object]) -> Iterator[None]:
         _listener.reset(token)
 
 
+def listened() -> bool:
+    """Whether somebody listens, and will say what came out."""
+    return _listener.get() is not None
+
+
 def tell(iteration: int, moving: Tensor) -> None:
     """After so many iterations those ``(B,)`` are still on their way; without a listener the host does not look."""
     listener = _listener.get()

@@ -186,3 +186,33 @@ def test_a_class_is_tried_once(monkeypatch):
     for steps in (3, 4, 3):
         solve_optimum(kind(steps=steps), torch.ones(1, 2), max_iterations=1)
     assert tried == [kind]
+
+
+def test_a_field_that_is_overridden_without_its_type_is_refused():
+    """Python leaves the parent's value to the objects, without a word."""
+
+    @dataclasses.dataclass(frozen=True)
+    class Decorated(DoubleIntegrator):
+        steps = 77
+
+    class Bare(DoubleIntegrator):
+        horizon = 3.0
+
+    @dataclasses.dataclass(frozen=True)
+    class Typed(DoubleIntegrator):
+        steps: int = 77
+
+    with pytest.raises(ValueError, match=r"Decorated says steps = 77 without a type.*write steps: int = 77"):
+        Decorated()
+    with pytest.raises(ValueError, match=r"Bare says horizon = 3.0 without a type"):
+        Bare()
+    assert Typed().steps == 77
+
+
+def test_initial_states_come_from_the_generator():
+    class Forgetful(DoubleIntegrator):
+        def sample_initial_state(self, batch, generator=None):
+            return torch.randn(batch, 2)
+
+    with pytest.raises(ValueError, match="two things for the same seed.*generator=generator"):
+        check_functions(Forgetful())

@@ -8,6 +8,7 @@ from ...controllers.optimum import (
     FOLDER,
     Method,
     cheaper,
+    crew,
     find_reference,
     improve_optimum,
     save_reference,
@@ -43,7 +44,7 @@ def reference_command(
         problem: the problem.
         states: initial states drawn from rho_0.
         seed: of the draw.
-        processes: worker processes, with --method ipopt.
+        processes: that share out the states.
         starts: searches from each state, from different beginnings; the cheapest optimum is kept.
         guess: a policy, shipped or in a folder, whose flight is where the search begins; else z0 at rest.
         method: ddp (torch, all states at once), or ipopt (CasADi, one by one), the independent check.
@@ -62,19 +63,20 @@ def reference_command(
             made, z0, guess=pilot, processes=processes, starts=starts, max_iterations=max_iterations
         )
     else:
-        with searching(f"optima of {problem}"):
-            if earlier is not None and pilot is None:
-                found = improve_optimum(made, earlier, max_iterations, seconds)
-            else:
-                found = searched(made, z0, pilot, starts, seconds, max_iterations)
+        with crew(processes, made):
+            with searching(f"optima of {problem}"):
+                if earlier is not None and pilot is None:
+                    found = improve_optimum(made, earlier, max_iterations, seconds)
+                else:
+                    found = searched(made, z0, pilot, starts, seconds, max_iterations)
+            found = found if earlier is None else cheaper(earlier, found)
+            with searching("each from the others' flights"):
+                found = agreed(made, found, seconds)
     command = f"pontryagin reference {problem} --states {states} --seed {seed} --starts {starts} --method {method}"
     command += "" if guess is None else f" --guess {guess}"
     command += "" if max_iterations == 200 else f" --max-iterations {max_iterations}"
     if earlier is not None:
         found, command = cheaper(earlier, found), f"{command} --improve"
-    if method == "ddp":
-        with searching("each from the others' flights"):
-            found = agreed(made, found, seconds)
     name = f"{problem.replace(':', '.')}-{states}-{seed}"
     path = save_somewhere(lambda folder: save_reference(folder / name, made, found, command), out_dir, "the reference")
     cost = found.cost

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from ...controllers.optimum import ReferenceTrajectory
+from ...controllers.optimum import ReferenceTrajectory, cores
 from ...envs.catalog import make_problem
 from ...envs.files import A_MOMENT, alone, check_folder, write_json
 from ..console import PlainConsole
@@ -22,6 +22,7 @@ def solve_command(
     gap: str = "1%",
     states: int = 64,
     fresh: bool = False,
+    processes: int | None = None,
     out_dir: Path | None = None,
 ) -> None:
     """Find a feedback controller for any problem, and say how far above the optimum it is.
@@ -43,13 +44,15 @@ def solve_command(
         gap: cost above the optimum that is good enough, 1% or 0.01.
         states: fresh states on which it is measured.
         fresh: begin anew, whatever optima the folder holds.
+        processes: that share out the states; as many as there are cores unless given.
         out_dir: folder; runs/<problem> unless given.
     """
     made = make_problem(problem)
     folder = Path("runs") / problem.replace(":", ".") if out_dir is None else out_dir
     check_folder(folder, "--out-dir")
     with alone(folder, "solve", A_MOMENT):
-        found = solve(made, time_budget, seed, folder, gap, states, fresh)
+        count = cores() if processes is None else processes
+        found = solve(made, time_budget, seed, folder, gap, states, fresh, count)
         write_json(folder / "solved.json", record(found, problem))
         command = f"pontryagin solve {problem} --time-budget {time_budget} --seed {seed} --gap {gap}"
         page = write_page(found, problem, command, folder)
@@ -62,4 +65,5 @@ def record(found: Solved, problem: str) -> dict[str, object]:
     numbers = {"cost": found.cost, "optimum": optima.optimum, "linear_cost": found.linear_cost, "gap": found.gap}
     tables = {k: [x if x == x and abs(x) != float("inf") else None for x in v.tolist()] for k, v in numbers.items()}
     history = json.loads(json.dumps(found.history).replace("NaN", "null").replace("Infinity", "null"))
-    return {"problem": problem, "hamiltonian": found.policy.hamiltonian, "history": history, **tables}
+    facts = {"optima": found.known, "enough": found.enough, "good": found.good}
+    return {"problem": problem, "hamiltonian": found.policy.hamiltonian, **facts, "history": history, **tables}

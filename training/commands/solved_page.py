@@ -58,7 +58,11 @@ def write_page(found: Solved, name: str, command: str, folder: Path) -> Path:
 
 def _figures(gap: Tensor) -> list[str]:
     seen = gap[~gap.isnan()]
-    return [_percent(float(f(seen))) for f in (torch.mean, torch.median, torch.max)] if len(seen) else ["-"] * 3
+    return (
+        [_percent(float(f(seen))) for f in (torch.mean, lambda x: x.quantile(0.5), torch.max)]
+        if len(seen)
+        else ["-"] * 3
+    )
 
 
 def _percent(share: float | str) -> str:

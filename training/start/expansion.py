@@ -14,6 +14,7 @@ from ...controllers.optimum import (
     cheaper,
     expand_agents,
     own_guess,
+    shared,
     solve_optimum,
 )
 from ...controllers.storage import check_sizes, read_store
@@ -98,7 +99,7 @@ def families(problem: Problem, candidates: int, seconds: float | None = None) ->
     found = solve_optimum(problem, mean.expand(min(WAYS, candidates + 1), -1), ways, seconds=seconds)
     found = found.rows(found.cost.nan_to_num(torch.inf, torch.inf).argsort())
     fresh = torch.cat([torch.ones(1, dtype=torch.bool), found.cost.diff() > SAME * found.cost[0].abs()])
-    drawn = agreed(problem, single.rows(torch.arange(1, len(single.status))), seconds)
+    drawn = agreed(problem, single.rows(torch.arange(1, len(single.status))), seconds, found)
     return sound(found.rows(fresh.nonzero().ravel()).joined(drawn))
 
 
@@ -142,9 +143,9 @@ def agreed(
     begin = time.perf_counter()
     for _ in range(ROUNDS):
         left = None if seconds is None else seconds - (time.perf_counter() - begin)
-        if (left is not None and left <= 0) or not known.converged.any():
-            break
         pilots = known if others is None else known.joined(others)
+        if (left is not None and left <= 0) or not pilots.converged.any():
+            break
         cost, u = _flown(problem, expand_agents(problem, pilots.rows(pilots.converged.nonzero().ravel())), known.z[0])
         todo = (~known.converged | (cost < known.cost - SAME * known.cost.abs())).nonzero().ravel()
         if not len(todo):
@@ -160,9 +161,14 @@ def played(u: Tensor) -> Controller:
     return lambda t, z: next(steps)
 
 
-@torch.no_grad()
 def _flown(problem: Problem, expansion: AgentExpansion, z0: Tensor) -> tuple[Tensor, Tensor]:
     """The cheapest flights along any member, at once or from where it comes later: ``(B,)`` and u ``(K, B, m)``."""
+    parts = shared(_cheapest, len(z0), lambda rows: (problem, expansion, z0[rows]))
+    return torch.cat([cost for cost, _ in parts]), torch.cat([u for _, u in parts], 1)
+
+
+@torch.no_grad()
+def _cheapest(problem: Problem, expansion: AgentExpansion, z0: Tensor) -> tuple[Tensor, Tensor]:
     least = torch.full_like(z0[:, 0], torch.inf)
     u = z0.new_zeros(problem.steps, len(z0), problem.control_dim)
     for share in LATER:
@@ -196,6 +202,10 @@ def excess(cost: Tensor, best: Tensor) -> Tensor:
 
 def member_costs(problem: Problem, expansion: AgentExpansion, z: Tensor) -> Tensor:
     """J_j: what the feedback along each member costs from the initial states z ``(B, n)``, ``(B, M)``."""
+    return torch.cat(shared(_member_costs, len(z), lambda rows: (problem, expansion, z[rows])))
+
+
+def _member_costs(problem: Problem, expansion: AgentExpansion, z: Tensor) -> Tensor:
     members = torch.arange(expansion.state.shape[1], device=z.device)
     return flown(problem, ExpandedValue(problem, expansion).double(), 0.0, z, members.expand(len(z), -1))
 

@@ -1,0 +1,80 @@
+"""Work on many states, shared out among processes: each takes some of the rows."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import contextlib
+import logging
+import os
+import pickle
+from collections.abc import Callable, Iterator
+from contextvars import ContextVar
+from typing import TypeVar
+
+import torch
+from torch import Tensor
+
+from .processes import Pool, spawn_pool
+
+T = TypeVar("T")
+MOST = 8
+"""Processes at most, where nobody says how many: each imports torch, a few hundred megabytes."""
+
+_crew: ContextVar[tuple[Pool, int] | None] = ContextVar("crew", default=None)
+
+
+def cores() -> int:
+    """How many processes this one may keep busy, MOST at most."""
+    known = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else range(os.cpu_count() or 1)
+    return min(len(known), MOST)
+
+
+@contextlib.contextmanager
+def crew(processes: int, problem: object) -> Iterator[None]:
+    """What is ``shared`` in this context is done by so many processes, of one thread each; by this one if that is 1.
+
+    They begin to start at once and end with the context. ``problem`` goes to them with every piece of work.
+
+    Raises:
+        ValueError: if it cannot be sent.
+    """
+    if processes == 1:
+        yield
+        return
+    try:
+        pickle.dumps(problem)
+    except Exception as error:
+        raise ValueError(f"{problem} cannot be sent to another process ({error}); use processes=1") from None
+    with spawn_pool(processes) as pool:
+        for _ in range(processes):
+            pool.submit(torch.set_num_threads, 1)
+        token = _crew.set((pool, processes))
+        try:
+            yield
+        finally:
+            _crew.reset(token)
+
+
+def shared(function: Callable[..., T], count: int, arguments: Callable[[Tensor], tuple[object, ...]]) -> list[T]:
+    """``function(*arguments(rows))`` for parts of the rows 0 .. count - 1, in their order; together they are all rows.
+
+    ``function`` is one of a module. When a process dies, all is done here.
+    """
+    now, rows = _crew.get(), torch.arange(count)
+    if now is None or count < 2:
+        return [function(*arguments(rows))]
+    pool, processes = now
+    try:
+        parts = rows.tensor_split(min(processes, count))
+        jobs = [pool.submit(_done, pickle.dumps((function, arguments(part)))) for part in parts]
+        return [pickle.loads(job.result()) for job in jobs]
+    except concurrent.futures.BrokenExecutor as error:
+        logging.getLogger(__name__).warning("a process died (%s): going on with this one alone", error)
+        _crew.set(None)
+        return [function(*arguments(rows))]
+
+
+def _done(work: bytes) -> bytes:
+    """The answer to a piece of work; as bytes: torch sends tensors through shared memory, which may be small."""
+    function, arguments = pickle.loads(work)
+    return pickle.dumps(function(*arguments))
