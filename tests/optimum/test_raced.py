@@ -67,7 +67,7 @@ def test_in_vain_it_is_asked_no_more(monkeypatch, pendulum):
 def test_what_cannot_be_traced_is_searched_here(calls):
     class Untraceable(DoubleIntegrator):
         def running_cost(self, t, z, u):
-            return 0.5 * torch.special.i0e(u).neg().sum(-1)
+            return (0.5 * u**2 + 1 - torch.special.i0e(u)).sum(-1)  # CasADi knows no Bessel functions
 
     z0 = torch.ones(2, 2).double()
     found = solve_optimum(Untraceable(), z0, seconds=60)
