@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import concurrent.futures
 import contextlib
+import itertools
 import logging
 import os
 import pickle
@@ -12,7 +13,6 @@ from contextvars import ContextVar
 from typing import TypeVar
 
 import torch
-from torch import Tensor
 
 from .processes import Pool, spawn_pool
 
@@ -55,23 +55,24 @@ def crew(processes: int, problem: object) -> Iterator[None]:
             _crew.reset(token)
 
 
-def shared(function: Callable[..., T], count: int, arguments: Callable[[Tensor], tuple[object, ...]]) -> list[T]:
-    """``function(*arguments(rows))`` for parts of the rows 0 .. count - 1, in their order; together they are all rows.
+def shared(function: Callable[..., T], count: int, arguments: Callable[[slice], tuple[object, ...]]) -> list[T]:
+    """``function(*arguments(rows))`` for slices of the rows 0 .. count - 1, in their order; together they are all rows.
 
     ``function`` is one of a module. When a process dies, all is done here.
     """
-    now, rows = _crew.get(), torch.arange(count)
+    now, everything = _crew.get(), slice(0, count)
     if now is None or count < 2:
-        return [function(*arguments(rows))]
+        return [function(*arguments(everything))]
     pool, processes = now
+    ends = [count * k // min(processes, count) for k in range(min(processes, count) + 1)]
     try:
-        parts = rows.tensor_split(min(processes, count))
+        parts = [slice(*pair) for pair in itertools.pairwise(ends)]
         jobs = [pool.submit(_done, pickle.dumps((function, arguments(part)))) for part in parts]
         return [pickle.loads(job.result()) for job in jobs]
     except concurrent.futures.BrokenExecutor as error:
         logging.getLogger(__name__).warning("a process died (%s): going on with this one alone", error)
         _crew.set(None)
-        return [function(*arguments(rows))]
+        return [function(*arguments(everything))]
 
 
 def _done(work: bytes) -> bytes:

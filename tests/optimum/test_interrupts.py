@@ -23,11 +23,11 @@ import os, signal, sys, threading
 signal.signal(signal.SIGINT, signal.default_int_handler)
 from pontryagin.controllers.optimum import ipopt
 from pontryagin.training.commands.cli import main
-real = ipopt._solve
+real = ipopt.solve_one
 def announced(*arguments):
     print("solving", flush=True)
     return real(*arguments)
-ipopt._solve = announced
+ipopt.solve_one = announced
 main(["reference", "quadrotor", "--method", "ipopt", "--states", "400", *sys.argv[1:]])
 """
 SIGNALS = pytest.mark.skipif(os.name == "nt", reason="no signals between processes there")
