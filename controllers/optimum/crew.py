@@ -23,8 +23,10 @@ MOST = 8
 _crew: ContextVar[tuple[Pool, int] | None] = ContextVar("crew", default=None)
 
 
-def cores() -> int:
-    """How many processes this one may keep busy, MOST at most."""
+def cores(problem: object = None) -> int:
+    """How many processes this one may keep busy, MOST at most; 1 where ``problem`` cannot be sent to another."""
+    if _unsent(problem):
+        return 1
     known = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else range(os.cpu_count() or 1)
     return min(len(known), MOST)
 
@@ -41,10 +43,8 @@ def crew(processes: int, problem: object) -> Iterator[None]:
     if processes == 1:
         yield
         return
-    try:
-        pickle.dumps(problem)
-    except Exception as error:
-        raise ValueError(f"{problem} cannot be sent to another process ({error}); use processes=1") from None
+    if reason := _unsent(problem):
+        raise ValueError(f"{problem} cannot be sent to another process ({reason}); use processes=1")
     with spawn_pool(processes) as pool:
         for _ in range(processes):
             pool.submit(torch.set_num_threads, 1)
@@ -73,6 +73,15 @@ def shared(function: Callable[..., T], count: int, arguments: Callable[[slice], 
         logging.getLogger(__name__).warning("a process died (%s): going on with this one alone", error)
         _crew.set(None)
         return [function(*arguments(everything))]
+
+
+def _unsent(problem: object) -> str:
+    """Why it cannot be sent to another process; empty where it can."""
+    try:
+        pickle.loads(pickle.dumps(problem))
+    except Exception as error:  # whatever a class of the user's raises
+        return str(error) or type(error).__name__
+    return ""
 
 
 def _done(work: bytes) -> bytes:

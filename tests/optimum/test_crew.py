@@ -93,7 +93,15 @@ def test_solve_shares_out_its_work():
 
 
 def test_cores():
-    assert 1 <= cores() <= 8
+    assert 1 <= cores() <= 8 and cores(Pendulum()) == cores()
+
+
+def test_what_cannot_be_sent_stays_in_one_process():
+    @dataclasses.dataclass(frozen=True)
+    class Mine(DoubleIntegrator):
+        pass
+
+    assert cores(Mine()) == cores(lambda: 1) == 1
 
 
 def _still(t, z):

@@ -44,14 +44,15 @@ def solve_command(
         gap: cost above the optimum that is good enough, 1% or 0.01.
         states: fresh states on which it is measured.
         fresh: begin anew, whatever optima the folder holds.
-        processes: that share out the states; as many as there are cores unless given.
+        processes: that share out the states; as many as there are cores unless given; one
+            where the problem cannot be sent to another (a lambda in a field, a lock).
         out_dir: folder; runs/<problem> unless given.
     """
     made = make_problem(problem)
     folder = Path("runs") / problem.replace(":", ".") if out_dir is None else out_dir
     check_folder(folder, "--out-dir")
     with alone(folder, "solve", A_MOMENT):
-        count = cores() if processes is None else processes
+        count = cores(made) if processes is None else processes
         found = solve(made, time_budget, seed, folder, gap, states, fresh, count)
         write_json(folder / "solved.json", record(found, problem))
         command = f"pontryagin solve {problem} --time-budget {time_budget} --seed {seed} --gap {gap}"
