@@ -33,8 +33,10 @@ CANDIDATES, MEMBERS, DRAWN, PROBES = 24, 384, 256, 48
 policies are compared."""
 WILD, STARTS = 8, 4
 """Of the optima of a round, those sought from guesses, and from how many each."""
-OPTIMA, FIRST, BETTER = "optima.npz", "their feedback", ("argmax of the held H", "the cheapest flight swept")
-"""The file of the optima; the policy that they are, and those that improve on it."""
+OPTIMA, RECORD, PAGE = "optima.npz", "solved.json", "report.html"
+"""Files of the optima, of the gap that was measured, and of both for people to look at."""
+FIRST, BETTER = "their feedback", ("argmax of the held H", "the cheapest flight swept")
+"""The policy that the optima are, and those that improve on it."""
 DEARER, AFFORDED, OVERTIME = (2.0, 3.0), 0.3, 0.2
 """How many times as long as the first flights of the feedback those of the better ones take on top, until that is
 measured (1.4 to 2.4 and 3); the share of the time left that they may take after each round: after the last one, all
@@ -146,6 +148,8 @@ class Rounds:
             self.policy, self.reached, self.cost, self.stage = policy, flown, cost, name
             self.path = flights(path, slice(len(self.fresh)))
             if self.out is not None:
+                for said in (RECORD, PAGE):  # of another policy, if a kill comes before the new ones
+                    (self.out / said).unlink(missing_ok=True)
                 policy.save(self.out, {"command": "pontryagin solve", "stage": name})
         self.compared(way, known, path, cost)
         gap = relative_gap(self.cost, self.optima.optimum)

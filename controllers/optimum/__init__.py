@@ -10,7 +10,7 @@ from .flights import Path
 from .guesses import initial_guesses, own_guess
 from .ipopt import Hessian, Search, shooting, solve_reference
 from .later import Later
-from .processes import heard_interrupts, spawn_pool
+from .processes import Pool, heard_interrupts, spawn_pool
 from .searches import replan, search
 from .solve import Method, improve_optimum, replayed, solve_optimum
 from .step_model import along, expand_end, riccati, second_order, step_model
@@ -29,6 +29,7 @@ __all__ = [
     "Method",
     "Path",
     "Point",
+    "Pool",
     "ReferenceTrajectory",
     "Search",
     "along",

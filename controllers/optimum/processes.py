@@ -22,9 +22,13 @@ class Pool(concurrent.futures.ProcessPoolExecutor):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> bool | None:
         if kind is not None:
-            for process in list((self._processes or {}).values()):  # from Python 3.14 on: terminate_workers
-                process.terminate()
+            self.end()
         return super().__exit__(kind, error, trace)
+
+    def end(self) -> None:
+        """End its processes, whatever they are at."""
+        for process in list((self._processes or {}).values()):  # from Python 3.14 on: terminate_workers
+            process.terminate()
 
 
 def spawn_pool(processes: int) -> Pool:

@@ -135,6 +135,15 @@ def test_the_command_ends_in_the_gap(tmp_path, capsys):
     assert "linear feedback along one optimum" in page and page.count("data:image/") == 3 and "--gap 1%" in page
 
 
+def test_a_run_that_dies_leaves_no_gap_of_another_policy(monkeypatch, tmp_path):
+    for name in (rounds.RECORD, rounds.PAGE):
+        (tmp_path / name).write_text("of an earlier policy")
+    monkeypatch.setattr(rounds.Rounds, "compared", lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        solve(DoubleIntegrator(), 1.0, states=4, out=tmp_path)
+    assert ImplicitPolicy.load(tmp_path) and not any((tmp_path / x).exists() for x in (rounds.RECORD, rounds.PAGE))
+
+
 def test_the_film_shows_what_was_flown(monkeypatch, tmp_path):
     """An unstable plant would leave the path of controls that are played again."""
     from pontryagin.envs.render import Renderer

@@ -7,7 +7,7 @@ import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from ...controllers.optimum import spawn_pool
+from ...controllers.optimum import Pool, spawn_pool
 from ...controllers.storage import PATIENCE
 from ...envs.catalog import make_problem
 from ...envs.extras import optional
@@ -91,19 +91,24 @@ def make_jobs(name: str, config: BenchmarkConfig) -> list[Job]:
 
 
 def spread_processes(jobs: list[Job], config: BenchmarkConfig) -> Iterator[tuple[Job, Outcome]]:
-    """Each job in a fresh process, ``workers`` at a time: nothing of one run is left for the next."""
+    """Each job in a fresh process, ``workers`` at a time: nothing of one run is left for the next, and none goes on
+    when this one is left, by Ctrl-C for example."""
+    pools: list[Pool] = []
+
+    def alone(job: Job) -> Outcome:
+        with spawn_pool(1) as pool:
+            pools.append(pool)
+            return pool.submit(run_job, job).result()
+
     with concurrent.futures.ThreadPoolExecutor(config.workers) as hands:
-        waiting = {hands.submit(_in_process, job): job for job in jobs}
+        waiting = {hands.submit(alone, job): job for job in jobs}
         try:
             for done in concurrent.futures.as_completed(waiting):
                 yield waiting[done], done.result()
         finally:
             hands.shutdown(wait=False, cancel_futures=True)
-
-
-def _in_process(job: Job) -> Outcome:
-    with spawn_pool(1) as process:
-        return process.submit(run_job, job).result()
+            for pool in pools:
+                pool.end()
 
 
 def spread_ray(jobs: list[Job], config: BenchmarkConfig) -> Iterator[tuple[Job, Outcome]]:

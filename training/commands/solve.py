@@ -9,6 +9,7 @@ from ...controllers.optimum import ReferenceTrajectory, cores
 from ...envs.catalog import make_problem
 from ...envs.files import A_MOMENT, alone, check_folder, write_json
 from ..console import PlainConsole
+from ..rounds import RECORD
 from ..solve import solve
 from ..solved import Solved
 from .arguments import ProblemName
@@ -54,7 +55,7 @@ def solve_command(
     with alone(folder, "solve", A_MOMENT):
         count = cores(made) if processes is None else processes
         found = solve(made, time_budget, seed, folder, gap, states, fresh, count)
-        write_json(folder / "solved.json", record(found, problem))
+        write_json(folder / RECORD, record(found, problem))
         command = f"pontryagin solve {problem} --time-budget {time_budget} --seed {seed} --gap {gap}"
         page = write_page(found, problem, command, folder)
     PlainConsole(least=80).print(f"\n{found.report}\n\npolicy in {folder}; {page}", highlight=False)

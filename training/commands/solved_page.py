@@ -13,6 +13,7 @@ from torch import Tensor
 from ...envs.files import replace_file
 from ..evaluate import Evaluation, evaluate, relative_gap
 from ..pictures import document, draw_gaps, figure, path_frames, save_figure, table, trajectory_figure, write_film
+from ..rounds import PAGE
 from ..solved import Recording, Solved, flights
 
 FLOWN, FILMED, FRAMES, HELD = 16, 2, 40, 12
@@ -52,17 +53,14 @@ def write_page(found: Solved, name: str, command: str, folder: Path) -> Path:
         table(["stage", "after", "gap, mean", "gap, worst"], stages),
         f"<pre>{html.escape(command)}</pre>",
     ]
-    replace_file(folder / "report.html", document(f"{name}: solved", parts))
-    return folder / "report.html"
+    replace_file(folder / PAGE, document(f"{name}: solved", parts))
+    return folder / PAGE
 
 
 def _figures(gap: Tensor) -> list[str]:
     seen = gap[~gap.isnan()]
-    return (
-        [_percent(float(f(seen))) for f in (torch.mean, lambda x: x.quantile(0.5), torch.max)]
-        if len(seen)
-        else ["-"] * 3
-    )
+    figures = (seen.mean(), seen.quantile(0.5), seen.max()) if len(seen) else (torch.nan,) * 3
+    return [_percent(float(x)) for x in figures]
 
 
 def _percent(share: float | str) -> str:
