@@ -158,10 +158,16 @@ class HeldHamiltonian:
 
 
 def held_hamiltonian(
-    problem: Problem, phi: Value, t: Tensor, z: Tensor, dt: float | Tensor, whole: bool = False
+    problem: Problem,
+    phi: Value,
+    t: Tensor,
+    z: Tensor,
+    dt: float | Tensor,
+    whole: bool = False,
+    member: Tensor | None = None,
 ) -> HeldHamiltonian:
-    """H_dt at (t, z), of the expansion that speaks there: the same one for every u, that H_dt does not jump."""
-    return HeldHamiltonian(problem, phi, t, z, dt, whole, phi.speaker(t, z.detach()))
+    """H_dt at (t, z), of the expansion that speaks there, ``member`` if given: one for every u, lest H_dt jump."""
+    return HeldHamiltonian(problem, phi, t, z, dt, whole, phi.speaker(t, z.detach()) if member is None else member)
 
 
 def _pulled(step: Callable[[Tensor], Pair], u: Tensor) -> tuple[Pair, Callable[[Pair], tuple[Tensor, ...]]]:
@@ -189,6 +195,7 @@ def solve_held_argmax(
     max_iterations: int = 10,
     tolerance: float = 1e-6,
     jfb_steps: int = 1,
+    member: Tensor | None = None,
 ) -> Solution:
     """u* = argmax_u H_dt(t, z, phi, u) by iterating u <- T(u); differentiable in z and in the weights of phi.
 
@@ -202,6 +209,7 @@ def solve_held_argmax(
             phi is flown, the residual is that of H_dt under the expansion that speaks. What agents do to each
             other within one step is not in the blocks of H_uu, so ∂T/∂u at u* is small, not 0, and with it what "jfb"
             leaves out.
+        member: of several expansions the one that speaks, ``phi.speaker`` unless given.
 
     Raises:
         ValueError: on a shape, dtype or option that does not fit. Non-convergence is reported, not raised.
@@ -214,9 +222,9 @@ def solve_held_argmax(
     dt = problem.time_step if dt is None else dt
     search = Search(operator or ProjectedNewton(), gradient, max_iterations, tolerance, "single", jfb_steps)
     wanted = z.requires_grad or any(w.requires_grad for w in phi.parameters())
-    tracked = held_hamiltonian(problem, phi, t, z, dt) if torch.is_grad_enabled() and wanted else None
+    tracked = held_hamiltonian(problem, phi, t, z, dt, member=member) if torch.is_grad_enabled() and wanted else None
     coupled = gradient == "implicit" or isinstance(gradient, ImplicitGradient)
-    fixed = held_hamiltonian(problem, phi, t, z.detach(), dt, coupled)
+    fixed = held_hamiltonian(problem, phi, t, z.detach(), dt, coupled, member)
     if not max_iterations:  # who plays the feedback needs no adjoint
         u0 = fixed.start() if u0 is None else u0
         fixed, tracked = fixed.rough, None if tracked is None else tracked.rough

@@ -15,14 +15,16 @@ from torch import Tensor, nn
 from ..envs.compiling import device_named
 from ..envs.fields import check_is, number, whole
 from ..envs.files import from_record
+from ..envs.integrate import Controller
 from ..envs.problem import ControlHamiltonian, Problem, check_kind
 from .adapter import Memory, Predictor, answered, asked
 from .argmax import Solution, Starts, solve_argmax
+from .chosen import Chosen, Flight, chosen
 from .hamiltonian import control_hamiltonian
 from .held import held_hamiltonian, solve_held_argmax
 from .operators import GradientAscent, Operator, ProjectedNewton
 from .storage import check_sizes, fill, read_policy, write_policy
-from .value import Value, restore_value, restored_tensors, stored_tensors
+from .value import FlownValue, Value, restore_value, restored_tensors, stored_tensors
 from .waypoints import Towards
 
 SHIPPED = Path(__file__).resolve().parent.parent / "checkpoints"
@@ -108,8 +110,17 @@ class ImplicitPolicy(nn.Module, Predictor):
         policy.dt = dt
         return policy
 
-    def solve(self, t: Tensor | float, z: Tensor, u0: Tensor | None = None, begins: Tensor | None = None) -> Solution:
+    def solve(
+        self,
+        t: Tensor | float,
+        z: Tensor,
+        u0: Tensor | None = None,
+        begins: Tensor | None = None,
+        member: Tensor | None = None,
+    ) -> Solution:
         """The argmax with its residual and status, by sample; from ``u0`` but where ``begins``, ``(B,)``, is true.
+
+        ``member`` is ``phi.speaker`` where it is known already, of several optima the one that is followed.
 
         Raises:
             ValueError: on a wrong shape, or a time outside [0, T]: the value function ends there.
@@ -117,7 +128,7 @@ class ImplicitPolicy(nn.Module, Predictor):
         if self.hamiltonian == "held" and torch.is_inference_mode_enabled():  # its slope needs the tape
             with torch.inference_mode(False), torch.no_grad():
                 t = t.clone() if isinstance(t, Tensor) else t
-                return self.solve(t, z.clone(), u0 if u0 is None else u0.clone(), begins)
+                return self.solve(t, z.clone(), u0 if u0 is None else u0.clone(), begins, member)
         t, z = asked(self.problem, t, z)
         if u0 is not None and begins is not None:
             u0 = torch.where(begins.reshape(-1, 1), self.hamiltonian_at(torch.as_tensor(t), z).start(), u0)
@@ -127,7 +138,7 @@ class ImplicitPolicy(nn.Module, Predictor):
         if self.hamiltonian == "held":
             found = solve_held_argmax(
                 self.problem, self.value, t, w, dt=self.dt, operator=self.operator, u0=u0,
-                max_iterations=self.max_iterations, tolerance=self.tolerance,
+                max_iterations=self.max_iterations, tolerance=self.tolerance, member=member,
             )  # fmt: skip
         else:
             found = solve_argmax(
@@ -150,19 +161,35 @@ class ImplicitPolicy(nn.Module, Predictor):
         """
         return answered(self.solve(t, z).control, z)
 
+    def begin(self) -> Controller:
+        """A controller for one episode: this policy, or where phi chooses among flights one that keeps a choice."""
+        return Flight(self) if self._chooses else self
+
+    @property
+    def _chooses(self) -> bool:
+        return isinstance(self.value, FlownValue) and self.hamiltonian == "held"
+
     @torch.no_grad()
     def respond(self, seen: Tensor, state: Memory, episode_start: np.ndarray | None) -> tuple[Tensor, Memory]:
-        """u*(t, z), and the controls it found, from which the next search goes on."""
+        """u*(t, z), and the controls it found, from which the next search goes on; and which optimum it follows."""
         like = self.value.scale
         seen = seen.to(like)
-        start = None if state is None else torch.as_tensor(state[0], dtype=like.dtype, device=like.device)
+        start, *followed = (None,) if state is None else (torch.as_tensor(x, device=like.device) for x in state)
+        start = None if start is None else start.to(like)
         begins = None if episode_start is None else torch.as_tensor(episode_start, dtype=torch.bool, device=like.device)
         if start is not None and not bool(start.isfinite().all()):  # an answer that failed is no place to begin
             lost = ~start.isfinite().all(-1)
             begins = lost if begins is None else begins | lost
+        member: Tensor | None = None
+        kept: tuple[np.ndarray, ...] = ()
+        if isinstance(self.value, FlownValue) and self._chooses:
+            begun = None if begins is None else begins.expand(len(seen))
+            last = Chosen(*followed) if len(followed) == 2 else None
+            choice = chosen(self.value, seen[:, -1], seen[:, :-1], last, begun)
+            member, kept = choice.member, (choice.member.cpu().numpy(), choice.step.cpu().numpy())
         with torch.inference_mode():
-            u = self.solve(seen[:, -1], seen[:, :-1], start, begins).control
-        return u, (u.cpu().numpy(),)
+            u = self.solve(seen[:, -1], seen[:, :-1], start, begins, member).control
+        return u, (u.cpu().numpy(), *kept)
 
     def save(self, path: str | Path, notes: dict[str, Any] | None = None) -> Path:
         """Write ``path/policy.json`` and its weights, atomically; ``notes`` are plain data (command, figures)."""

@@ -11,7 +11,8 @@ import torch
 import tyro
 from rich.table import Table
 
-from pontryagin import make_problem, solve
+from pontryagin import Problem, make_problem, solve
+from pontryagin.controllers.optimum import cores
 from pontryagin.envs.files import write_json
 from pontryagin.training.console import PlainConsole
 from pontryagin.training.pictures import draw_gallery, save_figure
@@ -36,22 +37,38 @@ def main(
         states: fresh states.
         out_dir: where results, table and figure go.
     """
+    return measured({name: make_problem(name) for name in problems}, seeds, time_budget, states, out_dir)
+
+
+def measured(
+    problems: dict[str, Problem], seeds: tuple[int, ...], time_budget: str, states: int, out_dir: Path,
+    fresh: bool = False,
+) -> list[dict[str, object]]:  # fmt: skip
+    """Solve those that ``out_dir`` has no row of, all of them where ``fresh``; table and figure are of all rows."""
     out_dir.mkdir(parents=True, exist_ok=True)
-    for name in problems:
+    for name, problem in problems.items():
         for seed in seeds:
             file = out_dir / f"{name.replace(':', '.')}-{seed}.json"
-            if not file.exists():
+            if fresh or not file.exists():
+                PlainConsole().print(f"{name}, seed {seed}")
                 begin = time.perf_counter()
-                found = solve(make_problem(name), time_budget, seed, states=states)
+                found = solve(problem, time_budget, seed, states=states, processes=cores(problem))
                 write_json(file, {"problem": name, "seed": seed, **summary(found, time.perf_counter() - begin)})
     rows: list[dict[str, object]] = [json.loads(file.read_text()) for file in sorted(out_dir.glob("*-*.json"))]
-    table = Table("problem", "seed", "mean", "median", "worst", "one optimum", "seconds", "known", title="solve")
-    for row in rows:
-        gaps = (spoken(row[key]) for key in ("mean", "median", "worst", "linear"))
-        table.add_row(str(row["problem"]), str(row["seed"]), *gaps, f"{row['seconds']:.0f}", f"{row['known']}/{states}")
-    PlainConsole(least=100).print(table)
+    PlainConsole(least=100).print(table_of(rows, states))
     save_figure(draw_gallery(rows), out_dir / "gallery.png")
     return rows
+
+
+def table_of(rows: list[dict[str, object]], states: int) -> Table:
+    """A line for each row; rows of earlier runs do not say how many optima and fresh states (``states``) they had."""
+    heads = ("problem", "seed", "mean", "median", "worst", "one optimum", "seconds", "optima", "known")
+    table = Table(*heads, title="solve")
+    for row in rows:
+        gaps = (spoken(row[key]) for key in ("mean", "median", "worst", "linear"))
+        ends = (f"{row['seconds']:.0f}", str(row.get("optima", "-")), f"{row['known']}/{row.get('states', states)}")
+        table.add_row(str(row["problem"]), str(row["seed"]), *gaps, *ends)
+    return table
 
 
 def summary(found: Solved, seconds: float) -> dict[str, object]:
@@ -64,7 +81,8 @@ def summary(found: Solved, seconds: float) -> dict[str, object]:
     plain = {k: float(v) if v.isfinite() else None for k, v in figures.items()}
     return {
         **dict.fromkeys(("mean", "median", "worst", "linear")), **plain, "known": len(gap), "seconds": seconds,
-        "stage": str(found.history[-1]["stage"]), "threads": torch.get_num_threads(),
+        "states": len(found.gap), "optima": found.known, "stage": str(found.history[-1]["stage"]),
+        "threads": torch.get_num_threads(), "processes": cores(found.policy.problem),
     }  # fmt: skip
 
 

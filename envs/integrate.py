@@ -57,10 +57,17 @@ def advance(problem: Problem, t: Tensor, z: Tensor, u: Tensor, dt: float | Tenso
     return z + (dt / 6) * (k1 + 2 * (k2 + k3) + k4), (dt / 6) * (l1 + 2 * (l2 + l3) + l4)
 
 
+def begun(controller: Controller) -> Controller:
+    """What flies one episode: the controller itself, or what its method ``begin`` returns, if it has one."""
+    begin = getattr(controller, "begin", None)
+    return begin() if callable(begin) else controller
+
+
 def rollout(problem: Problem, controller: Controller, z0: Tensor, steps: int | None = None) -> Trajectory:
     """Fly ``controller`` from ``z0`` over the whole horizon.
 
-    The controller is called exactly once per control step, with (t, z). Gradients flow if they are enabled.
+    The controller is called exactly once per control step, with (t, z). Gradients flow if they are enabled. One that
+    has a method ``begin`` remembers within an episode: what that returns is flown.
 
     Args:
         problem: what to control.
@@ -73,6 +80,7 @@ def rollout(problem: Problem, controller: Controller, z0: Tensor, steps: int | N
     """
     z0 = as_states(problem, z0, "z0")
     check_callable(controller)
+    controller = begun(controller)
     steps = problem.steps if steps is None else whole(steps, "steps")
     dt = problem.horizon / steps
     times = torch.arange(steps + 1, dtype=z0.dtype, device=z0.device) * dt

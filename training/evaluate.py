@@ -11,10 +11,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..controllers.chosen import Flight
 from ..controllers.policy import ImplicitPolicy
 from ..envs.checking import check_functions
 from ..envs.fields import check_callable
-from ..envs.integrate import Controller, Trajectory, rollout
+from ..envs.integrate import Controller, Trajectory, begun, rollout
 from ..envs.problem import Problem, check_finite, vector
 from ..envs.states import as_numbers, as_states
 
@@ -119,11 +120,12 @@ def evaluate(
         raise ValueError("z0 has no states; expected one or more")
     check_functions(problem, z0.device)
     residuals: list[Tensor] = []
+    flying = begun(controller)
 
     def observed(t: Tensor, z: Tensor) -> Tensor:
-        if not isinstance(controller, ImplicitPolicy):
-            return controller(t, z)
-        solution = controller.solve(t, z)
+        if not isinstance(flying, ImplicitPolicy | Flight):
+            return flying(t, z)
+        solution = flying.solve(t, z)
         residuals.append(solution.residual.cpu())
         return solution.control
 

@@ -14,6 +14,7 @@ from ..controllers.optimum import (
     ReferenceTrajectory,
     cheaper,
     expand_agents,
+    hands,
     improve_optimum,
     save_reference,
     solve_optimum,
@@ -37,9 +38,8 @@ OPTIMA, RECORD, PAGE = "optima.npz", "solved.json", "report.html"
 """Files of the optima, of the gap that was measured, and of both for people to look at."""
 FIRST, BETTER = "their feedback", ("argmax of the held H", "the cheapest flight swept")
 """The policy that the optima are, and those that improve on it."""
-DEARER, AFFORDED, OVERTIME = (2.0, 3.0), 0.3, 0.2
-"""How many times as long as the first flights of the feedback those of the better ones take on top, until that is
-measured (1.4 to 2.4 and 3); the share of the time left that they may take after each round: after the last one, all
+AFFORDED, OVERTIME = 0.3, 0.2
+"""The share of the time left that the flights of the better policies may take after each round: after the last one, all
 that is left and a share of the budget on top."""
 WORST = 5.0
 """How many times the mean gap asked for the worst state's may be."""
@@ -92,7 +92,24 @@ class Rounds:
 
     def dear(self, way: str) -> float:
         """Seconds that flights of a better policy will take: what they take on top does not grow with the optima."""
+        if way not in self.more:
+            self.more[way] = self._answer(self._policy(way)) * self.problem.steps / 2
         return self.flying + self.more[way]
+
+    def _policy(self, way: str) -> ImplicitPolicy:
+        value = FlownValue(self.problem, self.whole, sweeps=1).double() if way == BETTER[1] else self.value
+        return ImplicitPolicy(self.problem, value, max_iterations=int(way == BETTER[0]), hamiltonian="held")
+
+    @torch.no_grad()
+    def _answer(self, policy: ImplicitPolicy) -> float:
+        """Seconds of an answer at the beginning, where flights are longest, once what to follow is chosen."""
+        z0 = torch.cat([self.fresh, self.probes])
+        z0 = z0[: -(-len(z0) // hands())]
+        flight = policy.begin()
+        flight(torch.zeros((), dtype=z0.dtype), z0)
+        begin = self.stages.gone
+        flight(torch.tensor(self.problem.time_step, dtype=z0.dtype), z0)
+        return self.stages.gone - begin
 
     def better(self, known: ReferenceTrajectory, last: bool = False) -> None:
         """The policies that improve on the feedback along ``known``, those that the time allows, until one is good.
@@ -129,14 +146,13 @@ class Rounds:
 
     def fly(self, way: str, known: ReferenceTrajectory) -> None:
         """That policy, kept if it is the best on the probes so far; the optima of the fresh states, and the gap."""
-        value = FlownValue(self.problem, self.whole, sweeps=1).double() if way == BETTER[1] else self.value
-        policy = ImplicitPolicy(self.problem, value, max_iterations=int(way == BETTER[0]), hamiltonian="held")
+        policy = self._policy(way)
         begin = self.stages.gone
         self.tried.add(way)
         path = flown_by(self.problem, policy, torch.cat([self.fresh, self.probes]))
         took = self.stages.gone - begin
         if way == FIRST:
-            self.flying, self.more = took, self.more or {way: x * took for way, x in zip(BETTER, DEARER, strict=True)}
+            self.flying = took
         else:
             self.more[way] = took - self.flying
         cost, probed = path.cost.nan_to_num(torch.inf, torch.inf).tensor_split([len(self.fresh)])

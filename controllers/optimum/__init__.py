@@ -2,7 +2,7 @@
 
 from .by_agent import AgentExpansion, expand_agents
 from .certificates import Certificate, certify
-from .crew import cores, crew, shared
+from .crew import cores, crew, hands, shared
 from .ddp import descend
 from .equilibrium import Point, find_equilibrium, given
 from .expansion import Expansion, expand, joined
@@ -43,6 +43,7 @@ __all__ = [
     "find_equilibrium",
     "find_reference",
     "given",
+    "hands",
     "heard",
     "heard_interrupts",
     "improve_optimum",

@@ -31,6 +31,12 @@ def cores(problem: object = None) -> int:
     return min(len(known), MOST)
 
 
+def hands() -> int:
+    """How many processes share the work of this context."""
+    now = _crew.get()
+    return 1 if now is None else now[1]
+
+
 @contextlib.contextmanager
 def crew(processes: int, problem: object) -> Iterator[None]:
     """What is ``shared`` in this context is done by so many processes, of one thread each; by this one if that is 1.

@@ -3,12 +3,7 @@
 import dataclasses
 import importlib
 import json
-import multiprocessing
-import os
-import signal
 import sys
-import threading
-import time
 import types
 
 import numpy as np
@@ -248,30 +243,3 @@ def test_runs_in_processes_of_their_own(tmp_path, ray):
     assert (
         records[0]["versions"]["stable_baselines3"] and (tmp_path / "runs/double_integrator/ppo-0/policy.json").exists()
     )
-
-
-def endless(begun):
-    begun.touch()
-    while True:
-        time.sleep(1)
-
-
-def test_ctrl_c_ends_the_runs_that_are_going_on(monkeypatch, tmp_path):
-    begun = tmp_path / "begun"
-
-    def press():
-        while not begun.exists():
-            time.sleep(0.01)
-        os.kill(os.getpid(), signal.SIGINT)
-
-    monkeypatch.setattr(module, "run_job", endless)
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    finger = threading.Thread(target=press)
-    finger.start()
-    try:
-        with pytest.raises(KeyboardInterrupt):
-            list(module.spread_processes([begun, begun], brief(tmp_path)))
-    finally:
-        signal.signal(signal.SIGINT, before)
-        finger.join()
-    assert not multiprocessing.active_children()
