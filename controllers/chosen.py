@@ -1,4 +1,4 @@
-"""Which of several optima is followed, remembered within an episode: chosen a few times, and kept in between."""
+"""What a policy that flies follows, remembered within an episode: chosen ten times, and kept in between."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from .argmax import Solution
-from .value import FlownValue
+from .value import FlownValue, Plan, planned
 
 if TYPE_CHECKING:
     from .policy import ImplicitPolicy
@@ -21,19 +21,36 @@ to the same: whoever follows the cheapest flight is on it still at the next step
 
 @dataclasses.dataclass(frozen=True)
 class Chosen:
-    """What a policy remembers of each row of a batch.
+    """What is followed, by row of a batch.
 
     Attributes:
         member: who speaks, as ``FlownValue.speaker`` has it, ``(B, ..)``.
         step: of which control step that is the choice, ``(B,)``.
+        plan: the flights that were swept; ``None`` where none are.
     """
 
     member: Tensor
     step: Tensor
+    plan: Plan | None = None
+
+    @property
+    def tables(self) -> tuple[Tensor, ...]:
+        """All of it."""
+        return self.member, self.step, *(() if self.plan is None else vars(self.plan).values())
+
+    @classmethod
+    def of(cls, tables: list[Tensor]) -> Chosen | None:
+        """From ``tables``; ``None`` where it is something else."""
+        if len(tables) not in (2, 5):
+            return None
+        member, step, *plan = tables
+        return cls(member, step, Plan(*plan) if plan else None)
 
 
 def chosen(value: FlownValue, t: Tensor, z: Tensor, last: Chosen | None, begins: Tensor | None = None) -> Chosen:
     """The last choice where it is younger than a tenth of the episode, and of this one; a new one elsewhere.
+
+    Where ``value`` sweeps, the flights of the new ones are, or what is left of the old plan, if that is cheaper.
 
     Args:
         value: phi, which chooses.
@@ -44,19 +61,44 @@ def chosen(value: FlownValue, t: Tensor, z: Tensor, last: Chosen | None, begins:
     """
     problem = value.problem
     step = (t / problem.time_step + 1e-3).long().clamp(0, problem.steps - 1).expand(len(z))
-    if last is None or len(last.step) != len(z):
-        return Chosen(_speaker(value, t, z), step)
-    old = (step < last.step) | (step - last.step >= -(-problem.steps // CHOICES))
-    due = (old if begins is None else old | begins).nonzero().ravel()
-    if not len(due):
+    if last is None or len(last.step) != len(z) or (last.plan is None) != (value.sweeps == 0):
+        last, new = None, torch.ones_like(step, dtype=torch.bool)
+        due = new
+    else:
+        new = step < last.step if begins is None else (step < last.step) | begins
+        due = new | (step - last.step >= -(-problem.steps // CHOICES))
+    rows = due.nonzero().ravel()
+    if last is not None and not len(rows):
         return last
-    fresh = _speaker(value, t[due] if t.ndim else t, z[due])
-    return Chosen(last.member.index_copy(0, due, fresh), last.step.index_copy(0, due, step[due]))
+    member = _speaker(value, t[rows] if t.ndim else t, z[rows])
+    found = Chosen(member, step[rows], _plan(value, step[rows], z[rows], member, last, rows, new[rows]))
+    if last is None:
+        return found
+    plan = None if last.plan is None or found.plan is None else last.plan.replaced(rows, found.plan)
+    return Chosen(last.member.index_copy(0, rows, member), last.step.index_copy(0, rows, found.step), plan)
 
 
 def _speaker(value: FlownValue, t: Tensor, z: Tensor) -> Tensor:
     found = value.speaker(t, z)
     return torch.zeros(len(z), dtype=torch.long, device=z.device) if found is None else found
+
+
+def _plan(
+    value: FlownValue, step: Tensor, z: Tensor, member: Tensor, last: Chosen | None, rows: Tensor, new: Tensor
+) -> Plan | None:
+    """Plans of the states z, which are ``rows`` of ``last``, those apart that are ``new``."""
+    if not value.sweeps:
+        return None
+    parts, order = [], []
+    for k in step.unique().tolist():
+        for fresh in (True, False):
+            at = ((step == k) & (new == fresh)).nonzero().ravel()
+            if len(at):
+                old = None if fresh or last is None or last.plan is None else last.plan.rows(rows[at])
+                parts.append(planned(value.problem, value, k, z[at], member[at], value.sweeps, old))
+                order.append(at)
+    whole = Plan(*(torch.cat(tables) for tables in zip(*(vars(p).values() for p in parts), strict=True)))
+    return whole.rows(torch.cat(order).argsort())
 
 
 class Flight:
@@ -75,10 +117,28 @@ class Flight:
         return self.solve(t, z).control
 
     def solve(self, t: Tensor | float, z: Tensor) -> Solution:
-        """The argmax under the optimum that was chosen, with its residual and status."""
-        value = self.policy.value
-        assert isinstance(value, FlownValue)
-        with torch.no_grad():
-            fine = z.detach().to(value.scale)
-            self.last = chosen(value, torch.as_tensor(t).to(fine), fine, self.last)
-        return self.policy.solve(t, z, member=self.last.member)
+        """The argmax under what was chosen, with its residual and status."""
+        solution, self.last = followed(self.policy, t, z, self.last)
+        return solution
+
+
+def followed(
+    policy: ImplicitPolicy,
+    t: Tensor | float,
+    z: Tensor,
+    last: Chosen | None,
+    begins: Tensor | None = None,
+    u0: Tensor | None = None,
+) -> tuple[Solution, Chosen]:
+    """What the policy answers that goes on with ``last``, and what it then follows; ``u0`` as ``policy.solve`` has it,
+    but where there is a plan: that is where the search begins."""
+    value = policy.value
+    assert isinstance(value, FlownValue)
+    with torch.no_grad():
+        fine = z.detach().to(value.scale)
+        time = torch.as_tensor(t).to(fine)
+        choice = chosen(value, time, fine, last, begins)
+        if choice.plan is not None:
+            step = (time / value.problem.time_step + 1e-3).long().clamp(0, value.problem.steps - 1)
+            u0, begins = choice.plan.answer(value.problem, step, fine), None
+    return policy.solve(t, z, u0, begins, choice.member), choice

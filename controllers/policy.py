@@ -19,7 +19,7 @@ from ..envs.integrate import Controller
 from ..envs.problem import ControlHamiltonian, Problem, check_kind
 from .adapter import Memory, Predictor, answered, asked
 from .argmax import Solution, Starts, solve_argmax
-from .chosen import Chosen, Flight, chosen
+from .chosen import Chosen, Flight, followed
 from .hamiltonian import control_hamiltonian
 from .held import held_hamiltonian, solve_held_argmax
 from .operators import GradientAscent, Operator, ProjectedNewton
@@ -134,7 +134,7 @@ class ImplicitPolicy(nn.Module, Predictor):
             u0 = torch.where(begins.reshape(-1, 1), self.hamiltonian_at(torch.as_tensor(t), z).start(), u0)
         fine = self.value.scale.dtype
         t, w = torch.as_tensor(t).to(fine), z.to(fine)
-        u0 = None if u0 is None or not self.max_iterations else u0.to(fine)
+        u0 = None if u0 is None else u0.to(fine)
         if self.hamiltonian == "held":
             found = solve_held_argmax(
                 self.problem, self.value, t, w, dt=self.dt, operator=self.operator, u0=u0,
@@ -174,22 +174,20 @@ class ImplicitPolicy(nn.Module, Predictor):
         """u*(t, z), and the controls it found, from which the next search goes on; and which optimum it follows."""
         like = self.value.scale
         seen = seen.to(like)
-        start, *followed = (None,) if state is None else (torch.as_tensor(x, device=like.device) for x in state)
-        start = None if start is None else start.to(like)
+        start, *rest = (None,) if state is None else (torch.as_tensor(x, device=like.device) for x in state)
+        start = None if start is None or not self.max_iterations else start.to(like)
         begins = None if episode_start is None else torch.as_tensor(episode_start, dtype=torch.bool, device=like.device)
+        begins = None if begins is None else begins.expand(len(seen))
         if start is not None and not bool(start.isfinite().all()):  # an answer that failed is no place to begin
             lost = ~start.isfinite().all(-1)
             begins = lost if begins is None else begins | lost
-        member: Tensor | None = None
-        kept: tuple[np.ndarray, ...] = ()
-        if isinstance(self.value, FlownValue) and self._chooses:
-            begun = None if begins is None else begins.expand(len(seen))
-            last = Chosen(*followed) if len(followed) == 2 else None
-            choice = chosen(self.value, seen[:, -1], seen[:, :-1], last, begun)
-            member, kept = choice.member, (choice.member.cpu().numpy(), choice.step.cpu().numpy())
-        with torch.inference_mode():
-            u = self.solve(seen[:, -1], seen[:, :-1], start, begins, member).control
-        return u, (u.cpu().numpy(), *kept)
+        t, z = seen[:, -1], seen[:, :-1]
+        if not self._chooses:
+            with torch.inference_mode():
+                u = self.solve(t, z, start, begins).control
+            return u, (u.cpu().numpy(),)
+        found, choice = followed(self, t, z, Chosen.of(rest), begins, start)
+        return found.control, tuple(x.cpu().numpy() for x in (found.control, *choice.tables))
 
     def save(self, path: str | Path, notes: dict[str, Any] | None = None) -> Path:
         """Write ``path/policy.json`` and its weights, atomically; ``notes`` are plain data (command, figures)."""

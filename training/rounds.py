@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from ..controllers.chosen import CHOICES
 from ..controllers.optimum import (
     AgentExpansion,
     ReferenceTrajectory,
@@ -36,8 +37,10 @@ WILD, STARTS = 8, 4
 """Of the optima of a round, those sought from guesses, and from how many each."""
 OPTIMA, RECORD, PAGE = "optima.npz", "solved.json", "report.html"
 """Files of the optima, of the gap that was measured, and of both for people to look at."""
-FIRST, BETTER = "their feedback", ("argmax of the held H", "the cheapest flight swept")
+FIRST, BETTER = "their feedback", ("the cheapest flight swept", "argmax of the held H")
 """The policy that the optima are, and those that improve on it."""
+SWEEPS = 4
+"""Of each plan: from the feedback's flights that is where nearly all of them have become optima."""
 AFFORDED, OVERTIME = 0.3, 0.2
 """The share of the time left that the flights of the better policies may take after each round: after the last one, all
 that is left and a share of the budget on top."""
@@ -93,23 +96,24 @@ class Rounds:
     def dear(self, way: str) -> float:
         """Seconds that flights of a better policy will take: what they take on top does not grow with the optima."""
         if way not in self.more:
-            self.more[way] = self._answer(self._policy(way)) * self.problem.steps / 2
+            self.more[way] = max(self._guessed(self._policy(way)) - self.flying, 0.0)
         return self.flying + self.more[way]
 
     def _policy(self, way: str) -> ImplicitPolicy:
-        value = FlownValue(self.problem, self.whole, sweeps=1).double() if way == BETTER[1] else self.value
-        return ImplicitPolicy(self.problem, value, max_iterations=int(way == BETTER[0]), hamiltonian="held")
+        value = FlownValue(self.problem, self.whole, sweeps=SWEEPS).double() if way == BETTER[0] else self.value
+        return ImplicitPolicy(self.problem, value, max_iterations=int(way == BETTER[1]), hamiltonian="held")
 
     @torch.no_grad()
-    def _answer(self, policy: ImplicitPolicy) -> float:
-        """Seconds of an answer at the beginning, where flights are longest, once what to follow is chosen."""
+    def _guessed(self, policy: ImplicitPolicy) -> float:
+        """Seconds of its flights, from its first two answers: one that chooses, and one that follows. What is left to
+        fly is shorter later: half of it in the mean."""
         z0 = torch.cat([self.fresh, self.probes])
-        z0 = z0[: -(-len(z0) // hands())]
-        flight = policy.begin()
-        flight(torch.zeros((), dtype=z0.dtype), z0)
-        begin = self.stages.gone
-        flight(torch.tensor(self.problem.time_step, dtype=z0.dtype), z0)
-        return self.stages.gone - begin
+        z0, flight, took = z0[: -(-len(z0) // hands())], policy.begin(), []
+        for k in range(2):
+            begin = self.stages.gone
+            flight(torch.tensor(k * self.problem.time_step, dtype=z0.dtype), z0)
+            took.append(self.stages.gone - begin)
+        return (CHOICES * took[0] + self.problem.steps * took[1]) / 2
 
     def better(self, known: ReferenceTrajectory, last: bool = False) -> None:
         """The policies that improve on the feedback along ``known``, those that the time allows, until one is good.

@@ -7,6 +7,7 @@ from .flights import flown
 from .flying import FlownValue
 from .kept import Value, restore_value, restored_tensors, stored_tensors
 from .network import ValueFunction
+from .plans import Plan, planned
 from .roles import interchangeable
 
 __all__ = [
@@ -14,11 +15,13 @@ __all__ = [
     "Blend",
     "ExpandedValue",
     "FlownValue",
+    "Plan",
     "TIME_SPAN",
     "Value",
     "ValueFunction",
     "flown",
     "interchangeable",
+    "planned",
     "restore_value",
     "restored_tensors",
     "stored_tensors",

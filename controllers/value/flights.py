@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import math
-from typing import Protocol
+from collections.abc import Callable
+from typing import Protocol, TypeAlias
 
 import torch
 from torch import Tensor
 
 from ...envs.integrate import advance
 from ...envs.problem import Problem
-from ..optimum import Later, descend
 
 ON = 1e-4
 """How far from its beginning, in steps, a time is at the beginning of a control step."""
 ROWS = 16_384
 """Flights side by side."""
+
+
+Law: TypeAlias = Callable[[int, Tensor], Tensor]
+"""u = law(k, z) in the control step number k, ``(B, n)`` -> ``(B, m)``."""
 
 
 class Members(Protocol):
@@ -63,19 +67,16 @@ def _joining(problem: Problem, members: Members, first: Tensor, z: Tensor, membe
     return cost + problem.terminal_cost(z)
 
 
-@torch.no_grad()
-def swept(problem: Problem, members: Members, first: int, z: Tensor, member: Tensor, sweeps: int) -> Tensor:
-    """u of the control step ``first``, ``(B, m)``: of the flights from z there, each along its member, and downhill.
-
-    One sweep is one iteration of differential dynamic programming (``descend``), about the flight itself.
-    """
-    now, held = z, []
+def flight(problem: Problem, law: Law, first: int, z: Tensor) -> tuple[Tensor, Tensor]:
+    """u of the control steps from ``first`` on, ``(K - first, B, m)``, and J of the flights from z there; inf where
+    that is not finite."""
+    held, cost = [], torch.zeros_like(z[:, 0])
     for k in range(first, problem.steps):
-        held.append(members.feedback_in(k, now, member))
+        held.append(law(k, z))
         at = torch.tensor(k * problem.time_step, dtype=z.dtype, device=z.device)
-        now, _ = advance(problem, at, now, held[-1], problem.time_step)
-    path = descend(Later(problem, first), z.double(), torch.stack(held).double(), sweeps)
-    return path.u[0].to(z)
+        z, spent = advance(problem, at, z, held[-1], problem.time_step)
+        cost = cost + spent
+    return torch.stack(held), (cost + problem.terminal_cost(z)).nan_to_num(torch.inf, torch.inf)
 
 
 @torch.no_grad()

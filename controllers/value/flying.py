@@ -9,7 +9,8 @@ from ...envs.fields import whole
 from ...envs.problem import Problem
 from ..optimum import AgentExpansion
 from .expanded import ExpandedValue
-from .flights import flown, remaining, swept
+from .flights import flown, remaining
+from .plans import planned
 
 
 class FlownValue(ExpandedValue):
@@ -73,7 +74,8 @@ class FlownValue(ExpandedValue):
         u = z.new_empty(len(z), self.control.shape[-1])
         for k in begins.unique().tolist():
             at = (begins == k).nonzero().ravel()
-            u[at] = swept(self.problem, self, k, z.detach()[at], who[at], self.sweeps)
+            plan = planned(self.problem, self, k, z.detach()[at], who[at], self.sweeps)
+            u[at] = plan.control[:, k]
         return u
 
     def _who(self, t: Tensor | float, z: Tensor, member: Tensor | None) -> Tensor:

@@ -87,10 +87,10 @@ def cost_text(cost: float | None) -> str:
     return "inf" if cost is None else format(cost, ".3g" if cost < 1000 else ",.0f")
 
 
-def gallery() -> str:
-    """The problems of other people, best first: a figure for each seed."""
+def gallery(room: str = "gallery") -> str:
+    """The problems of other people, best first: a figure for each seed. Those of the gallery have pages."""
     problems: dict[str, list[dict]] = {}
-    for path in sorted((RESULTS / "gallery").glob("*.json")):
+    for path in sorted((RESULTS / room).glob("*-*.json")):
         row = json.loads(path.read_text(encoding="utf-8"))
         problems.setdefault(row["problem"], []).append(row)
     worst = {
@@ -110,11 +110,23 @@ def gallery() -> str:
         stages = "; ".join(dict.fromkeys(row["stage"].split(", ")[-1] for row in rows))
         sizes = ", ".join(row["stage"].split(" ")[0] for row in rows)
         known, seconds = (", ".join(f"{row[key]:.0f}" for row in rows) for key in ("known", "seconds"))
-        lines.append(
-            (f"[`{name}`](/{FOLDER}/environments/{name}.md)", *gaps, f"{sizes} expansions, {stages}", known, seconds)
-        )
+        title = f"[`{name}`](/{FOLDER}/environments/{name}.md)" if room == "gallery" else f"`{name}`"
+        lines.append((title, *gaps, f"{sizes} expansions, {stages}", known, seconds))
     near = sum(x <= 0.01 for x in worst.values())
     return f"{near} of {len(problems)} come within 1 % in the mean, whatever the draw.\n\n" + table(headings, lines)
+
+
+def sweeps() -> str:
+    """What demos/sweeps.py measured, a row for each problem."""
+    rows = json.loads((RESULTS / "sweeps" / "sweeps.json").read_text(encoding="utf-8"))
+    ways = next(iter(rows.values()))
+    lines = []
+    for name, row in rows.items():
+        gaps = (
+            f"{written(x['mean'], '.3%')}, {written(x['worst'], '.2%')}, {x['seconds']:.0f} s" for x in row.values()
+        )
+        lines.append((f"`{name}`, {next(iter(row.values()))['optima']:.0f}", *gaps))
+    return table(("problem, optima", *ways), lines)
 
 
 def speed() -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from docutils import nodes
-from figures import RESULTS, figure, gallery, optima, records, robustness, speed
+from figures import RESULTS, figure, gallery, optima, records, robustness, speed, sweeps
 from generated import FOLDER, write_pages
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxRole
@@ -32,7 +32,15 @@ def write(app: Sphinx, config: object) -> None:
     pages = {f"benchmark_{name}": markdown(records(name)) for name in problems}
     pages |= {f"robustness_{name}": robustness(name) for name in problems}
     write_pages(
-        Path(app.srcdir, FOLDER, "results"), {**pages, "gallery": gallery(), "speed": speed(), "optima": optima()}
+        Path(app.srcdir, FOLDER, "results"),
+        {
+            **pages,
+            "gallery": gallery(),
+            "strangers": gallery("strangers"),
+            "sweeps": sweeps(),
+            "speed": speed(),
+            "optima": optima(),
+        },
     )
 
 

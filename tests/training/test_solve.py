@@ -63,10 +63,10 @@ def test_better_policies_are_made_of_a_feedback_that_is_not_good_enough(monkeypa
     monkeypatch.setattr("pontryagin.training.rounds.MEMBERS", 1)  # no more optima than the first
     found = solve(Pendulum(), "10m", gap=1e-9, states=16, out=tmp_path)
     first, second, third = found.history
-    assert "feedback" in first["stage"] and "argmax" in second["stage"] and "swept" in third["stage"]
-    assert second["gap_mean"] < 0.5 * first["gap_mean"] and third["gap_mean"] < second["gap_mean"]
+    assert "feedback" in first["stage"] and "swept" in second["stage"]
+    assert second["gap_mean"] < 0.3 * first["gap_mean"] and third["gap_mean"] <= second["gap_mean"]
     again = ImplicitPolicy.load(tmp_path, problem=Pendulum())
-    assert again.max_iterations == 0 and again.value.sweeps == 1
+    assert again.max_iterations == 0 and again.value.sweeps == rounds.SWEEPS
     z = found.optima.z[0]
     torch.testing.assert_close(pontryagin.rollout(again.problem, again, z).cost, found.cost, rtol=1e-4, atol=1e-4)
 

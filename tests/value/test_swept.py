@@ -10,9 +10,9 @@ from oscillators import Known, expanded_oscillator
 from torch import Tensor
 
 from pontryagin import ImplicitPolicy, export_policy, rollout
+from pontryagin.controllers.chosen import CHOICES, Chosen, chosen
 from pontryagin.controllers.optimum import Later, descend, expand_agents, solve_optimum
-from pontryagin.controllers.value import ExpandedValue, FlownValue
-from pontryagin.controllers.value.flights import swept
+from pontryagin.controllers.value import ExpandedValue, FlownValue, planned
 from pontryagin.envs.double_integrator import DoubleIntegrator
 from pontryagin.envs.gallery.van_der_pol import VanDerPol
 
@@ -53,6 +53,68 @@ def test_sweeps_bring_the_flights_near_the_optimum(known: Known) -> None:
     assert gaps[1] < 0.5 * gaps[0] and gaps[2] < gaps[1]
 
 
+def test_a_plan_is_followed_until_the_next_choice_and_swept_on_then(known: Known) -> None:
+    problem, expansion, z = known
+    value = FlownValue(problem, expansion, sweeps=1).double()
+    policy = ImplicitPolicy(problem, value, max_iterations=0, hamiltonian="held")
+    young = -(-problem.steps // CHOICES)
+    path, who = rollout(problem, policy, z), value.speaker(0.0, z)
+    first = planned(problem, value, 0, z, who, 1)
+    torch.testing.assert_close(path.u[:young].movedim(0, 1), first.control[:, :young])  # nothing disturbs it
+    still = rollout(problem, lambda t, x: first.answer(problem, round(float(t) / problem.time_step), x), z)
+    torch.testing.assert_close(still.z[:-1].movedim(0, 1), first.state)
+    best = solve_optimum(problem, z).cost
+    assert (path.cost - best).mean() < 0.3 * (still.cost - best).mean()  # ten sweeps instead of one
+    anew = rollout(problem, policy.forward, z).cost  # without a memory one sweep is all there is at each step
+    assert (path.cost - best).mean() < (anew - best).mean()
+
+
+def test_a_plan_gives_way_where_it_is_disturbed(known: Known) -> None:
+    problem, expansion, z = known
+    value = FlownValue(problem, expansion, sweeps=1).double()
+    plan = planned(problem, value, 0, z, value.speaker(0.0, z), 1)
+    away = z + 1e-4
+    change = plan.answer(problem, 0, away) - plan.answer(problem, 0, z)
+    low, high = problem.control_bounds(z)
+    free = ((plan.control[:, 0] > low + 0.1) & (plan.control[:, 0] < high - 0.1)).all(-1)
+    other = planned(problem, value, 0, away, value.speaker(0.0, z), 1)
+    torch.testing.assert_close(change[free], (other.control - plan.control)[free, 0], rtol=0.3, atol=1e-5)
+    assert bool(free.any()) and bool((change[free] != 0).all())
+    assert bool(((plan.answer(problem, 0, z + 1e3) >= low) & (plan.answer(problem, 0, z - 1e3) <= high)).all())
+
+
+def test_rows_plan_on_their_own(known: Known) -> None:
+    problem, expansion, z = known
+    value, dt = FlownValue(problem, expansion, sweeps=1).double(), problem.time_step
+    z = z[:3]
+    last = chosen(value, torch.zeros(3).double(), z, None)
+    times = torch.tensor([dt, 20 * dt, 20 * dt]).double()
+    now = chosen(value, times, z, last, torch.tensor([False, True, False]))
+    assert last.plan is not None and now.plan is not None and now.step.tolist() == [0, 20, 20]
+    torch.testing.assert_close(now.plan.control[0], last.plan.control[0])  # young enough
+    for row, old in ((1, None), (2, last.plan.rows(torch.tensor([2])))):
+        at, who = z[row : row + 1], value.speaker(20 * dt, z[row : row + 1])
+        torch.testing.assert_close(
+            now.plan.rows(torch.tensor([row])).control, planned(problem, value, 20, at, who, 1, old).control
+        )
+    plain = Chosen(last.member, last.step)  # the memory of a policy that does not sweep
+    torch.testing.assert_close(chosen(value, times * 0, z, plain).plan.control, last.plan.control)
+
+
+def test_predict_remembers_the_plan(known: Known) -> None:
+    problem, expansion, z = known
+    value = FlownValue(problem, expansion, sweeps=2).double()
+    policy = ImplicitPolicy(problem, value, max_iterations=0, hamiltonian="held")
+    path, state = rollout(problem, policy, z), None
+    low, high = problem.control_bounds(z)
+    for k in range(problem.steps):
+        seen = torch.cat([path.z[k], torch.full((len(z), 1), k * problem.time_step)], -1).numpy()
+        action, state = policy.predict(seen, state)
+        u = low + (high - low) * (torch.from_numpy(action).double() + 1) / 2
+        torch.testing.assert_close(u, path.u[k], rtol=1e-3, atol=1e-3)
+    assert state is not None and [len(x) for x in state] == [len(z)] * 6
+
+
 def test_where_the_expansion_is_exact_nothing_is_left_to_sweep() -> None:
     problem = DoubleIntegrator()
     z = problem.sample_initial_state(6, torch.Generator().manual_seed(0)).double()
@@ -90,4 +152,4 @@ def test_a_flight_that_is_not_finite_is_played_as_it_is(known: Known) -> None:
     far = torch.full_like(z[:1], 1e200)
     value = ExpandedValue(problem, expansion).double()
     who = torch.zeros(1, dtype=torch.long)
-    torch.testing.assert_close(swept(problem, value, 0, far, who, 1), value.feedback_in(0, far, who))
+    torch.testing.assert_close(planned(problem, value, 0, far, who, 1).control[:, 0], value.feedback_in(0, far, who))

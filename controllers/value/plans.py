@@ -1,0 +1,61 @@
+"""Flights that were swept, remembered as what they are: a path, its controls, and the feedback along it."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import torch
+from torch import Tensor
+
+from ...envs.problem import Problem
+from ..optimum import Later, descend
+from ..optimum.flights import agents
+from .flights import Members, flight
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """u = ū_k + K_k (z - z̄_k) within the bounds, for each row of a batch, by control step of the whole horizon. What
+    lies before the step in which the plan was made means nothing.
+
+    Attributes:
+        state: z̄, ``(B, K, n)``.
+        control: ū, ``(B, K, m)``.
+        gain: K of each of G agents, or of all as one, ``(B, K, G, m / G, n / G)``.
+    """
+
+    state: Tensor
+    control: Tensor
+    gain: Tensor
+
+    def rows(self, index: Tensor) -> Plan:
+        """Those of these rows."""
+        return Plan(*(x.index_select(0, index) for x in vars(self).values()))
+
+    def replaced(self, index: Tensor, other: Plan) -> Plan:
+        """``other`` as those of these rows."""
+        tables = zip(vars(self).values(), vars(other).values(), strict=True)
+        return Plan(*(old.index_copy(0, index, new) for old, new in tables))
+
+    def answer(self, problem: Problem, step: Tensor | int, z: Tensor) -> Tensor:
+        """u in the control step ``step``, ``()`` or ``(B,)``, of the states ``z (B, n)``: ``(B, m)``."""
+        rows = torch.arange(len(z), device=z.device)
+        state, control, gain = (x[rows, step] for x in (self.state, self.control, self.gain))
+        away = (z - state).unflatten(-1, (gain.shape[1], -1)).unsqueeze(-1)
+        return (control + (gain @ away).flatten(1)).clamp(*problem.control_bounds(z))
+
+
+@torch.no_grad()
+def planned(
+    problem: Problem, members: Members, step: int, z: Tensor, member: Tensor, sweeps: int, last: Plan | None = None
+) -> Plan:
+    """Flights from ``z (B, n)`` in the control step ``step``, after so many iterations of differential dynamic
+    programming: they begin along each one's member, or along what is left of its ``last`` plan, if that is cheaper."""
+    rest = Later(problem, step)
+    u, cost = flight(problem, lambda k, x: members.feedback_in(k, x, member), step, z)
+    if last is not None:
+        own, less = flight(problem, lambda k, x: last.answer(problem, k, x), step, z)
+        u = torch.where((less < cost).unsqueeze(-1), own, u)
+    path = descend(rest, z.double(), u.double(), sweeps)
+    tables = path.z[:-1], path.u, path.gains(agents(rest, path.z, path.u))
+    return Plan(*(torch.cat([x.new_zeros(step, *x.shape[1:]), x]).movedim(0, 1).to(z) for x in tables))
