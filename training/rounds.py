@@ -30,7 +30,7 @@ from .solved import flights, flown_by
 from .stages import Stages
 from .start import agreed, excess, member_costs, played, sound
 
-CANDIDATES, MEMBERS, DRAWN, PROBES = 24, 384, 256, 48
+CANDIDATES, MEMBERS, DRAWN, PROBES = 24, 1024, 256, 48
 """Draws of rho_0 whose optima come first; optima kept at most; states flown to find the worst; states on which
 policies are compared."""
 WILD, STARTS = 8, 4

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from typing import TypeAlias
 
@@ -16,7 +15,7 @@ from .flights import Path, fly, follow
 from .interior import interior
 from .ipopt import solve_reference
 from .later import Later
-from .trajectory import ReferenceTrajectory
+from .told import heard
 
 SOFTER = (1e-3, 1e-2, 1e-1)
 """Weights of G, in turn, where it is too hard a goal to begin with."""
@@ -55,29 +54,18 @@ def softer_end(problem: Problem, z0: Tensor, limit: int, end: float | None) -> G
 
 
 def by_ipopt(problem: Problem, z0: Tensor, limit: int, end: float | None) -> Guess:
-    """What IPOPT finds from rest, of as many states as there is time for; ``None`` without CasADi, or a trace.
+    """What IPOPT finds from rest; ``None`` without CasADi, or a trace, and where time is short: then it went ahead.
 
-    Both are interior-point methods, but what stops one need not stop the other. Where time is short one state says how
-    long the others will take; what is left out rests.
+    Both are interior-point methods, but what stops one need not stop the other.
     """
-    found: list[ReferenceTrajectory] = []
+    if end is not None:
+        return None
     try:
-        begin = time.perf_counter()
-        if end is not None and begin > end:
-            return None
-        found.append(solve_reference(problem, z0 if end is None else z0[:1], max_iterations=limit))
-        took = time.perf_counter() - begin
-        more = 0 if end is None else int((end - time.perf_counter()) / took)
-        if end is not None and more > 0 and len(z0) > 1:
-            found.append(solve_reference(problem, z0[1 : 1 + more], max_iterations=limit))
+        with heard(lambda _: None):  # what it cannot solve is not what the caller asked
+            found = solve_reference(problem, z0, max_iterations=limit)
     except (ImportError, ValueError):
         return None
-    rest = len(z0) - sum(len(x.status) for x in found)
-    z, u = (torch.cat([getattr(x, name) for x in found], 1).to(z0) for name in ("z", "u"))
-    low, high = problem.control_bounds(z0)
-    z = torch.cat([z, z0[len(z0) - rest :].expand(len(z), -1, -1)], 1)
-    u = torch.cat([u, torch.zeros_like(low).clamp(low, high).expand(len(u), rest, -1)], 1)
-    return z, u
+    return found.z.to(z0), found.u.to(z0)
 
 
 ATTEMPTS: tuple[tuple[Callable[[Problem, Tensor, int, float | None], Guess], float], ...] = (

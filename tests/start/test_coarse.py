@@ -8,7 +8,7 @@ import torch
 
 from pontryagin import DoubleIntegrator, rollout, solve_optimum
 from pontryagin.envs.gallery import Pendulum, VanDerPol
-from pontryagin.training.start import check_steps, coarseness
+from pontryagin.training.start import check_steps, coarse, coarseness
 
 
 def test_where_the_step_is_exact_nothing_changes():
@@ -49,3 +49,15 @@ def test_coarse_steps_are_warned_of():
             with pytest.warns(UserWarning, match="half as long.* raise steps .now 6"):
                 check_steps(problem, known)
     assert apart[1] < 0.01 * apart[0]
+
+
+def test_a_few_that_jump_through_the_steps_are_warned_of(monkeypatch):
+    problem = VanDerPol()
+    known = solve_optimum(problem, torch.tensor([[1.5, 1.5], [-1.5, 1.0], [1.0, 1.0]]))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        check_steps(problem, known)
+    exact = coarse.coarseness
+    monkeypatch.setattr(coarse, "coarseness", lambda *of: exact(*of) + torch.tensor([0.0, 0.9, 0.0]))
+    with pytest.warns(UserWarning, match="more than 50% in 1 of 3: .* raise steps"):
+        check_steps(problem, known)
