@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from .argmax import Solution
-from .value import FlownValue, Plan, planned
+from .value import FlownValue, Plan, control_step, planned
 
 if TYPE_CHECKING:
     from .policy import ImplicitPolicy
@@ -60,7 +60,7 @@ def chosen(value: FlownValue, t: Tensor, z: Tensor, last: Chosen | None, begins:
         begins: rows ``(B,)`` that begin an episode.
     """
     problem = value.problem
-    step = (t / problem.time_step + 1e-3).long().clamp(0, problem.steps - 1).expand(len(z))
+    step = control_step(problem, t, z)
     if last is None or len(last.step) != len(z) or (last.plan is None) != (value.sweeps == 0):
         last, new = None, torch.ones_like(step, dtype=torch.bool)
         due = new
@@ -116,6 +116,11 @@ class Flight:
         """u(t, z), ``(B, m)``."""
         return self.solve(t, z).control
 
+    def held_over(self, dt: float) -> Flight:
+        """It goes on, with answers that are held for ``dt``; see ``ImplicitPolicy``."""
+        self.policy = self.policy.held_over(dt)
+        return self
+
     def solve(self, t: Tensor | float, z: Tensor) -> Solution:
         """The argmax under what was chosen, with its residual and status."""
         solution, self.last = followed(self.policy, t, z, self.last)
@@ -139,6 +144,5 @@ def followed(
         time = torch.as_tensor(t).to(fine)
         choice = chosen(value, time, fine, last, begins)
         if choice.plan is not None:
-            step = (time / value.problem.time_step + 1e-3).long().clamp(0, value.problem.steps - 1)
-            u0, begins = choice.plan.answer(value.problem, step, fine), None
+            u0, begins = choice.plan.answer(value.problem, time, fine), None
     return policy.solve(t, z, u0, begins, choice.member), choice

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from ..envs.fields import check_callable, finite, number
-from ..envs.integrate import Controller
+from ..envs.integrate import Controller, begun
 from ..envs.problem import Problem, check_kind
 from .adapter import Memory, Predictor, answered, asked
 
@@ -54,6 +54,12 @@ class Towards(Predictor):
         """u(t, z), ``(B, m)``; of one state ``(n,)``: ``(m,)``."""
         t, batch = asked(self.problem, t, z)
         return answered(self.policy(t, batch - self.shift.to(batch)), z)
+
+    def begin(self) -> Towards:
+        """One episode, of a policy that remembers; see ``ImplicitPolicy``."""
+        other = copy.copy(self)
+        other.policy = begun(self.policy)
+        return other
 
     def held_over(self, dt: float) -> Towards:
         """The same where each answer is held for ``dt``, which only a policy of the held Hamiltonian minds."""
@@ -133,6 +139,13 @@ class Waypoints(Predictor):
         u = self.after(time, z - self.legs[-1].shift.to(z))
         low, high = self.problem.control_bounds(z)
         return torch.maximum(torch.minimum(u.to(z), high), low)
+
+    def begin(self) -> Waypoints:
+        """One flight past all points; see ``Towards``."""
+        other = copy.copy(self)
+        other.legs = [leg.begin() for leg in self.legs]
+        other.after = begun(self.after)
+        return other
 
     def held_over(self, dt: float) -> Waypoints:
         """The same where each answer is held for ``dt``; see ``Towards``."""

@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ...envs.fields import check_callable
-from ...envs.integrate import Controller, Trajectory
+from ...envs.integrate import Controller, Trajectory, begun
 from ...envs.problem import Problem
 from ...envs.states import as_states
+from ..chosen import Flight
 from ..policy import ImplicitPolicy
 from ..waypoints import Towards, Waypoints
 
@@ -180,6 +181,7 @@ def _flight(
     plant.reset(z0.double().cpu().numpy())
     plant.write_control(held.double().cpu().numpy())
     answers: list[Tensor] = []
+    controller = begun(controller)
     states, middles, controls = [_look(plant, z0, index)], [], []
     for k, (asks, applied) in enumerate(zip(plan.asks, plan.applies, strict=True)):
         told(plan.times[k])
@@ -199,7 +201,7 @@ def _flight(
 
 
 def _ask(problem: Problem, controller: Controller, t: float, z: Tensor, period: float) -> Tensor:
-    if isinstance(controller, ImplicitPolicy | Towards | Waypoints):
+    if isinstance(controller, ImplicitPolicy | Flight | Towards | Waypoints):
         controller = controller.held_over(min(period, problem.horizon - t))
     u = controller(torch.tensor(t, dtype=z.dtype, device=z.device), z)
     if u.shape != (len(z), problem.control_dim):

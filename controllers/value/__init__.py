@@ -7,7 +7,7 @@ from .flights import flown
 from .flying import FlownValue
 from .kept import Value, restore_value, restored_tensors, stored_tensors
 from .network import ValueFunction
-from .plans import Plan, planned
+from .plans import Plan, control_step, planned
 from .roles import interchangeable
 
 __all__ = [
@@ -19,6 +19,7 @@ __all__ = [
     "TIME_SPAN",
     "Value",
     "ValueFunction",
+    "control_step",
     "flown",
     "interchangeable",
     "planned",

@@ -15,11 +15,11 @@ from .flights import Members, flight
 
 @dataclasses.dataclass(frozen=True)
 class Plan:
-    """u = ū_k + K_k (z - z̄_k) within the bounds, for each row of a batch, by control step of the whole horizon. What
-    lies before the step in which the plan was made means nothing.
+    """u = ū_k + K_k (z - z̄(t)) within the bounds, for each row of a batch, by control step of the whole horizon; z̄ is
+    linear in between. What lies before the step in which the plan was made means nothing.
 
     Attributes:
-        state: z̄, ``(B, K, n)``.
+        state: z̄, ``(B, K + 1, n)``.
         control: ū, ``(B, K, m)``.
         gain: K of each of G agents, or of all as one, ``(B, K, G, m / G, n / G)``.
     """
@@ -37,12 +37,21 @@ class Plan:
         tables = zip(vars(self).values(), vars(other).values(), strict=True)
         return Plan(*(old.index_copy(0, index, new) for old, new in tables))
 
-    def answer(self, problem: Problem, step: Tensor | int, z: Tensor) -> Tensor:
-        """u in the control step ``step``, ``()`` or ``(B,)``, of the states ``z (B, n)``: ``(B, m)``."""
-        rows = torch.arange(len(z), device=z.device)
-        state, control, gain = (x[rows, step] for x in (self.state, self.control, self.gain))
+    def answer(self, problem: Problem, t: Tensor | float, z: Tensor) -> Tensor:
+        """u at t, ``()`` or ``(B,)``, of the states ``z (B, n)``: ``(B, m)``."""
+        now = torch.as_tensor(t, dtype=z.dtype, device=z.device).expand(len(z)) / problem.time_step
+        step, rows = control_step(problem, t, z), torch.arange(len(z), device=z.device)
+        share = (now - step).clamp(0, 1).unsqueeze(-1)
+        state = torch.lerp(self.state[rows, step], self.state[rows, step + 1], share)
+        control, gain = self.control[rows, step], self.gain[rows, step]
         away = (z - state).unflatten(-1, (gain.shape[1], -1)).unsqueeze(-1)
         return (control + (gain @ away).flatten(1)).clamp(*problem.control_bounds(z))
+
+
+def control_step(problem: Problem, t: Tensor | float, z: Tensor) -> Tensor:
+    """The number of the control step that t, ``()`` or ``(B,)``, lies in, ``(B,)``; the last one at T."""
+    t = torch.as_tensor(t, dtype=z.dtype, device=z.device)
+    return (t / problem.time_step + 1e-3).long().clamp(0, problem.steps - 1).expand(len(z))
 
 
 @torch.no_grad()
@@ -54,8 +63,8 @@ def planned(
     rest = Later(problem, step)
     u, cost = flight(problem, lambda k, x: members.feedback_in(k, x, member), step, z)
     if last is not None:
-        own, less = flight(problem, lambda k, x: last.answer(problem, k, x), step, z)
+        own, less = flight(problem, lambda k, x: last.answer(problem, k * problem.time_step, x), step, z)
         u = torch.where((less < cost).unsqueeze(-1), own, u)
     path = descend(rest, z.double(), u.double(), sweeps)
-    tables = path.z[:-1], path.u, path.gains(agents(rest, path.z, path.u))
+    tables = path.z, path.u, path.gains(agents(rest, path.z, path.u))
     return Plan(*(torch.cat([x.new_zeros(step, *x.shape[1:]), x]).movedim(0, 1).to(z) for x in tables))
