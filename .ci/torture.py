@@ -34,7 +34,7 @@ import torture_disk
 import torture_files
 import torture_inputs
 
-LIMIT = 60.0
+LIMIT = 300.0
 """Seconds that a case may take."""
 MEMORY = 12 * 2**30
 """Bytes that the campaign may map: a forged size is to be refused before anything is allocated for it."""

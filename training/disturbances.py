@@ -13,7 +13,7 @@ from torch import Tensor
 
 from ..envs.bicycle import MultiBicycle
 from ..envs.crazyflie import Crazyflie
-from ..envs.integrate import Controller
+from ..envs.integrate import Controller, begun
 from ..envs.problem import Problem, vector
 from ..envs.quadrotor import Quadrotor
 
@@ -82,7 +82,7 @@ class Disturbance:
 
     def apply(self, problem: Problem, controller: Controller, z0: Tensor, level: Level, seed: int = 0) -> Case:
         """The case to fly with ``rollout``; every controller meets the same random numbers."""
-        return self.change(Case(problem, controller, z0), level, torch.Generator().manual_seed(seed))
+        return self.change(Case(problem, begun(controller), z0), level, torch.Generator().manual_seed(seed))
 
 
 def blown(problem: Problem) -> tuple[int, ...]:

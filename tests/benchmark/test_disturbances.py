@@ -172,3 +172,19 @@ def test_success_is_that_of_the_problem():
     near = dataclasses.replace(QUADROTOR, target=(0.0, 0.0, 0.0))
     rows = robustness(near, hover, torch.zeros(4, 12))["push"]
     assert rows[0]["success_rate"] == 1.0 and rows[-1]["success_rate"] == 0.0
+
+
+def test_who_remembers_within_an_episode_does_so_in_each_disturbed_one():
+    begun = []
+
+    class Remembers:
+        def __call__(self, t, z):
+            pytest.fail("an episode was to begin")
+
+        def begin(self):
+            begun.append(self)
+            return hover
+
+    told = robustness(QUADROTOR, Remembers(), starts(QUADROTOR))
+    assert len(begun) == 1 + sum(len(kind.levels) for kind in disturbances(QUADROTOR).values())
+    assert told == robustness(QUADROTOR, hover, starts(QUADROTOR))
