@@ -9,7 +9,6 @@ import json
 import time
 from pathlib import Path
 
-import matplotlib.figure
 import torch
 import tyro
 from rich.table import Table
@@ -20,7 +19,7 @@ from pontryagin.controllers.value import FlownValue
 from pontryagin.envs.files import write_json
 from pontryagin.training.console import PlainConsole
 from pontryagin.training.evaluate import relative_gap
-from pontryagin.training.pictures import save_figure
+from pontryagin.training.pictures import draw_sweeps, save_figure
 from pontryagin.training.solved import flown_by
 from pontryagin.training.start import families
 
@@ -54,7 +53,7 @@ def main(
         gaps = (f"{x['mean']:.3%}, {x['worst']:.2%}" for x in flown.values())
         table.add_row(name, f"{next(iter(flown.values()))['optima']:.0f}", *gaps)
     PlainConsole(least=160).print(table)
-    save_figure(drawn(told), out_dir / "sweeps.png")
+    save_figure(draw_sweeps(told), out_dir / "sweeps.png")
     return told
 
 
@@ -73,24 +72,6 @@ def row(problem: Problem, optima: int, states: int, seconds: float) -> dict[str,
         gap = gap[~gap.isnan()]
         found[way] = {"mean": float(gap.mean()), "worst": float(gap.max()), "seconds": took, "optima": len(known.cost)}
     return found
-
-
-def drawn(told: dict[str, dict[str, dict[str, float]]]) -> matplotlib.figure.Figure:
-    """Mean gaps on a log scale: a group of bars for each problem."""
-    figure = matplotlib.figure.Figure(figsize=(9, 4.2), layout="constrained")
-    axes = figure.subplots()
-    colours = ("0.75", "C1", "#9ecae1", "#4292c6", "#084594")
-    for k, (way, colour) in enumerate(zip(WAYS, colours, strict=True)):
-        heights = [max(100 * flown[way]["mean"], 1e-4) for flown in told.values()]
-        axes.bar([i + 0.16 * (k - 2) for i in range(len(told))], heights, 0.16, color=colour, label=way)
-    axes.set_xticks(range(len(told)), list(told))
-    axes.set_yscale("log")
-    axes.set_ylim(1e-4, None)
-    axes.set_ylabel("cost above the optimum (%), mean")
-    axes.set_title("A plan that is swept and remembered flies next to the optimum, but where controls jump")
-    axes.legend(ncols=5, loc="upper center", bbox_to_anchor=(0.5, -0.1), frameon=False)
-    axes.spines[["top", "right"]].set_visible(False)
-    return figure
 
 
 if __name__ == "__main__":

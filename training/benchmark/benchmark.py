@@ -7,15 +7,18 @@ import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import numpy as np
+
 from ...controllers.optimum import Pool, spawn_pool
 from ...controllers.storage import PATIENCE
 from ...envs.catalog import make_problem
 from ...envs.extras import optional
-from ...envs.files import alone, check_folder, plain, read_json, replace_file
+from ...envs.files import alone, check_folder, from_record, plain, read_json, replace_file
 from ...envs.problem import Problem
 from .config import BenchmarkConfig
 from .methods import method_named, own_digest, own_files
 from .run import Job, Outcome, Record, describe, run_job
+from .table import markdown
 
 IDENTITY = ("problem", "parameters", "method", "seed", "budget_seconds", "threads", "states", "robust_states", "source")
 """What a finished run must agree in to be kept."""
@@ -160,7 +163,24 @@ def _finished(folder: Path, problem: Problem, job: Job) -> Record | None:
         raise ValueError(
             f"{file} is of a run with other settings; (then, now): {changed}; expected the same, or --fresh"
         )
+    from_record(file, lambda: _check_figures(record))
     return record
+
+
+def _check_figures(record: Record) -> None:
+    """Try what table and figures make of a record: what fails here is told with its file, before anything is trained.
+
+    Raises:
+        TypeError, LookupError, ..: as ``from_record`` takes them.
+    """
+    one_line(record), markdown([record])
+    lists = [record["cost"], record["terminal_error"], *record["path"].values(), record["gap"] or [0.0]]
+    lists += [[row[key] for key in ("seconds", "env_steps", "validation_cost")] for row in record["curve"]]
+    try:
+        for numbers in lists:
+            np.asarray(numbers, float)[0]
+    except ValueError as error:
+        raise TypeError(str(error)) from None
 
 
 def _minutes(jobs: list[Job]) -> str:

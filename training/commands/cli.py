@@ -38,6 +38,7 @@ from .simulate import simulate_command
 from .solve import solve_command
 
 RESUMABLE = "it can be resumed"
+STORES_AT_ITS_END = ("reference", "evaluate", "diagnose", "parity", "play")
 
 
 def train_command(problem: ProblemName, config: tyro.conf.OmitArgPrefixes[TrainConfig]) -> None:
@@ -232,4 +233,5 @@ def _interrupted(arguments: list[str], why: str) -> str:
     if why == RESUMABLE:
         words = [word for word in arguments if word not in ("--fresh", "--resume")]
         return f"interrupted; go on with: pontryagin {shlex.join(words)} --resume"
-    return f"interrupted; {why or 'what was finished is kept'}"
+    stored = "nothing was stored" if arguments[0] in STORES_AT_ITS_END else "what was finished is kept"
+    return f"interrupted; {why or stored}"

@@ -17,6 +17,7 @@ from ...controllers.optimum import (
 from ...controllers.policy import ImplicitPolicy
 from ...envs.catalog import make_problem
 from ...envs.files import check_folder, save_somewhere
+from ...envs.problem import problem_record
 from ...envs.states import draw_states
 from ..console import PlainConsole, searching
 from ..start import agreed, searched
@@ -56,6 +57,7 @@ def reference_command(
     made = make_problem(problem)
     z0 = draw_states(made, states, seed)
     check_folder(out_dir, "--out-dir")
+    problem_record(made)  # what could not be stored afterwards is refused now
     earlier = find_reference(made, z0, out_dir) if improve else None
     pilot = None if guess is None else ImplicitPolicy.load(guess, device="cpu")
     if method == "ipopt":

@@ -57,8 +57,25 @@ def draw_gallery(rows: list[dict[str, object]]) -> matplotlib.figure.Figure:
     axis.set_xlabel(f"cost above the optimum, % ({states} fresh states; a mark for each draw)")
     good = sum(max(x if x == x else math.inf for x in means[name]) <= 0.01 for name in names)
     axis.set_title(f"`pontryagin solve`: {good} of {len(names)} published problems within 1 %, in every draw")
-    axis.legend(loc="upper right", fontsize=8)
+    axis.legend(loc="upper center", bbox_to_anchor=(0.5, -0.09), ncols=3, frameon=False, fontsize=9)
     axis.grid(axis="x", alpha=0.3)
+    return figure
+
+
+def draw_sweeps(told: dict[str, dict[str, dict[str, float]]]) -> matplotlib.figure.Figure:
+    """Mean gaps of problem -> way -> figures, what ``demos/sweeps.py`` writes: a group of bars for each problem."""
+    figure = matplotlib.figure.Figure(figsize=(9, 4.2), layout="constrained")
+    axis, ways = figure.subplots(), list(next(iter(told.values())))
+    colours = ("0.75", "C1", "#9ecae1", "#4292c6", "#084594")
+    for k, way in enumerate(ways):
+        heights = [max(100 * flown[way]["mean"], 1e-4) for flown in told.values()]
+        places = [i + 0.16 * (k - 2) for i in range(len(told))]
+        axis.bar(places, heights, 0.16, color=colours[k % len(colours)], label=way)
+    axis.set_xticks(range(len(told)), list(told))
+    axis.set(yscale="log", ylim=(1e-4, None), ylabel="cost above the optimum (%), mean")
+    axis.set_title("A plan that is swept and remembered flies next to the optimum, but where controls jump")
+    axis.legend(ncols=len(ways), loc="upper center", bbox_to_anchor=(0.5, -0.1), frameon=False)
+    tidy(figure)
     return figure
 
 
