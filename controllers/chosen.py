@@ -18,6 +18,10 @@ CHOICES = 10
 """Of an episode. To choose is to fly along every optimum; to choose at every step costs as many times more, and comes
 to the same: whoever follows the cheapest flight is on it still at the next step."""
 
+TRIES, FIRST = 8, 5
+"""Flights that are swept at the beginning of an episode, of which the cheapest becomes the plan; and how many times as
+often as later: the cheapest before is not always the cheapest after, and a family once left is not found again."""
+
 
 @dataclasses.dataclass(frozen=True)
 class Chosen:
@@ -50,7 +54,8 @@ class Chosen:
 def chosen(value: FlownValue, t: Tensor, z: Tensor, last: Chosen | None, begins: Tensor | None = None) -> Chosen:
     """The last choice where it is younger than a tenth of the episode, and of this one; a new one elsewhere.
 
-    Where ``value`` sweeps, the flights of the new ones are, or what is left of the old plan, if that is cheaper.
+    Where ``value`` sweeps, the flights of the new ones are, or what is left of the old plan, if that is cheaper; where
+    there is no old plan several, and the cheapest is followed.
 
     Args:
         value: phi, which chooses.
@@ -61,7 +66,7 @@ def chosen(value: FlownValue, t: Tensor, z: Tensor, last: Chosen | None, begins:
     """
     problem = value.problem
     step = control_step(problem, t, z)
-    if last is None or len(last.step) != len(z) or (last.plan is None) != (value.sweeps == 0):
+    if last is None or not _fits(value, last, z):
         last, new = None, torch.ones_like(step, dtype=torch.bool)
         due = new
     else:
@@ -70,21 +75,36 @@ def chosen(value: FlownValue, t: Tensor, z: Tensor, last: Chosen | None, begins:
     rows = due.nonzero().ravel()
     if last is not None and not len(rows):
         return last
-    member = _speaker(value, t[rows] if t.ndim else t, z[rows])
-    found = Chosen(member, step[rows], _plan(value, step[rows], z[rows], member, last, rows, new[rows]))
+    count = TRIES if value.sweeps and bool(new.any()) else 1
+    many = value.foremost(t[rows] if t.ndim else t, z[rows], count)
+    member = many[:, 0]
+    found = Chosen(member, step[rows], _plan(value, step[rows], z[rows], many, last, rows, new[rows]))
     if last is None:
         return found
     plan = None if last.plan is None or found.plan is None else last.plan.replaced(rows, found.plan)
     return Chosen(last.member.index_copy(0, rows, member), last.step.index_copy(0, rows, found.step), plan)
 
 
-def _speaker(value: FlownValue, t: Tensor, z: Tensor) -> Tensor:
-    found = value.speaker(t, z)
-    return torch.zeros(len(z), dtype=torch.long, device=z.device) if found is None else found
+def _fits(value: FlownValue, last: Chosen, z: Tensor) -> bool:
+    """Whether that can be a memory of these rows: what a caller passes may be anything."""
+    problem, most = value.problem, value.state.shape[1]
+    agents = problem.state_dim // problem.state_block
+    row: tuple[int, ...] = (1 + agents,) if value.alike else ()
+    known = last.member[:, 0] if value.alike and last.member.ndim == 2 else last.member
+    if last.member.shape != (len(z), *row) or last.step.shape != (len(z),) or (last.plan is None) == (value.sweeps > 0):
+        return False
+    if bool((known < 0).any() | (known >= most).any() | (last.step < 0).any() | (last.step >= problem.steps).any()):
+        return False
+    n, m, steps, plan = problem.state_dim, problem.control_dim, problem.steps, last.plan
+    return plan is None or (
+        plan.state.shape == (len(z), steps + 1, n)
+        and plan.control.shape == (len(z), steps, m)
+        and tuple(plan.gain.shape) in [(len(z), steps, g, m // g, n // g) for g in (1, agents)]
+    )
 
 
 def _plan(
-    value: FlownValue, step: Tensor, z: Tensor, member: Tensor, last: Chosen | None, rows: Tensor, new: Tensor
+    value: FlownValue, step: Tensor, z: Tensor, many: Tensor, last: Chosen | None, rows: Tensor, new: Tensor
 ) -> Plan | None:
     """Plans of the states z, which are ``rows`` of ``last``, those apart that are ``new``."""
     if not value.sweeps:
@@ -95,7 +115,8 @@ def _plan(
             at = ((step == k) & (new == fresh)).nonzero().ravel()
             if len(at):
                 old = None if fresh or last is None or last.plan is None else last.plan.rows(rows[at])
-                parts.append(planned(value.problem, value, k, z[at], member[at], value.sweeps, old))
+                who, sweeps = (many[at], FIRST * value.sweeps) if fresh else (many[at, :1], value.sweeps)
+                parts.append(planned(value.problem, value, k, z[at], who, sweeps, old))
                 order.append(at)
     whole = Plan(*(torch.cat(tables) for tables in zip(*(vars(p).values() for p in parts), strict=True)))
     return whole.rows(torch.cat(order).argsort())

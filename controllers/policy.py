@@ -178,9 +178,10 @@ class ImplicitPolicy(nn.Module, Predictor):
         start = None if start is None or not self.max_iterations else start.to(like)
         begins = None if episode_start is None else torch.as_tensor(episode_start, dtype=torch.bool, device=like.device)
         begins = None if begins is None else begins.expand(len(seen))
-        if start is not None and not bool(start.isfinite().all()):  # an answer that failed is no place to begin
-            lost = ~start.isfinite().all(-1)
-            begins = lost if begins is None else begins | lost
+        for part in (x for x in (start, *rest) if x is not None and x.ndim):
+            if not bool(part.isfinite().all()):  # an answer or a plan that failed is no place to begin
+                lost = ~part.isfinite().reshape(len(seen), -1).all(-1)
+                begins = lost if begins is None else begins | lost
         t, z = seen[:, -1], seen[:, :-1]
         if not self._chooses:
             with torch.inference_mode():

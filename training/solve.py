@@ -8,7 +8,7 @@ from ..controllers.optimum import ReferenceTrajectory, crew, load_reference
 from ..envs.checking import check_functions
 from ..envs.fields import whole
 from ..envs.files import check_folder
-from ..envs.problem import Problem
+from ..envs.problem import Problem, problem_record
 from .duration import seconds
 from .rounds import CANDIDATES, OPTIMA, Rounds
 from .share import share
@@ -59,6 +59,7 @@ def solve(
     budget, folder = seconds(time_budget), None if out is None else Path(out)
     if folder is not None:
         check_folder(folder, "out")
+        problem_record(problem)  # what cannot be stored is said before anything is sought
     check_functions(problem)
     run = Rounds(problem, budget, seed, folder, states, enough)
     with crew(processes, problem), run.stages.shown("optima"):

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from ...envs.boundary import action_space, observation_space, to_control
 from ...envs.extras import optional
+from ...envs.files import read_file
 from ...envs.problem import Problem
 from ..adapter import Memory, Predictor, answered, asked
 
@@ -128,6 +129,8 @@ def _algorithm(path: Path, asked_for: str | None) -> str:
     """The algorithm that wrote ``path``, by the readable part of it: nothing is unpickled here."""
     if asked_for is not None:
         check_algorithm(asked_for)
+    if path.exists() and not path.is_file():  # a pipe would never end
+        raise ValueError(f"{path} is not a regular file; expected the zip that model.save wrote")
     try:
         with zipfile.ZipFile(path) as archive:
             data = json.loads(archive.read("data"))
@@ -151,8 +154,7 @@ def _statistics(path: Path) -> Any:
     from stable_baselines3.common.vec_env import VecNormalize
 
     try:
-        with path.open("rb") as file:
-            found = pickle.load(file)
+        found = pickle.loads(read_file(path))
     except FileNotFoundError:
         raise ValueError(f"{path} does not exist; expected what VecNormalize.save wrote") from None
     except Exception as error:  # whatever a pickle raises

@@ -118,7 +118,7 @@ def make_contract(policy: ImplicitPolicy, source: str) -> dict[str, Any]:
             "dtype": "float32", "shape": [1, problem.state_dim + 1],
             "low": space.low.tolist(), "high": space.high.tolist(),
             "names": [n for n, _ in states] + ["t"], "units": [u for _, u in states] + ["time"],
-            "beyond": "no answer means anything there, past the horizon soon nan: refuse, as load_runtime does",
+            "beyond": "no answer means anything there, and the residual is nan: refuse, as load_runtime does",
         },
         "control": {
             "dtype": "float32", "shape": [1, problem.control_dim], "low": low, "high": high,
@@ -183,7 +183,7 @@ def aoti_bytes(policy: ImplicitPolicy) -> bytes:
     """The law compiled ahead of time for this CPU, a package for ``torch._inductor.aoti_load_package``.
 
     Raises:
-        ValueError: without a C++ compiler.
+        ValueError: without a C++ compiler, or where it does not compile.
     """
     if not compiler_at_hand():
         raise ValueError("AOTInductor needs a C++ compiler and Python's headers; expected g++ or clang++ on the path")
@@ -191,9 +191,15 @@ def aoti_bytes(policy: ImplicitPolicy) -> bytes:
     options = {"allow_buffer_reuse": False, "inplace_buffers": False}
     with warnings.catch_warnings(), tempfile.TemporaryDirectory() as scratch:
         warnings.simplefilter("ignore")
-        path = torch._inductor.aoti_compile_and_package(
-            _exported(policy), package_path=os.path.join(scratch, "policy.pt2"), inductor_configs=options
-        )
+        try:
+            path = torch._inductor.aoti_compile_and_package(
+                _exported(policy), package_path=os.path.join(scratch, "policy.pt2"), inductor_configs=options
+            )
+        except RuntimeError as error:
+            raise ValueError(
+                f"AOTInductor cannot compile this policy of {type(policy.problem).__name__} "
+                f"({str(error).splitlines()[0]:.200}); export it to onnx"
+            ) from error
         return Path(path).read_bytes()
 
 

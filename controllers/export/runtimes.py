@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from ...envs.extras import optional
 from ...envs.files import checksum, from_record, read_file, read_json, sha256
 from ..adapter import SLACK
+from ..policy import MOST_ITERATIONS
 from .export import FILES
 
 Runtime = Callable[[NDArray[np.float32]], NDArray[np.floating]]
@@ -72,8 +73,22 @@ def load_runtime(folder: str | Path, target: str) -> Runtime:
     files = contract["files"]
     if target not in files:
         raise ValueError(f"{folder} holds exports to {sorted(files)}; got {target!r}")
-    run = {"onnx": _onnx, "aoti": _aoti, "numpy": _numpy}[target](folder / files[target]["path"])
-    return from_record(folder / "contract.json", lambda: _guarded(run, contract))
+    load = {"onnx": _onnx, "aoti": _aoti, "numpy": _numpy}[target]
+    from_record(folder / "contract.json", lambda: _check_numbers(contract))
+    return from_record(folder / "contract.json", lambda: _guarded(load(folder / files[target]["path"]), contract))
+
+
+def _check_numbers(contract: dict[str, Any]) -> None:
+    """The bounds are numbers, one for each name, and the search ends."""
+    about, most = contract["observation"], contract["argmax"]["max_iterations"]
+    try:
+        low, high = (np.array(about[side], np.float32) for side in ("low", "high"))
+    except ValueError as error:
+        raise TypeError(str(error)) from None
+    if not (low.shape == high.shape == (len(about["names"]),) and (low <= high).all()):
+        raise TypeError(f"expected {len(about['names'])} bounds, the low ones below the high ones")
+    if type(most) is not int or not 0 <= most <= MOST_ITERATIONS:
+        raise TypeError(f"max_iterations is {most!r}; expected at most {MOST_ITERATIONS}")
 
 
 def _guarded(run: Runtime, contract: dict[str, Any]) -> Runtime:

@@ -11,6 +11,8 @@ from torch._higher_order_ops.while_loop import while_loop
 from torch.fx import GraphModule
 from torch.fx.experimental.proxy_tensor import make_fx
 
+from ...envs.boundary import observation_space
+from ..adapter import SLACK
 from ..argmax import projected_residual
 from ..operators import look
 from ..policy import ImplicitPolicy
@@ -36,6 +38,9 @@ class TracedLaw(nn.Module):
         ValueError: for a search from several starts or with a memory, which this loop does not do.
     """
 
+    low: Tensor
+    high: Tensor
+
     def __init__(self, policy: ImplicitPolicy, observation: Tensor) -> None:
         super().__init__()
         if policy.starts != "single" or policy.operator.memory:
@@ -44,6 +49,10 @@ class TracedLaw(nn.Module):
                 'starts="single" and memory=0 (set policy.starts after loading, if one start is enough)'
             )
         self.most, self.tolerance = policy.max_iterations, policy.tolerance
+        space = observation_space(policy.problem)
+        slack = SLACK * torch.from_numpy(space.high)  # bounds are symmetric, and the last entry is the time
+        self.register_buffer("low", torch.from_numpy(space.low) - slack)
+        self.register_buffer("high", torch.from_numpy(space.high) + slack)
         head, body, tail = _parts(policy)
         with torch.no_grad():
             self.head = _trace(head, observation)
@@ -52,7 +61,10 @@ class TracedLaw(nn.Module):
             self.tail = _trace(tail, found[0])
 
     def forward(self, observation: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """action ``(B, m)`` in [-1, 1], control ``(B, m)``, residual ``(B,)``, iterations ``(1,)`` int64."""
+        """action ``(B, m)`` in [-1, 1], control ``(B, m)``, residual ``(B,)``, iterations ``(1,)`` int64.
+
+        The residual is the status, too: nan of an observation that the environment cannot give.
+        """
         p, scale, *found = self.head(observation)
 
         def condition(k: Tensor, u: Tensor, residual: Tensor, *known: Tensor) -> Tensor:
@@ -63,7 +75,8 @@ class TracedLaw(nn.Module):
 
         begin = torch.zeros((), dtype=torch.int64)
         count, u, residual, *_ = while_loop(condition, body, (begin, *found))
-        found = (self.tail(u), u, residual)
+        within = ((observation >= self.low) & (observation <= self.high)).all(-1)  # not so for nan
+        found = (self.tail(u), u, torch.where(within, residual, torch.nan))
         return (*(x.to(observation) for x in found), count.reshape(1))
 
 

@@ -6,7 +6,7 @@ from .crew import cores, crew, hands, shared
 from .ddp import descend
 from .equilibrium import Point, find_equilibrium, given
 from .expansion import Expansion, expand, joined
-from .flights import Path
+from .flights import Path, agents
 from .guesses import initial_guesses, own_guess
 from .ipopt import Hessian, Search, shooting, solve_reference
 from .later import Later
@@ -32,6 +32,7 @@ __all__ = [
     "Pool",
     "ReferenceTrajectory",
     "Search",
+    "agents",
     "along",
     "certify",
     "cheaper",

@@ -74,7 +74,7 @@ class FlownValue(ExpandedValue):
         u = z.new_empty(len(z), self.control.shape[-1])
         for k in begins.unique().tolist():
             at = (begins == k).nonzero().ravel()
-            plan = planned(self.problem, self, k, z.detach()[at], who[at], self.sweeps)
+            plan = planned(self.problem, self, k, z.detach()[at], who[at].unsqueeze(1), self.sweeps)
             u[at] = plan.control[:, k]
         return u
 
@@ -83,11 +83,19 @@ class FlownValue(ExpandedValue):
         who = self.speaker(t, z) if member is None else member
         return torch.zeros(len(z), dtype=torch.long, device=z.device) if who is None else who
 
-    def _speaker(self, row: Tensor, share: Tensor, z: Tensor) -> Tensor:
-        """The member whose flight costs least."""
+    def foremost(self, t: Tensor | float, z: Tensor, count: int) -> Tensor:
+        """The members, so many, whose flights from (t, z) cost least, ``(B, count, ..)``, the cheapest first."""
+        return self._foremost(*self._row(t, z), z.detach(), count)
+
+    def _foremost(self, row: Tensor, share: Tensor, z: Tensor, count: int) -> Tensor:
         every = self._cast(row, share, z)
         if every.shape[1] == 1:
-            return every.squeeze(1)
+            return every
         t = ((row + share) / self._pace).squeeze()
-        best = flown(self.problem, self, t, z, every).argmin(-1)
-        return every[torch.arange(len(z), device=z.device), best]
+        cost = flown(self.problem, self, t, z, every)
+        best = cost.topk(min(count, cost.shape[1]), largest=False).indices
+        return every[torch.arange(len(z), device=z.device).unsqueeze(1), best]
+
+    def _speaker(self, row: Tensor, share: Tensor, z: Tensor) -> Tensor:
+        """The member whose flight costs least."""
+        return self._foremost(row, share, z, 1).squeeze(1)

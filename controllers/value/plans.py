@@ -8,8 +8,7 @@ import torch
 from torch import Tensor
 
 from ...envs.problem import Problem
-from ..optimum import Later, descend
-from ..optimum.flights import agents
+from ..optimum import Later, agents, descend
 from .flights import Members, flight
 
 
@@ -56,15 +55,20 @@ def control_step(problem: Problem, t: Tensor | float, z: Tensor) -> Tensor:
 
 @torch.no_grad()
 def planned(
-    problem: Problem, members: Members, step: int, z: Tensor, member: Tensor, sweeps: int, last: Plan | None = None
+    problem: Problem, members: Members, step: int, z: Tensor, who: Tensor, sweeps: int, last: Plan | None = None
 ) -> Plan:
     """Flights from ``z (B, n)`` in the control step ``step``, after so many iterations of differential dynamic
-    programming: they begin along each one's member, or along what is left of its ``last`` plan, if that is cheaper."""
-    rest = Later(problem, step)
-    u, cost = flight(problem, lambda k, x: members.feedback_in(k, x, member), step, z)
+    programming: they begin along each of the members ``who (B, C, ..)``, of which the cheapest is kept, or along what
+    is left of the ``last`` plan, where that is cheaper."""
+    rest, count = Later(problem, step), who.shape[1]
+    many, who = z.repeat_interleave(count, 0), who.flatten(0, 1)
+    u, cost = flight(problem, lambda k, x: members.feedback_in(k, x, who), step, many)
     if last is not None:
         own, less = flight(problem, lambda k, x: last.answer(problem, k * problem.time_step, x), step, z)
+        own, less = own.repeat_interleave(count, 1), less.repeat_interleave(count)
         u = torch.where((less < cost).unsqueeze(-1), own, u)
-    path = descend(rest, z.double(), u.double(), sweeps)
+    path = descend(rest, many.double(), u.double(), sweeps)
+    if count > 1:
+        path = path.rows(path.cost.unflatten(0, (-1, count)).argmin(-1) + count * torch.arange(len(z), device=z.device))
     tables = path.z, path.u, path.gains(agents(rest, path.z, path.u))
     return Plan(*(torch.cat([x.new_zeros(step, *x.shape[1:]), x]).movedim(0, 1).to(z) for x in tables))

@@ -1,6 +1,7 @@
 """The user's own agent beside ours: zips of SB3 and sb3-contrib, policies' folders and functions, in every command."""
 
 import json
+import os
 
 import numpy as np
 import pytest
@@ -152,6 +153,17 @@ def test_what_is_wrong_is_one_sentence(folder, tmp_path, capsys):
         (["lqr", *on, "--algorithm", "ppo"], "for agents"),
     ):
         assert said in refused(capsys, "evaluate", *words)
+
+
+@pytest.mark.timeout(30)
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes with names here")
+def test_a_pipe_in_the_place_of_an_agent_does_not_hang(folder, tmp_path, capsys):
+    for name in ("agent.zip", "stats.pkl"):
+        os.mkfifo(tmp_path / name)
+    on = ["--problem", "double_integrator"]
+    assert "not a regular file" in refused(capsys, "evaluate", tmp_path / "agent.zip", *on)
+    said = refused(capsys, "evaluate", folder / "ppo.zip", *on, "--vecnormalize", tmp_path / "stats.pkl")
+    assert "not a regular file" in said
 
 
 def test_an_agent_of_another_box_or_other_statistics_is_refused(folder):

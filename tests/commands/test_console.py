@@ -1,5 +1,6 @@
 """Whatever goes wrong on the command line ends in one sentence, as it was meant, and exit code 2."""
 
+import importlib
 import io
 import sys
 
@@ -45,6 +46,27 @@ def test_what_the_system_refuses_is_said_with_the_file(tmp_path, capsys):
         refused([*line, "--out-dir", str(tmp_path / "file" / "folder")])
         text = capsys.readouterr().err
         assert text.startswith("error: ") and str(tmp_path / "file") in text and "Traceback" not in text
+
+
+MODULE = """
+import dataclasses
+from pontryagin import DoubleIntegrator
+
+@dataclasses.dataclass(frozen=True)
+class Mine(DoubleIntegrator):
+    law: object = dataclasses.field(default_factory=object)
+"""
+
+
+@pytest.mark.parametrize(("command", "search"), [("reference", "searched"), ("solve", "solve")])
+def test_a_field_that_cannot_be_stored_is_refused_before_optima_are_sought(
+    command, search, tmp_path, monkeypatch, capsys
+):
+    (tmp_path / "unstorable.py").write_text(MODULE)
+    module = importlib.import_module(f"pontryagin.training.commands.{command}")
+    monkeypatch.setattr(module, search, lambda *_: pytest.fail("it ran"))
+    refused([command, f"{tmp_path / 'unstorable.py'}:Mine", "--out-dir", str(tmp_path / "out")])
+    assert "Mine.law is a object; expected plain data" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("error", [BrokenPipeError(32, "Broken pipe"), OSError(28, "No space left on device")])

@@ -2,6 +2,9 @@
 
 import json
 import os
+import shutil
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -11,6 +14,7 @@ import safetensors.torch
 import torch
 from killed import kills
 
+import pontryagin
 from pontryagin import DirectPolicy, ImplicitPolicy, MultiBicycle, ValueFunction
 from pontryagin.controllers.baselines import ActorPolicy
 from pontryagin.controllers.storage import read_store, write_store
@@ -28,6 +32,47 @@ def test_a_kill_leaves_the_old_policy_or_the_new_one(policy, tmp_path, monkeypat
         answer = ImplicitPolicy.load(tmp_path, device="cpu")(0.0, z)
         assert any(torch.equal(answer, one) for one in known)
     assert points >= 4 and len(list(tmp_path.glob("[!.]*"))) == 2
+
+
+FULL = """
+import errno, sys
+from pathlib import Path
+from pontryagin import DoubleIntegrator, ImplicitPolicy, ValueFunction
+
+where, problem = Path(sys.argv[1]), DoubleIntegrator(steps=4)
+old, new = (ImplicitPolicy(problem, ValueFunction(problem, 8, seed=seed)) for seed in (0, 1))
+old.save(where / "policy")
+try:
+    (where / "filler").write_bytes(bytes(2**20))
+except OSError as error:
+    assert error.errno == errno.ENOSPC
+for _ in range(2):
+    try:
+        new.save(where / "policy")
+    except OSError as error:
+        assert error.errno == errno.ENOSPC
+    else:
+        sys.exit("it was written to a full disk")
+    found = ImplicitPolicy.load(where / "policy", device="cpu").state_dict()
+    assert all(bool((found[name] == tensor).all()) for name, tensor in old.state_dict().items())
+    assert not list(where.rglob("*.partial"))
+(where / "filler").unlink()
+new.save(where / "policy")
+found = ImplicitPolicy.load(where / "policy", device="cpu").state_dict()
+assert all(bool((found[name] == tensor).all()) for name, tensor in new.state_dict().items())
+"""
+
+
+def test_a_disk_that_is_full_leaves_the_old_policy(tmp_path):
+    """A real one: a file system of 256 kB in memory, where this user may make one in a namespace of its own."""
+    mount = f"mount -t tmpfs -o size=256k none '{tmp_path}'"
+    private = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c"]
+    if shutil.which("unshare") is None or subprocess.run([*private, mount], capture_output=True).returncode:
+        pytest.skip("no file system of one's own can be mounted here")
+    line = [*private, f'{mount} && "$0" -c "$1" \'{tmp_path}\'', sys.executable, FULL]
+    environment = {**os.environ, "PYTHONPATH": str(Path(pontryagin.__file__).parents[1]), "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(line, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
 
 
 def test_two_writers_and_a_reader_never_meet_a_policy_without_weights(tmp_path):

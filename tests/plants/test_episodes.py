@@ -25,13 +25,13 @@ def policy() -> ImplicitPolicy:
 @pytest.fixture
 def choices(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     heard: list[float] = []
-    speaker = FlownValue.speaker
+    foremost = FlownValue.foremost
 
-    def listening(self: FlownValue, t: torch.Tensor, z: torch.Tensor) -> torch.Tensor | None:
+    def listening(self: FlownValue, t: torch.Tensor, z: torch.Tensor, count: int) -> torch.Tensor:
         heard.append(float(torch.as_tensor(t).max()))
-        return speaker(self, t, z)
+        return foremost(self, t, z, count)
 
-    monkeypatch.setattr(FlownValue, "speaker", listening)
+    monkeypatch.setattr(FlownValue, "foremost", listening)
     return heard
 
 

@@ -13,7 +13,7 @@ from pontryagin.training.benchmark.tuning import COLUMNS, _append
 from pontryagin.training.commands.cli import _read_rows, main
 from pontryagin.training.pictures import save_figure, write_film
 from pontryagin.training.report import Report
-from pontryagin.training.theory.compare_file import write_comparison
+from pontryagin.training.theory.compare_file import read_comparison, write_comparison
 
 
 def figure(path, version):
@@ -56,6 +56,27 @@ def test_a_kill_leaves_the_old_file_or_the_new_one(name, tmp_path, monkeypatch):
         path.unlink()
         write(path, 1)
     assert [file.name for file in tmp_path.iterdir()] == [name]
+
+
+LOG = "iteration,seconds,cost,validation_cost"
+
+
+@pytest.mark.parametrize(
+    "text", ["a,b\n1,2\n", f"{LOG}\n1\n", f"{LOG}\n1,2,3,x\n", f"{LOG}\n1,2,3,4,5\n", "\xff", f"{LOG}\n1,2,3,\x00\n"]
+)
+def test_a_damaged_log_is_a_sentence(text, tmp_path):
+    (tmp_path / "log.csv").write_bytes(text.encode("latin-1"))
+    with pytest.raises(ValueError, match=r"log\.csv does not describe what it should"):
+        _read_rows(tmp_path / "log.csv")
+    (tmp_path / "log.csv").write_text(f"{LOG}\n1,2,3,4\n")
+    assert _read_rows(tmp_path / "log.csv") == [{"iteration": 1, "seconds": 2, "cost": 3, "validation_cost": 4}]
+
+
+@pytest.mark.parametrize("forged", [3, None, "x", [1]])
+def test_a_forged_comparison_is_a_sentence(forged, tmp_path):
+    write_comparison(tmp_path / "compare.json", {"about": forged})
+    with pytest.raises(ValueError, match=r"compare\.json says what it is about with a"):
+        read_comparison(tmp_path / "compare.json", {"problem": "p", "settings": {}})
 
 
 @pytest.mark.parametrize(("line", "lock"), [("solve", "solve"), ("compare-gradients", "compare")])

@@ -10,7 +10,7 @@ from oscillators import Known, expanded_oscillator
 from torch import Tensor
 
 from pontryagin import ImplicitPolicy, export_policy, rollout
-from pontryagin.controllers.chosen import CHOICES, Chosen, chosen
+from pontryagin.controllers.chosen import CHOICES, FIRST, TRIES, Chosen, chosen
 from pontryagin.controllers.optimum import Later, descend, expand_agents, solve_optimum
 from pontryagin.controllers.value import ExpandedValue, FlownValue, planned
 from pontryagin.envs.double_integrator import DoubleIntegrator
@@ -58,8 +58,8 @@ def test_a_plan_is_followed_until_the_next_choice_and_swept_on_then(known: Known
     value = FlownValue(problem, expansion, sweeps=1).double()
     policy = ImplicitPolicy(problem, value, max_iterations=0, hamiltonian="held")
     young = -(-problem.steps // CHOICES)
-    path, who = rollout(problem, policy, z), value.speaker(0.0, z)
-    first = planned(problem, value, 0, z, who, 1)
+    path, who = rollout(problem, policy, z), value.foremost(0.0, z, TRIES)
+    first = planned(problem, value, 0, z, who, FIRST)
     torch.testing.assert_close(path.u[:young].movedim(0, 1), first.control[:, :young])  # nothing disturbs it
     still = rollout(problem, lambda t, x: first.answer(problem, t, x), z)
     torch.testing.assert_close(still.z.movedim(0, 1), first.state)
@@ -72,12 +72,12 @@ def test_a_plan_is_followed_until_the_next_choice_and_swept_on_then(known: Known
 def test_a_plan_gives_way_where_it_is_disturbed(known: Known) -> None:
     problem, expansion, z = known
     value = FlownValue(problem, expansion, sweeps=1).double()
-    plan = planned(problem, value, 0, z, value.speaker(0.0, z), 1)
+    plan = planned(problem, value, 0, z, value.foremost(0.0, z, 1), 1)
     away = z + 1e-4
     change = plan.answer(problem, 0, away) - plan.answer(problem, 0, z)
     low, high = problem.control_bounds(z)
     free = ((plan.control[:, 0] > low + 0.1) & (plan.control[:, 0] < high - 0.1)).all(-1)
-    other = planned(problem, value, 0, away, value.speaker(0.0, z), 1)
+    other = planned(problem, value, 0, away, value.foremost(0.0, z, 1), 1)
     torch.testing.assert_close(change[free], (other.control - plan.control)[free, 0], rtol=0.3, atol=1e-5)
     assert bool(free.any()) and bool((change[free] != 0).all())
     assert bool(((plan.answer(problem, 0, z + 1e3) >= low) & (plan.answer(problem, 0, z - 1e3) <= high)).all())
@@ -93,9 +93,11 @@ def test_rows_plan_on_their_own(known: Known) -> None:
     assert last.plan is not None and now.plan is not None and now.step.tolist() == [0, 20, 20]
     torch.testing.assert_close(now.plan.control[0], last.plan.control[0])  # young enough
     for row, old in ((1, None), (2, last.plan.rows(torch.tensor([2])))):
-        at, who = z[row : row + 1], value.speaker(20 * dt, z[row : row + 1])
+        at, fresh = z[row : row + 1], old is None
+        who = value.foremost(20 * dt, at, TRIES if fresh else 1)
         torch.testing.assert_close(
-            now.plan.rows(torch.tensor([row])).control, planned(problem, value, 20, at, who, 1, old).control
+            now.plan.rows(torch.tensor([row])).control,
+            planned(problem, value, 20, at, who, FIRST if fresh else 1, old).control,
         )
     plain = Chosen(last.member, last.step)  # the memory of a policy that does not sweep
     torch.testing.assert_close(chosen(value, times * 0, z, plain).plan.control, last.plan.control)
@@ -113,6 +115,25 @@ def test_predict_remembers_the_plan(known: Known) -> None:
         u = low + (high - low) * (torch.from_numpy(action).double() + 1) / 2
         torch.testing.assert_close(u, path.u[k], rtol=1e-3, atol=1e-3)
     assert state is not None and [len(x) for x in state] == [len(z)] * 6
+
+
+@pytest.mark.parametrize("part", [0, 3, 4, 5])
+@pytest.mark.parametrize("iterations", [0, 1])
+def test_a_nan_in_the_memory_of_a_plan_does_not_persist(known: Known, iterations: int, part: int) -> None:
+    problem, expansion, z = known
+    value = FlownValue(problem, expansion, sweeps=1).double()
+    policy = ImplicitPolicy(problem, value, max_iterations=iterations, hamiltonian="held")
+    seen = torch.cat([z[:3], torch.zeros(3, 1)], -1).numpy()
+    _, memory = policy.predict(seen)
+    assert memory is not None
+    seen[:, -1] = problem.time_step  # the plan is young enough to be followed
+    expected, _ = policy.predict(seen, memory)
+    lost = [table.copy() for table in memory]
+    lost[part][1] = float("nan")
+    action, again = policy.predict(seen, tuple(lost))
+    torch.testing.assert_close(action[[0, 2]], expected[[0, 2]])
+    torch.testing.assert_close(action[1], policy.predict(seen[1])[0] if part else expected[1], rtol=1e-3, atol=1e-3)
+    assert again is not None and all(bool(torch.as_tensor(table).isfinite().all()) for table in again)
 
 
 def test_where_the_expansion_is_exact_nothing_is_left_to_sweep() -> None:
@@ -152,4 +173,6 @@ def test_a_flight_that_is_not_finite_is_played_as_it_is(known: Known) -> None:
     far = torch.full_like(z[:1], 1e200)
     value = ExpandedValue(problem, expansion).double()
     who = torch.zeros(1, dtype=torch.long)
-    torch.testing.assert_close(planned(problem, value, 0, far, who, 1).control[:, 0], value.feedback_in(0, far, who))
+    torch.testing.assert_close(
+        planned(problem, value, 0, far, who.unsqueeze(1), 1).control[:, 0], value.feedback_in(0, far, who)
+    )

@@ -173,10 +173,10 @@ def _check_figures(record: Record) -> None:
     Raises:
         TypeError, LookupError, ..: as ``from_record`` takes them.
     """
-    one_line(record), markdown([record])
     lists = [record["cost"], record["terminal_error"], *record["path"].values(), record["gap"] or [0.0]]
     lists += [[row[key] for key in ("seconds", "env_steps", "validation_cost")] for row in record["curve"]]
     try:
+        one_line(record), markdown([record])
         for numbers in lists:
             np.asarray(numbers, float)[0]
     except ValueError as error:

@@ -18,6 +18,7 @@ import tyro
 
 from ...controllers.policy import ImplicitPolicy
 from ...envs.catalog import PROBLEMS, make_problem
+from ...envs.files import from_record, read_file
 from ..benchmark import BenchmarkConfig, TuneConfig
 from ..checkpoint import History, load_policy
 from ..config import TrainConfig
@@ -38,6 +39,8 @@ from .simulate import simulate_command
 from .solve import solve_command
 
 RESUMABLE = "it can be resumed"
+CURVES = ("seconds", "cost", "validation_cost")
+"""Columns of the log that are drawn."""
 STORES_AT_ITS_END = ("reference", "evaluate", "diagnose", "parity", "play")
 
 
@@ -101,8 +104,15 @@ def _plots(policy: ImplicitPolicy, history: History | None, states: int, out: Pa
 def _read_rows(log: Path) -> list[dict[str, float]]:
     import csv
 
-    with log.open(newline="", encoding="utf-8") as file:
-        return [{k: float(v) for k, v in row.items()} for row in csv.DictReader(file)]
+    def rows() -> list[dict[str, float]]:
+        try:
+            found = list(csv.DictReader(io.StringIO(content.decode())))
+            return [{k: float(v) for k, v in row.items()} | {k: float(row[k]) for k in CURVES} for row in found]
+        except (ValueError, csv.Error) as error:
+            raise TypeError(str(error)) from None
+
+    content = read_file(log)
+    return from_record(log, rows)
 
 
 def _problem_named(arguments: list[str]) -> str:

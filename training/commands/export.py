@@ -18,6 +18,7 @@ from rich.table import Table
 from ...controllers.export import Target, export_policy, load_runtime, read_contract, weights_checksum
 from ...controllers.policy import ImplicitPolicy
 from ...envs.fields import whole
+from ...envs.files import from_record
 from ...envs.integrate import rollout
 from ..checkpoint import load_policy
 from ..console import PlainConsole
@@ -92,11 +93,12 @@ def parity_command(
         json: print JSON instead of a table.
     """
     contract = read_contract(folder)
-    policy = load_policy(checkpoint or contract["policy"]["source"], problem)
-    if weights_checksum(policy) != contract["policy"]["weights_sha256"]:
-        raise ValueError(
-            f"{folder} is not an export of {checkpoint or contract['policy']['source']}: its weights differ"
-        )
+    source, weights = from_record(
+        folder / "contract.json", lambda: (str(contract["policy"]["source"]), contract["policy"]["weights_sha256"])
+    )
+    policy = load_policy(checkpoint or source, problem)
+    if weights_checksum(policy) != weights:
+        raise ValueError(f"{folder} is not an export of {checkpoint or source}: its weights differ")
     torch.set_num_threads(1)
     observations = scattered(policy, states, seed)
     found = {target: agreement(policy, folder, target, observations) for target in contract["files"]}

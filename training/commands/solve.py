@@ -8,7 +8,6 @@ from pathlib import Path
 from ...controllers.optimum import ReferenceTrajectory, cores
 from ...envs.catalog import make_problem
 from ...envs.files import A_MOMENT, alone, check_folder, write_json
-from ...envs.problem import problem_record
 from ..console import PlainConsole
 from ..rounds import RECORD
 from ..solve import solve
@@ -53,7 +52,6 @@ def solve_command(
     made = make_problem(problem)
     folder = Path("runs") / problem.replace(":", ".") if out_dir is None else out_dir
     check_folder(folder, "--out-dir")
-    problem_record(made)  # what could not be stored afterwards is refused now
     with alone(folder, "solve", A_MOMENT):
         count = cores(made) if processes is None else processes
         found = solve(made, time_budget, seed, folder, gap, states, fresh, count)

@@ -32,6 +32,8 @@ def read_comparison(file: Path, about: Result) -> Result:
     """
     result = read_json(file)
     then = result.get("about", {})
+    if not isinstance(then, dict):
+        raise ValueError(f"{file} says what it is about with a {type(then).__name__}; was it edited?")
     for key in ("problem", "settings"):
         if then.get(key) != about[key]:
             raise ValueError(f"{file} has {key} {then.get(key)}; resume with the same, not {about[key]}")
