@@ -1,6 +1,6 @@
 """What can be made of a few optima: their feedback, argmax of the held H, and plans that are swept ten times a flight.
 
-For each problem the same optima, the same fresh states, six policies. Writes results/sweeps/sweeps.json and a figure.
+For each problem the same optima, the same fresh states, five policies. Writes results/sweeps/sweeps.json and a figure.
 """
 
 from __future__ import annotations

@@ -9,7 +9,6 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from ..controllers.chosen import CHOICES
 from ..controllers.optimum import (
     AgentExpansion,
     ReferenceTrajectory,
@@ -37,12 +36,12 @@ WILD, STARTS = 8, 4
 """Of the optima of a round, those sought from guesses, and from how many each."""
 OPTIMA, RECORD, PAGE = "optima.npz", "solved.json", "report.html"
 """Files of the optima, of the gap that was measured, and of both for people to look at."""
-FIRST, BETTER = "their feedback", ("the cheapest flight swept", "argmax of the held H")
-"""The policy that the optima are, and those that improve on it."""
+FEEDBACK, PLANS = "their feedback", "plans swept from it"
+"""The policy that the optima are, and the one that improves on it."""
 SWEEPS = 4
 """Of each plan: from the feedback's flights that is where nearly all of them have become optima."""
 AFFORDED, OVERTIME = 0.3, 0.2
-"""The share of the time left that the flights of the better policies may take after each round: after the last one, all
+"""The share of the time left that the flights of the better policy may take after each round: after the last one, all
 that is left and a share of the budget on top."""
 WORST = 5.0
 """How many times the mean gap asked for the worst state's may be."""
@@ -70,9 +69,8 @@ class Rounds:
         self.history: list[dict[str, float | str]] = []
         self.policy: ImplicitPolicy
         self.enough, self.stage, self.flying = enough, "", 0.0
-        self.tried: set[str] = set()
-        self.flew: dict[str, float] = {}
-        self.more: dict[str, float] = {}
+        self.planned = False
+        self.more: float | None = None
         self.value: FlownValue
         self.whole: AgentExpansion
         self.yardstick: Tensor
@@ -93,38 +91,32 @@ class Rounds:
         seen = gap[~gap.isnan()]
         return len(seen) >= KNOWN * len(gap) and self.gap <= self.enough and bool((seen <= WORST * self.enough).all())
 
-    def dear(self, way: str) -> float:
-        """Seconds that flights of a better policy will take: what they take on top does not grow with the optima."""
-        if way not in self.more:
-            self.more[way] = max(self._guessed(self._policy(way)) - self.flying, 0.0)
-        return self.flying + self.more[way]
-
-    def _policy(self, way: str) -> ImplicitPolicy:
-        value = FlownValue(self.problem, self.whole, sweeps=SWEEPS).double() if way == BETTER[0] else self.value
-        return ImplicitPolicy(self.problem, value, max_iterations=int(way == BETTER[1]), hamiltonian="held")
+    def _policy(self, sweeps: int) -> ImplicitPolicy:
+        value = FlownValue(self.problem, self.whole, sweeps).double() if sweeps else self.value
+        return ImplicitPolicy(self.problem, value, max_iterations=0, hamiltonian="held")
 
     @torch.no_grad()
     def _guessed(self, policy: ImplicitPolicy) -> float:
-        """Seconds of its flights, from its first two answers: one that chooses, and one that follows. What is left to
-        fly is shorter later: half of it in the mean."""
+        """Seconds of its flights, from its first two answers: one that chooses among many plans, as all later choices
+        together may take again, and one that follows."""
         z0 = torch.cat([self.fresh, self.probes])
         z0, flight, took = z0[: -(-len(z0) // hands())], policy.begin(), []
         for k in range(2):
             begin = self.stages.gone
             flight(torch.tensor(k * self.problem.time_step, dtype=z0.dtype), z0)
             took.append(self.stages.gone - begin)
-        return (CHOICES * took[0] + self.problem.steps * took[1]) / 2
+        return 2 * took[0] + self.problem.steps * took[1]
 
     def better(self, known: ReferenceTrajectory, last: bool = False) -> None:
-        """The policies that improve on the feedback along ``known``, those that the time allows, until one is good.
-
-        Once both have been flown, that one alone which flew better.
-        """
-        both = len(self.flew) == len(BETTER)
-        for way in (min(BETTER, key=self.flew.__getitem__),) if both else BETTER:
-            afford = self.stages.left + OVERTIME * self.budget if last else AFFORDED * self.stages.left
-            if not self.good() and way not in self.tried and self.dear(way) < afford:
-                self.fly(way, known)
+        """Plans, where the feedback along ``known`` is not good enough, and if the time allows: what they take on top
+        of its flights does not grow with the optima."""
+        if self.good() or self.planned:
+            return
+        if self.more is None:
+            self.more = max(self._guessed(self._policy(SWEEPS)) - self.flying, 0.0)
+        afford = self.stages.left + OVERTIME * self.budget if last else AFFORDED * self.stages.left
+        if self.flying + self.more < afford:
+            self.fly(PLANS, known)
 
     @property
     def most(self) -> int:
@@ -144,25 +136,23 @@ class Rounds:
             one = excess(costs, self.yardstick.unsqueeze(-1)).mean(0).argmin().reshape(1)
             self.linear = self._cost(ExpandedValue(self.problem, whole.members(one)).double().feedback, self.fresh)
         self.value = FlownValue(self.problem, whole).double()
-        self.tried.clear()
-        self.fly(FIRST, known)
+        self.planned = False
+        self.fly(FEEDBACK, known)
         self.better(known)
 
     def fly(self, way: str, known: ReferenceTrajectory) -> None:
         """That policy, kept if it is the best on the probes so far; the optima of the fresh states, and the gap."""
-        policy = self._policy(way)
+        policy = self._policy(SWEEPS if way == PLANS else 0)
         begin = self.stages.gone
-        self.tried.add(way)
+        self.planned = way == PLANS
         path = flown_by(self.problem, policy, torch.cat([self.fresh, self.probes]))
         took = self.stages.gone - begin
-        if way == FIRST:
+        if way == FEEDBACK:
             self.flying = took
         else:
-            self.more[way] = took - self.flying
+            self.more = took - self.flying
         cost, probed = path.cost.nan_to_num(torch.inf, torch.inf).tensor_split([len(self.fresh)])
         flown = float(excess(probed, self.yardstick).mean())
-        if way != FIRST:
-            self.flew[way] = flown
         first, name = not self.history, f"{len(known.cost)} expansions, {way}"
         if first or flown < self.reached:
             self.policy, self.reached, self.cost, self.stage = policy, flown, cost, name
@@ -189,7 +179,7 @@ class Rounds:
             found = solve_optimum(self.problem, self.fresh, known=known, seconds=most)
             self.optima = cheaper(found, solve_optimum(self.problem, self.fresh, seconds=most))
             self.once = self.stages.gone - begin
-        if way == FIRST:
+        if way == FEEDBACK:
             self.optima = agreed(self.problem, self.optima, most, known)
         cheap = (cost < self.optima.cost).nonzero().ravel()
         if len(cheap):  # what has been flown can be had

@@ -73,7 +73,7 @@ def draw_sweeps(told: dict[str, dict[str, dict[str, float]]]) -> matplotlib.figu
         axis.bar(places, heights, 0.16, color=colours[k % len(colours)], label=way)
     axis.set_xticks(range(len(told)), list(told))
     axis.set(yscale="log", ylim=(1e-4, None), ylabel="cost above the optimum (%), mean")
-    axis.set_title("A plan that is swept and remembered flies next to the optimum, but where controls jump")
+    axis.set_title("A plan that is swept and remembered flies next to the optimum")
     axis.legend(ncols=len(ways), loc="upper center", bbox_to_anchor=(0.5, -0.1), frameon=False)
     tidy(figure)
     return figure
