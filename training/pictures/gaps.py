@@ -71,6 +71,8 @@ def draw_sweeps(told: dict[str, dict[str, dict[str, float]]]) -> matplotlib.figu
         heights = [max(100 * flown[way]["mean"], 1e-4) for flown in told.values()]
         places = [i + 0.16 * (k - 2) for i in range(len(told))]
         axis.bar(places, heights, 0.16, color=colours[k % len(colours)], label=way)
+        for place in (x for x, height in zip(places, heights, strict=True) if height <= 1e-4):
+            axis.text(place, 1.3e-4, "0", color=colours[k % len(colours)], ha="center", fontsize=8)
     axis.set_xticks(range(len(told)), list(told))
     axis.set(yscale="log", ylim=(1e-4, None), ylabel="cost above the optimum (%), mean")
     axis.set_title("A plan that is swept and remembered flies next to the optimum")
