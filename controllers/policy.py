@@ -120,7 +120,8 @@ class ImplicitPolicy(nn.Module, Predictor):
     ) -> Solution:
         """The argmax with its residual and status, by sample; from ``u0`` but where ``begins``, ``(B,)``, is true.
 
-        ``member`` is ``phi.speaker`` where it is known already, of several optima the one that is followed.
+        ``member`` is ``phi.speaker`` where it is known already, of several optima the one that is followed; ``u0`` is
+        then what is played along it, and the answer without iterations, which is otherwise the feedback.
 
         Raises:
             ValueError: on a wrong shape, or a time outside [0, T]: the value function ends there.
@@ -134,7 +135,7 @@ class ImplicitPolicy(nn.Module, Predictor):
             u0 = torch.where(begins.reshape(-1, 1), self.hamiltonian_at(torch.as_tensor(t), z).start(), u0)
         fine = self.value.scale.dtype
         t, w = torch.as_tensor(t).to(fine), z.to(fine)
-        u0 = None if u0 is None else u0.to(fine)
+        u0 = None if u0 is None or (member is None and not self.max_iterations) else u0.to(fine)
         if self.hamiltonian == "held":
             found = solve_held_argmax(
                 self.problem, self.value, t, w, dt=self.dt, operator=self.operator, u0=u0,

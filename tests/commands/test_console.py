@@ -58,12 +58,14 @@ class Mine(DoubleIntegrator):
 """
 
 
-@pytest.mark.parametrize(("command", "search"), [("reference", "searched"), ("solve", "solve")])
+@pytest.mark.parametrize(
+    ("command", "room", "search"), [("reference", "commands.reference", "searched"), ("solve", "solve", "families")]
+)
 def test_a_field_that_cannot_be_stored_is_refused_before_optima_are_sought(
-    command, search, tmp_path, monkeypatch, capsys
+    command, room, search, tmp_path, monkeypatch, capsys
 ):
     (tmp_path / "unstorable.py").write_text(MODULE)
-    module = importlib.import_module(f"pontryagin.training.commands.{command}")
+    module = importlib.import_module(f"pontryagin.training.{room}")
     monkeypatch.setattr(module, search, lambda *_: pytest.fail("it ran"))
     refused([command, f"{tmp_path / 'unstorable.py'}:Mine", "--out-dir", str(tmp_path / "out")])
     assert "Mine.law is a object; expected plain data" in capsys.readouterr().err

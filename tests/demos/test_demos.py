@@ -39,6 +39,7 @@ BRIEF = {
     "growth": lambda out: {"repeat": 1, "brief": True, "out_dir": out},
     "reproduce": lambda out: {"out": out},
     "optima": lambda out: {"rows": ("double_integrator",), "scale": 0.2, "checked": 2, "out_dir": out},
+    "sweeps": lambda out: {"problems": ("van_der_pol",), "states": 2, "seconds": 2.0, "out_dir": out},
     "consumption": lambda out: {"households": (4,), "batch": 2, "few": (), "runs": 1, "out_dir": out},
     "swarm": lambda out: {
         "problem": "swarm5",
@@ -63,7 +64,9 @@ def test_every_demo_has_a_brief_form():
     assert {path.stem for path in FOLDER.glob("*.py")} == set(BRIEF)
 
 
-LONG = ("anchors", "classical", "families", "figures", "gpu", "growth", "new_problem", "speed", "swarm", "widths")
+LONG = (
+    "anchors", "classical", "families", "figures", "gpu", "growth", "new_problem", "speed", "swarm", "sweeps", "widths",
+)  # fmt: skip
 """Those that take more than ten seconds, however brief."""
 
 
