@@ -45,7 +45,10 @@ def found_there(written: Written, place: Path) -> str:
 
 def mended(written: Written, place: Path, found: str) -> str:
     """Write once more, which must succeed and leave nothing behind."""
-    written.write(place, 2)
+    try:
+        written.write(place, 2)
+    except REFUSED as error:
+        raise Wrong(f"{found} was there, and writing again is refused: {error}") from error
     if (then := found_there(written, place)) != "new":
         raise Wrong(f"{found} was there, and after writing again {then}")
     if left := [path.name for path in place.rglob("*.partial")]:

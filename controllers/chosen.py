@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from .adapter import asked
 from .argmax import Solution
-from .value import FlownValue, Plan, control_step, planned
+from .value import FlownValue, Plan, control_step, planned, replanned
 
 if TYPE_CHECKING:
     from .policy import ImplicitPolicy
@@ -45,7 +46,7 @@ class Chosen:
     @classmethod
     def of(cls, tables: list[Tensor]) -> Chosen | None:
         """From ``tables``; ``None`` where it is something else."""
-        if len(tables) not in (2, 5):
+        if len(tables) not in (2, 6):
             return None
         member, step, *plan = tables
         return cls(member, step, Plan(*plan) if plan else None)
@@ -55,7 +56,8 @@ def chosen(value: FlownValue, t: Tensor, z: Tensor, last: Chosen | None, begins:
     """The last choice where it is younger than a tenth of the episode, and of this one; a new one elsewhere.
 
     Where ``value`` sweeps, the flights of the new ones are, or what is left of the old plan, if that is cheaper; where
-    there is no old plan several, and the cheapest is followed.
+    there is no old plan several, and the cheapest is followed. A plan that is settled is kept as long as the state is
+    on it.
 
     Args:
         value: phi, which chooses.
@@ -71,7 +73,8 @@ def chosen(value: FlownValue, t: Tensor, z: Tensor, last: Chosen | None, begins:
         due = new
     else:
         new = step < last.step if begins is None else (step < last.step) | begins
-        due = new | (step - last.step >= -(-problem.steps // CHOICES))
+        due = step - last.step >= -(-problem.steps // CHOICES)
+        due = new | (due if last.plan is None else due & ~last.plan.holds(step, z))
     rows = due.nonzero().ravel()
     if last is not None and not len(rows):
         return last
@@ -99,6 +102,7 @@ def _fits(value: FlownValue, last: Chosen, z: Tensor) -> bool:
     return plan is None or (
         plan.state.shape == (len(z), steps + 1, n)
         and plan.control.shape == (len(z), steps, m)
+        and plan.settled.shape == (len(z),)
         and tuple(plan.gain.shape) in [(len(z), steps, g, m // g, n // g) for g in (1, agents)]
     )
 
@@ -114,9 +118,12 @@ def _plan(
         for fresh in (True, False):
             at = ((step == k) & (new == fresh)).nonzero().ravel()
             if len(at):
-                old = None if fresh or last is None or last.plan is None else last.plan.rows(rows[at])
-                who, sweeps = (many[at], FIRST * value.sweeps) if fresh else (many[at, :1], value.sweeps)
-                parts.append(planned(value.problem, value, k, z[at], who, sweeps, old))
+                if fresh or last is None or last.plan is None:
+                    plan = planned(value.problem, value, k, z[at], many[at], FIRST * value.sweeps)
+                else:
+                    old = last.plan.rows(rows[at])
+                    plan = replanned(value.problem, value, k, z[at], many[at, 0], value.sweeps, old)
+                parts.append(plan)
                 order.append(at)
     whole = Plan(*(torch.cat(tables) for tables in zip(*(vars(p).values() for p in parts), strict=True)))
     return whole.rows(torch.cat(order).argsort())
@@ -135,7 +142,8 @@ class Flight:
 
     def __call__(self, t: Tensor | float, z: Tensor) -> Tensor:
         """u(t, z), ``(B, m)``."""
-        return self.solve(t, z).control
+        u, self.last = followed(self.policy, t, z, self.last)
+        return u
 
     def held_over(self, dt: float) -> Flight:
         """It goes on, with answers that are held for ``dt``; see ``ImplicitPolicy``."""
@@ -143,9 +151,10 @@ class Flight:
         return self
 
     def solve(self, t: Tensor | float, z: Tensor) -> Solution:
-        """The argmax under what was chosen, with its residual and status."""
-        solution, self.last = followed(self.policy, t, z, self.last)
-        return solution
+        """That answer, with the residual and status of H_dt there."""
+        u = self(t, z)
+        assert self.last is not None
+        return self.policy.solve(t, z, u, member=self.last.member)
 
 
 def followed(
@@ -155,10 +164,10 @@ def followed(
     last: Chosen | None,
     begins: Tensor | None = None,
     u0: Tensor | None = None,
-) -> tuple[Solution, Chosen]:
+) -> tuple[Tensor, Chosen]:
     """What the policy answers that goes on with ``last``, and what it then follows; ``u0`` as ``policy.solve`` has it,
-    but where there is a plan: that is where the search begins."""
-    value = policy.value
+    but where there is a plan: that is where the search begins, and without iterations the answer."""
+    value, (t, z) = policy.value, asked(policy.problem, t, z)
     assert isinstance(value, FlownValue)
     with torch.no_grad():
         fine = z.detach().to(value.scale)
@@ -166,4 +175,6 @@ def followed(
         choice = chosen(value, time, fine, last, begins)
         if choice.plan is not None:
             u0, begins = choice.plan.answer(value.problem, time, fine), None
-    return policy.solve(t, z, u0, begins, choice.member), choice
+            if not policy.max_iterations:
+                return u0.to(z.dtype), choice
+    return policy.solve(t, z, u0, begins, choice.member).control, choice

@@ -188,8 +188,8 @@ class ImplicitPolicy(nn.Module, Predictor):
             with torch.inference_mode():
                 u = self.solve(t, z, start, begins).control
             return u, (u.cpu().numpy(),)
-        found, choice = followed(self, t, z, Chosen.of(rest), begins, start)
-        return found.control, tuple(x.cpu().numpy() for x in (found.control, *choice.tables))
+        u, choice = followed(self, t, z, Chosen.of(rest), begins, start)
+        return u, tuple(x.cpu().numpy() for x in (u, *choice.tables))
 
     def save(self, path: str | Path, notes: dict[str, Any] | None = None) -> Path:
         """Write ``path/policy.json`` and its weights, atomically; ``notes`` are plain data (command, figures)."""

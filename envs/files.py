@@ -225,5 +225,8 @@ def alone(folder: Path, name: str, patience: float) -> Iterator[None]:
         owner.write_text(f"process {os.getpid()} on {socket.gethostname()}", encoding="utf-8")
         yield
     finally:
-        owner.unlink(missing_ok=True)
-        lock.release()
+        try:
+            with contextlib.suppress(OSError):  # a name that stays behind names nobody: the lock is what counts
+                owner.unlink(missing_ok=True)
+        finally:
+            lock.release()

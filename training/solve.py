@@ -30,10 +30,10 @@ def solve(
 
     1. The open-loop optima of a spread of rho_0 (``solve_optimum``), each sought again from all the others
        (``agreed``), and the second-order expansions of the value function about them (``expand_agents``).
-    2. At each step the feedback along every one of them is flown in the model to the end; what the cheapest costs is
-       phi there (``FlownValue``). The policy is that feedback where it is good enough; or else argmax H_dt under that
-       phi, which improves on the control at hand; or the first control of the cheapest flight after a sweep of
-       differential dynamic programming, which improves on all of it.
+    2. The feedback along every one of them is flown in the model to the end; what the cheapest costs is phi there
+       (``FlownValue``). The policy is that feedback, chosen ten times an episode, where it is good enough; or else the
+       best of the eight cheapest flights after sweeps of differential dynamic programming, followed by its own
+       feedback, and planned anew where it is left (``Plan``).
     3. As many optima again are sought, half of them from where flights cost most above the promise, as long as the
        time allows another round (Zhang, Long, Hu, E and Han 2022, arXiv:2209.04078).
 

@@ -32,7 +32,7 @@ def descend(
     max_iterations: int = 200,
     tolerance: float = 1e-12,
     end: float | None = None,
-    report: Callable[[Path], None] | None = None,
+    going: Callable[[Path], Tensor] | None = None,
 ) -> Path:
     """From the flights of the controls ``u (K, B, m)`` downhill, each until the model promises less than ``tolerance``.
 
@@ -44,11 +44,12 @@ def descend(
 
     Args:
         end: on ``time.perf_counter``; then the best so far is returned.
-        report: called after each iteration.
+        going: of the flights before each iteration, which are worth it, ``(B,)``; all are, unless given.
     """
     low, high = problem.control_bounds(u)
     path = fly(problem, z0, u.clamp(low, high))
     moving = path.cost.isfinite()
+    moving = moving if going is None else moving & going(path)
     for iteration in range(max_iterations):
         index = moving.nonzero().ravel()
         if not len(index) or (end is not None and time.perf_counter() > end):
@@ -59,9 +60,8 @@ def descend(
             path.put(rows, part)
         path.converged = path.cost.isfinite() & (path.left <= tolerance)
         moving = path.cost.isfinite() & ~path.converged & ~path.stuck
+        moving = moving if going is None else moving & going(path)
         tell(iteration + 1, moving)
-        if report is not None:
-            report(path)
     return path
 
 

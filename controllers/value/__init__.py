@@ -7,7 +7,7 @@ from .flights import flown
 from .flying import FlownValue
 from .kept import Value, restore_value, restored_tensors, stored_tensors
 from .network import ValueFunction
-from .plans import Plan, control_step, planned
+from .plans import Plan, control_step, planned, replanned
 from .roles import interchangeable
 
 __all__ = [
@@ -23,6 +23,7 @@ __all__ = [
     "flown",
     "interchangeable",
     "planned",
+    "replanned",
     "restore_value",
     "restored_tensors",
     "stored_tensors",

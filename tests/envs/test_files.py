@@ -110,6 +110,19 @@ def test_one_process_at_a_time(tmp_path):
         pass
 
 
+def test_the_folder_is_free_again_where_the_disk_failed_last(tmp_path, monkeypatch):
+    """What names the owner cannot be removed: the lock is let go of all the same, in this very process."""
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    kept = alone(tmp_path, "run", 0)
+    with monkeypatch.context() as patch, kept:
+        patch.setattr(Path, "unlink", full)
+    with alone(tmp_path, "run", 0):
+        pass
+
+
 def test_writers_that_wait_for_each_other_all_write(tmp_path):
     written = []
 
