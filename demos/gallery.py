@@ -1,4 +1,4 @@
-"""The gallery by ``solve`` with its defaults: gaps of fresh states, beside linear feedback along one optimum.
+"""The gallery by ``solve`` with its defaults: gaps of fresh states, beside linear feedback along one optimum and MPC.
 
 Each result is kept in results/gallery/NAME-SEED.json and not made again; the table and the figure are of all of them.
 """
@@ -11,12 +11,13 @@ import torch
 import tyro
 from rich.table import Table
 
-from pontryagin import Problem, make_problem, solve
-from pontryagin.controllers.optimum import cores
+from pontryagin import Problem, RecedingHorizon, make_problem, solve
+from pontryagin.controllers.optimum import cores, crew
 from pontryagin.envs.files import write_json
 from pontryagin.training.console import PlainConsole
+from pontryagin.training.evaluate import relative_gap
 from pontryagin.training.pictures import draw_gallery, save_figure
-from pontryagin.training.solved import Solved
+from pontryagin.training.solved import Solved, flown_by
 
 NAMES = (
     "pendulum", "cartpole", "dubins", "van_der_pol", "epidemic", "reactor", "harvest", "reaction_diffusion", "burgers",
@@ -53,7 +54,8 @@ def measured(
                 PlainConsole().print(f"{name}, seed {seed}")
                 begin = time.perf_counter()
                 found = solve(problem, time_budget, seed, states=states, processes=cores(problem))
-                write_json(file, {"problem": name, "seed": seed, **summary(found, time.perf_counter() - begin)})
+                row = {"problem": name, "seed": seed, **summary(found, time.perf_counter() - begin)}
+                write_json(file, {**row, **by_mpc(found)})
     rows: list[dict[str, object]] = [json.loads(file.read_text()) for file in sorted(out_dir.glob("*-*.json"))]
     PlainConsole(least=100).print(table_of(rows, states))
     save_figure(draw_gallery(rows), out_dir / "gallery.png")
@@ -62,10 +64,10 @@ def measured(
 
 def table_of(rows: list[dict[str, object]], states: int) -> Table:
     """A line for each row; rows of earlier runs do not say how many optima and fresh states (``states``) they had."""
-    heads = ("problem", "seed", "mean", "median", "worst", "one optimum", "seconds", "optima", "known")
+    heads = ("problem", "seed", "mean", "median", "worst", "one optimum", "MPC", "seconds", "optima", "known")
     table = Table(*heads, title="solve")
     for row in rows:
-        gaps = (spoken(row[key]) for key in ("mean", "median", "worst", "linear"))
+        gaps = (spoken(row.get(key)) for key in ("mean", "median", "worst", "linear", "mpc"))
         ends = (f"{row['seconds']:.0f}", str(row.get("optima", "-")), f"{row['known']}/{row.get('states', states)}")
         table.add_row(str(row["problem"]), str(row["seed"]), *gaps, *ends)
     return table
@@ -84,6 +86,19 @@ def summary(found: Solved, seconds: float) -> dict[str, object]:
         "states": len(found.gap), "optima": found.known, "stage": str(found.history[-1]["stage"]),
         "threads": torch.get_num_threads(), "processes": cores(found.policy.problem),
     }  # fmt: skip
+
+
+def by_mpc(found: Solved) -> dict[str, object]:
+    """Gap from the same states of model predictive control, which plans ten times an episode and knows no optima."""
+    problem, begin = found.policy.problem, time.perf_counter()
+    with crew(cores(problem), problem), torch.no_grad():
+        planner = RecedingHorizon(problem, every=-(-problem.steps // 10))
+        cost = flown_by(problem, planner, found.path.z[0]).cost
+    gap = relative_gap(cost.nan_to_num(torch.inf, torch.inf), found.optima.optimum)
+    gap = gap[~gap.isnan()]
+    figures = {"mpc": gap.mean(), "mpc_worst": gap.max()} if len(gap) else {}
+    plain = {k: float(v) if v.isfinite() else None for k, v in figures.items()}
+    return {**dict.fromkeys(("mpc", "mpc_worst")), **plain, "mpc_seconds": time.perf_counter() - begin}
 
 
 def spoken(gap: object) -> str:

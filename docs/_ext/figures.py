@@ -97,15 +97,15 @@ def gallery(room: str = "gallery") -> str:
         name: max(math.inf if row["mean"] is None else row["mean"] for row in rows) for name, rows in problems.items()
     }
     headings = (
-        "problem", "gap, mean", "median", "worst", "linear feedback along one optimum, mean", "it ended with",
-        "fresh states whose optimum is known", "seconds",
+        "problem", "gap, mean", "median", "worst", "linear feedback along one optimum, mean", "MPC, mean",
+        "it ended with", "fresh states whose optimum is known", "seconds",
     )  # fmt: skip
     lines = []
     for name in sorted(problems, key=worst.__getitem__):
         rows = problems[name]
         gaps = [
-            ", ".join("-" if row[key] is None else written(row[key], ".2%") for row in rows)
-            for key in ("mean", "median", "worst", "linear")
+            ", ".join("-" if row.get(key) is None else written(row[key], ".2%") for row in rows)
+            for key in ("mean", "median", "worst", "linear", "mpc")
         ]
         stages = "; ".join(dict.fromkeys(row["stage"].split(", ")[-1] for row in rows))
         sizes = ", ".join(row["stage"].split(" ")[0] for row in rows)

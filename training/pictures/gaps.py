@@ -36,17 +36,17 @@ def draw_gaps(gaps: Mapping[str, Array], title: str) -> matplotlib.figure.Figure
 
 
 def draw_gallery(rows: list[dict[str, object]]) -> matplotlib.figure.Figure:
-    """Mean and worst gap of each problem, ours and linear feedback's, on a logarithmic axis; a mark for each seed."""
+    """Mean and worst gap of each problem, beside linear feedback and MPC, on a logarithmic axis; a mark a seed."""
     means: dict[str, list[float]] = {}
     for row in rows:
         means.setdefault(str(row["problem"]), []).append(_number(row["mean"]))
     names = sorted(means, key=lambda name: -max(x if x == x else math.inf for x in means[name]))
     figure = matplotlib.figure.Figure(figsize=(8, 0.42 * len(names) + 1.6), layout="constrained")
     axis = figure.subplots()
-    kinds = (("linear", "linear feedback along one optimum, mean", "C1", "D"), ("worst", "worst state", "C0", "|"),
-             ("mean", "solve, mean", "C0", "o"))  # fmt: skip
+    kinds = (("linear", "linear feedback along one optimum, mean", "C1", "D"), ("mpc", "MPC, mean", "0.6", "s"),
+             ("worst", "solve, worst state", "C0", "|"), ("mean", "solve, mean", "C0", "o"))  # fmt: skip
     for key, label, color, marker in kinds:
-        gaps = [100 * max(_number(row[key]), 1e-5) for row in rows]
+        gaps = [100 * max(_number(row.get(key)), 1e-5) for row in rows]
         axis.plot(
             gaps, [names.index(str(row["problem"])) for row in rows], marker, color=color, label=label, markersize=8
         )
@@ -57,7 +57,7 @@ def draw_gallery(rows: list[dict[str, object]]) -> matplotlib.figure.Figure:
     axis.set_xlabel(f"cost above the optimum, % ({states} fresh states; a mark for each draw)")
     good = sum(max(x if x == x else math.inf for x in means[name]) <= 0.01 for name in names)
     axis.set_title(f"`pontryagin solve`: {good} of {len(names)} published problems within 1 %, in every draw")
-    axis.legend(loc="upper center", bbox_to_anchor=(0.5, -0.09), ncols=3, frameon=False, fontsize=9)
+    axis.legend(loc="upper center", bbox_to_anchor=(0.5, -0.09), ncols=4, frameon=False, fontsize=9)
     axis.grid(axis="x", alpha=0.3)
     return figure
 
