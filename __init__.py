@@ -56,7 +56,7 @@ from pontryagin.training.solve import solve
 from pontryagin.training.solved import Solved
 from pontryagin.training.train import train
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 __all__ = [
     "AgentPolicy",
