@@ -96,14 +96,13 @@ def matrix_free_solve(h: ControlHamiltonian, u: Tensor, free: Tensor, v: Tensor,
     # One sample that is not finite would stop the solver for all: it is left out, and its answer is nan.
     sound = (v.isfinite() & h.gradient(u).isfinite()).all(-1, keepdim=True)
     u, v = torch.where(sound, u, 0.0), torch.where(sound, v, 0.0)
-    mask, count = (free & sound).to(v.dtype), 0
+    mask, count, back = (free & sound).to(v.dtype), 0, torch.func.vjp(h.gradient, u)[1]
 
     def product(x: Tensor) -> Tensor:
         nonlocal count
         count += 1
         inside = mask * x.squeeze(-1)
-        curved = torch.func.jvp(h.gradient, (u,), (inside,))[1]
-        curved = torch.where(sound, curved, 0.0)
+        curved = torch.where(sound, back(inside)[0], 0.0)
         return (x.squeeze(-1) - inside - mask * curved).unsqueeze(-1)
 
     right = (mask * v).unsqueeze(-1)

@@ -52,10 +52,11 @@ def conjugate_gradients(
     left = (r * r).sum(-1, keepdim=True)
     enough = left * torch.finfo(u.dtype).eps ** 1.5
     active = left > 0
+    curved = torch.func.vjp(h.gradient, u)[1]
     for k in range(products):
         if host_may_look(active) and not active.numpy().any():
             break
-        bent = -free * torch.func.jvp(h.gradient, (u,), (d,))[1]
+        bent = -free * curved(d)[0]
         curvature = (d * bent).sum(-1, keepdim=True)
         sane = curvature > 0
         step = torch.where(active & sane, left / torch.where(sane, curvature, 1.0), 0.0)
