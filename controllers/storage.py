@@ -13,7 +13,8 @@ from torch import Tensor, nn
 
 from ..envs.catalog import recorded_problem
 from ..envs.files import alone, checksum, from_record, plain, read_file, read_json, replace_file, sha256, write_json
-from ..envs.problem import Problem, problem_record
+from ..envs.problem import Problem
+from ..envs.record import problem_record
 
 FORMAT = 1
 PATIENCE = 60.0

@@ -7,6 +7,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import torch
+
 from .bicycle import MultiBicycle
 from .checking import check_functions
 from .consumption import Consumption
@@ -27,8 +30,9 @@ from .gallery import (
     Rocket,
     VanDerPol,
 )
-from .problem import Problem, class_name, problem_parameters, problem_record
+from .problem import Problem
 from .quadrotor import Quadrotor
+from .record import class_name, problem_parameters, problem_record
 from .scattered import ScatteredBicycles
 from .swarm import Swarm
 
@@ -157,7 +161,11 @@ def recorded_problem(record: dict[str, Any], given: Problem | None, source: str 
 
 
 def _read(value: Any, source: str | Path) -> Any:
-    """A parameter: lists become tuples, the record of an inner problem that problem."""
+    """A parameter: lists become tuples, the record of an inner problem that problem, of a tensor or array that."""
     if isinstance(value, dict) and "class" in value:
         return recorded_problem(value, None, source)
+    if isinstance(value, dict) and set(value) == {"tensor", "dtype"}:
+        return torch.tensor(value["tensor"], dtype=getattr(torch, value["dtype"]))
+    if isinstance(value, dict) and set(value) == {"array", "dtype"}:
+        return np.array(value["array"], dtype=value["dtype"])
     return tuple(_read(v, source) for v in value) if isinstance(value, list) else value

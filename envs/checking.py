@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import warnings
 import weakref
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from .declared import check_problem
 from .integrate import advance
 from .problem import Problem, check_kind
 
@@ -16,21 +18,28 @@ SEED = 0
 GENTLE = 5e-4
 """Share of the way from rest to a control drawn from the whole box, where values must be finite."""
 STIFF = 8
-"""States, and as many controls, at which one step is compared with two halves."""
-_tried: weakref.WeakSet[type[Problem]] = weakref.WeakSet()
+"""States, and as many controls, at which one step is compared with halves of it."""
+APART = 0.5
+"""Of the size of the state, from which a step and its halves have nothing to do with each other."""
+_tried: weakref.WeakKeyDictionary[type[Problem], set[str]] = weakref.WeakKeyDictionary()
 
 
 def check_class(problem: Problem) -> None:
-    """``check_functions`` where an object of this class comes by for the first time."""
-    if type(problem) not in _tried:
+    """``check_functions`` where an object of this class comes by for the first time; of a user's, with these fields."""
+    check_kind(problem)
+    known = _tried.setdefault(type(problem), set())
+    said = "" if type(problem).__module__.partition(".")[0] == __name__.partition(".")[0] else repr(vars(problem))
+    if said not in known:
         check_functions(problem)
-        _tried.add(type(problem))
+        known.add(said)
 
 
 def check_functions(problem: Problem, device: torch.device | str = "cpu") -> None:
-    """Try f, L, G and the initial states on small batches, with t ``()`` and ``(B,)``, in float64 and float32.
+    """Look at what it declares, and try f, L, G and the initial states on small batches, with t ``()`` and ``(B,)``,
+    in the first and the last control step, in float64 and float32.
 
-    Warns where one Runge-Kutta step over dt is far from two over dt/2: f is too stiff for ``steps``.
+    Warns where one Runge-Kutta step over dt is far from two over dt/2, or these from four: f is too stiff for
+    ``steps``.
 
     Args:
         problem: what is tried; it draws from a generator of its own, and the global one is left as it was.
@@ -40,6 +49,7 @@ def check_functions(problem: Problem, device: torch.device | str = "cpu") -> Non
         ValueError: naming the method, what it was given, what came and what was expected.
     """
     check_kind(problem)
+    check_problem(problem)
     with torch.random.fork_rng(devices=[]), torch.no_grad():
         torch.manual_seed(SEED)
         generator = torch.Generator().manual_seed(SEED)
@@ -50,8 +60,8 @@ def check_functions(problem: Problem, device: torch.device | str = "cpu") -> Non
                 z = _initial_states(problem, batch, generator).to(device, dtype)
                 u = _controls(problem, z, GENTLE)
                 _check_terminal(problem, z)
-                for shape in ((), (batch,)):
-                    t = torch.full(shape, 0.5 * problem.time_step, dtype=dtype, device=device)
+                for shape, step in itertools.product(((), (batch,)), (0.5, problem.steps - 0.5)):
+                    t = torch.full(shape, step * problem.time_step, dtype=dtype, device=device)
                     _check_functions_of_time(problem, t, z, u)
         _check_draws(problem)
         _warn_if_stiff(problem, _initial_states(problem, STIFF, generator).to(device, torch.float64))
@@ -89,19 +99,23 @@ def _check_functions_of_time(problem: Problem, t: Tensor, z: Tensor, u: Tensor) 
     _expect(problem, "dynamics", f, tuple(z.shape), z, given)
     running = _call(problem, f"running_cost{given}", problem.running_cost, t, z, u)
     _expect(problem, "running_cost", running, (len(z),), z, given)
-    again = {"dynamics": (f, problem.dynamics(t, z, u)), "running_cost": (running, problem.running_cost(t, z, u))}
-    for method, (first, second) in again.items():
-        if not torch.equal(first, second):
-            raise ValueError(
-                f"{type(problem).__name__}.{method} returned two things{given}, the same twice; expected a function of "
-                "t, z and u: noise belongs in the initial states, or in a plant that the controller is tried on"
-            )
+    _check_repeats(problem, "dynamics", f, problem.dynamics(t, z, u), "t, z and u")
+    _check_repeats(problem, "running_cost", running, problem.running_cost(t, z, u), "t, z and u")
 
 
 def _check_terminal(problem: Problem, z: Tensor) -> None:
     given = f" for z {tuple(z.shape)}"
     terminal = _call(problem, f"terminal_cost{given}", problem.terminal_cost, z)
     _expect(problem, "terminal_cost", terminal, (len(z),), z, given)
+    _check_repeats(problem, "terminal_cost", terminal, problem.terminal_cost(z), "z")
+
+
+def _check_repeats(problem: Problem, method: str, first: Tensor, second: Tensor, of: str) -> None:
+    if not torch.equal(first, second):
+        raise ValueError(
+            f"{type(problem).__name__}.{method} returned two things for the same {of}; expected a function of {of}: "
+            "noise belongs in the initial states, or in a plant that the controller is tried on"
+        )
 
 
 def _call(problem: Problem, what: str, function: Any, *arguments: Any) -> Any:
@@ -130,7 +144,7 @@ def _expect(problem: Problem, method: str, x: Any, shape: tuple[int, ...], like:
 
 
 def _warn_if_stiff(problem: Problem, z: Tensor) -> None:
-    """Compare one step with its two halves, at gentle controls and anywhere in the box."""
+    """Compare one step with its halves, and these with quarters, at gentle controls and anywhere in the box."""
     scale = torch.as_tensor(problem.state_scale, dtype=z.dtype, device=z.device)
 
     def size(x: Tensor) -> Tensor:
@@ -140,17 +154,23 @@ def _warn_if_stiff(problem: Problem, z: Tensor) -> None:
     for share in (GENTLE, 1.0):
         u = _controls(problem, z, share)
         t = z.new_zeros(())
-        whole = advance(problem, t, z, u, dt)[0]
-        half = advance(problem, t + 0.5 * dt, advance(problem, t, z, u, 0.5 * dt)[0], u, 0.5 * dt)[0]
-        moved = size(z) + torch.minimum(size(whole - z), size(half - z)) + 1e-12
-        apart = torch.nan_to_num(size(whole - half) / moved, nan=torch.inf)
-        if (apart > 1).any():
+        ends = []
+        for pieces in (1, 2, 4):
+            x = z
+            for i in range(pieces):
+                x = advance(problem, t + i * dt / pieces, x, u, dt / pieces)[0]
+            ends.append(x)
+        apart = torch.zeros_like(z[:, 0])
+        for coarse, fine in itertools.pairwise(ends):
+            moved = size(z) + torch.minimum(size(coarse - z), size(fine - z)) + 1e-12
+            apart = apart.maximum(torch.nan_to_num(size(coarse - fine) / moved, nan=torch.inf))
+        if (apart > APART).any():
             worst = int(apart.argmax())
             warnings.warn(
                 f"{type(problem).__name__} is stiff: from z = {_short(z[worst])} with u = {_short(u[worst])} held over "
-                f"dt = {dt:.3g}, one Runge-Kutta step and two halves of it end {float(apart[worst]):.2g} times as far "
-                f"apart as the state is large; expected them to agree: raise steps (now {problem.steps}), or set "
-                "control_low and control_high to what the plant can do",
+                f"dt = {dt:.3g}, one Runge-Kutta step and pieces of it end {float(apart[worst]):.2g} times as far "
+                f"apart as the state is large; expected them to agree: raise substeps (now {problem.substeps}) or "
+                f"steps (now {problem.steps}), or set control_low and control_high to what the plant can do",
                 stacklevel=3,
             )
             return

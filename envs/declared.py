@@ -22,9 +22,9 @@ def check_problem(problem: Problem) -> None:
     """
     name = type(problem).__name__
     _check_overridden(problem)
-    for field in ("state_dim", "control_dim", "steps"):
+    for field in ("state_dim", "control_dim", "steps", "substeps"):
         value = whole(getattr(problem, field), f"{name}.{field}")
-        if field in vars(problem):  # Python's, whatever it was
+        if type(getattr(problem, field)) is not int:  # Python's, whatever it was
             object.__setattr__(problem, field, value)
     for field, expected in (("horizon", "a positive, finite time"), ("success_radius", "a positive, finite distance")):
         value = getattr(problem, field)

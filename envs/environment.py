@@ -21,6 +21,7 @@ from .boundary import (
     seeded_states,
     transition,
 )
+from .checking import check_class
 from .fields import seeded
 from .problem import Problem, check_finite
 from .render import Renderer
@@ -56,8 +57,7 @@ class OptimalControlEnv(gymnasium.Env[np.ndarray, np.ndarray]):
     metadata = {"render_modes": ["human", "rgb_array"], "render_fps": 30}
 
     def __init__(self, problem: Problem, render_mode: str | None = None) -> None:
-        if not isinstance(problem, Problem):
-            raise ValueError(f"problem is a {type(problem).__name__}; expected a pontryagin.Problem")
+        check_class(problem)
         self.metadata = {**self.metadata, "render_fps": frames_per_second(problem)}
         if render_mode not in (None, *self.metadata["render_modes"]):
             raise ValueError(f"render_mode is {render_mode!r}; expected None, 'human' or 'rgb_array'")

@@ -146,6 +146,18 @@ def plain(value: object, name: str) -> Any:
     )
 
 
+def alike(one: object, other: object) -> bool:
+    """Whether two values are the same; of what cannot be compared, whether it is of the same type."""
+    if isinstance(one, np.ndarray | Tensor) or isinstance(other, np.ndarray | Tensor):
+        return type(one) is type(other) and np.array_equal(np.asarray(one), np.asarray(other), equal_nan=False)
+    if type(one).__eq__ is object.__eq__:
+        return type(one) is type(other)
+    try:
+        return bool(one == other)
+    except (RuntimeError, ValueError):  # of something that holds tensors or arrays
+        return type(one) is type(other)
+
+
 def from_record(source: str | Path, make: Callable[[], T]) -> T:
     """``make()``, which builds something from what ``source`` says; whatever it says, a failure is a sentence.
 

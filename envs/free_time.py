@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 
 import numpy as np
 import torch
@@ -90,9 +91,9 @@ def _check_autonomous(inner: Problem, name: str) -> None:
     z = inner.sample_initial_state(2, torch.Generator().manual_seed(0)).double()
     low, high = inner.control_bounds(z)
     u = (0.7 * low + 0.3 * high).expand(2, -1)
-    early, late = (z.new_full((), share * inner.horizon) for share in (0.1, 0.8))
-    for method in (inner.dynamics, inner.running_cost):
-        if not torch.equal(method(early, z, u), method(late, z, u)):
+    early, *later = ((k + 0.5) * inner.time_step for k in range(inner.steps))
+    for method, late in itertools.product((inner.dynamics, inner.running_cost), later):
+        if not torch.equal(method(z.new_full((), early), z, u), method(z.new_full((), late), z, u)):
             raise ValueError(
                 f"{name}.inner is a {type(inner).__name__} whose {method.__name__} depends on t; expected one without: "
                 "how late it is depends on the pace. Make time a state of it, z' = 1"

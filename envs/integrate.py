@@ -1,4 +1,4 @@
-"""The one discretisation: the control is held over dt while (z, ∫L) advance together by one RK4 step."""
+"""The one discretisation: the control is held over dt while (z, ∫L) advance together by Runge-Kutta steps."""
 
 from __future__ import annotations
 
@@ -42,19 +42,40 @@ class Trajectory:
 
 
 def advance(problem: Problem, t: Tensor, z: Tensor, u: Tensor, dt: float | Tensor) -> tuple[Tensor, Tensor]:
-    """One classical Runge-Kutta step of (z, ∫L) with u held: returns ``z(t + dt)`` and the cost of the step, ``(B,)``.
+    """(z, ∫L) with u held over dt: returns ``z(t + dt)`` and the cost of the step, ``(B,)``.
 
-    z' = f(t, z, u), c' = L(t, z, u):  z + dt/6 (k1 + 2 k2 + 2 k3 + k4), local error O(dt^5).
+    ``problem.substeps`` classical Runge-Kutta steps of h = dt / substeps, local error O(h^5): z' = f(t, z, u),
+    c' = L(t, z, u),  z + h/6 (k1 + 2 k2 + 2 k3 + k4).
     """
-    half = t + 0.5 * dt
+    h = dt / problem.substeps
+    z, spent = runge_kutta(problem, t, z, u, h)
+    for k in range(1, problem.substeps):
+        z, cost = runge_kutta(problem, t + k * h, z, u, h)
+        spent = spent + cost
+    return z, spent
+
+
+def runge_kutta(problem: Problem, t: Tensor, z: Tensor, u: Tensor, h: float | Tensor) -> tuple[Tensor, Tensor]:
+    """One of them."""
+    half = t + 0.5 * h
     k1, l1 = problem.dynamics(t, z, u), problem.running_cost(t, z, u)
-    z2 = z + (0.5 * dt) * k1
+    for method, x, shape in (("dynamics", k1, z.shape), ("running_cost", l1, z.shape[:-1])):
+        _check_shape(problem, method, x, shape)
+    z2 = z + (0.5 * h) * k1
     k2, l2 = problem.dynamics(half, z2, u), problem.running_cost(half, z2, u)
-    z3 = z + (0.5 * dt) * k2
+    z3 = z + (0.5 * h) * k2
     k3, l3 = problem.dynamics(half, z3, u), problem.running_cost(half, z3, u)
-    z4 = z + dt * k3
-    k4, l4 = problem.dynamics(t + dt, z4, u), problem.running_cost(t + dt, z4, u)
-    return z + (dt / 6) * (k1 + 2 * (k2 + k3) + k4), (dt / 6) * (l1 + 2 * (l2 + l3) + l4)
+    z4 = z + h * k3
+    k4, l4 = problem.dynamics(t + h, z4, u), problem.running_cost(t + h, z4, u)
+    return z + (h / 6) * (k1 + 2 * (k2 + k3) + k4), (h / 6) * (l1 + 2 * (l2 + l3) + l4)
+
+
+def _check_shape(problem: Problem, method: str, x: object, shape: tuple[int, ...]) -> None:
+    """Refuse what would be broadcast to something else without a word."""
+    if not isinstance(x, Tensor) or x.shape != shape:
+        came = f"shape {tuple(x.shape)}" if isinstance(x, Tensor) else f"a {type(x).__name__}"
+        hint = ", one value per sample: .sum(-1)" if len(shape) == 1 else ""
+        raise ValueError(f"{type(problem).__name__}.{method} returned {came}; expected {tuple(shape)}{hint}")
 
 
 def begun(controller: Controller) -> Controller:
@@ -95,4 +116,6 @@ def rollout(problem: Problem, controller: Controller, z0: Tensor, steps: int | N
         running = running + cost
         states.append(z)
         controls.append(u)
-    return Trajectory(times, torch.stack(states), torch.stack(controls), running, problem.terminal_cost(z))
+    end = problem.terminal_cost(z)
+    _check_shape(problem, "terminal_cost", end, z.shape[:-1])
+    return Trajectory(times, torch.stack(states), torch.stack(controls), running, end)

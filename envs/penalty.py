@@ -9,6 +9,7 @@ from typing import TypeAlias
 import torch
 from torch import Tensor
 
+from .fields import number
 from .integrate import Trajectory
 
 Constraint: TypeAlias = Callable[[Tensor, Tensor, Tensor], Tensor]
@@ -21,7 +22,12 @@ def penalty(excess: Tensor, width: float = 0.1) -> Tensor:
     It has every derivative, is convex and never 0: half of (width log 2)² = 0.24 width² on the border, and falling by
     e² with each ``width`` inside it. Times a weight w in L, it lets a constraint be passed by about λ/w, λ being its
     multiplier: raise w until ``violation`` is small enough, and w · width² stays small.
+
+    Raises:
+        ValueError: if ``width`` is no positive number.
     """
+    if number(width, "width") <= 0:
+        raise ValueError(f"width is {width!r}; expected a positive number")
     return 0.5 * (width * torch.nn.functional.softplus(excess / width)) ** 2
 
 
@@ -44,8 +50,15 @@ def violation(constraint: Constraint, trajectory: Trajectory) -> Violation:
     Args:
         constraint: such as the method ``excess`` of a problem that has one.
         trajectory: what ``rollout``, ``evaluate`` or ``solve_optimum`` came to.
+
+    Raises:
+        ValueError: if g is no tensor ``(B, c)``.
     """
-    u = torch.cat([trajectory.u, trajectory.u[-1:]])
+    u, count = torch.cat([trajectory.u, trajectory.u[-1:]]), trajectory.z.shape[1]
     moments = zip(trajectory.t, trajectory.z, u, strict=True)
-    beyond = torch.stack([constraint(t, z, v) for t, z, v in moments]).clamp_min(0.0)
+    values = [constraint(t, z, v) for t, z, v in moments]
+    if not all(isinstance(g, Tensor) and g.ndim == 2 and len(g) == count for g in values):
+        came = f"shape {tuple(values[0].shape)}" if isinstance(values[0], Tensor) else f"a {type(values[0]).__name__}"
+        raise ValueError(f"the constraint returned {came}; expected ({count}, c): one column for each, .unsqueeze(-1)")
+    beyond = torch.stack(values).clamp_min(0.0)
     return Violation(beyond.amax(0), (beyond > 0).to(beyond.dtype).mean(0))

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import abc
-import dataclasses
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from .declared import check_problem
-from .files import plain
 
 if TYPE_CHECKING:
     from .scene import Scene
@@ -59,6 +57,8 @@ class Problem(abc.ABC):
     control_dim: int
     horizon: float
     steps: int
+    substeps: int = 1
+    """Runge-Kutta steps in one control step; more where f is too stiff for one."""
     control_low: Bound = -100.0
     """Smallest control, finite; a number or one per control. Set it: the action space is scaled to [low, high]."""
     control_high: Bound = 100.0
@@ -202,30 +202,3 @@ def check_finite(name: str, x: Tensor) -> None:
     finite = np.isfinite(x.detach().cpu().numpy())
     if not finite.all():
         raise ValueError(f"{name} is not finite; the first bad sample has index {int(np.argwhere(~finite)[0][0])}")
-
-
-def problem_parameters(problem: Problem) -> dict[str, Any]:
-    """The fields of a problem as plain data (a tensor is a list, a problem its record), for checkpoints and logs.
-
-    Raises:
-        ValueError: naming a field that is no plain data.
-    """
-    if not dataclasses.is_dataclass(problem):
-        return {}
-    name = type(problem).__name__
-    fields = [f.name for f in dataclasses.fields(problem) if f.init]
-    found = {field: getattr(problem, field) for field in fields}
-    return {
-        field: problem_record(value) if isinstance(value, Problem) else plain(value, f"{name}.{field}")
-        for field, value in found.items()
-    }
-
-
-def problem_record(problem: Problem) -> dict[str, Any]:
-    """What checkpoints keep of a problem: its class and its parameters."""
-    return {"class": class_name(type(problem)), "parameters": problem_parameters(problem)}
-
-
-def class_name(problem: type[Problem]) -> str:
-    """How checkpoints record a class: ``module:ClassName``."""
-    return f"{problem.__module__}:{problem.__qualname__}"

@@ -28,6 +28,7 @@ from .boundary import (
     seeds_of,
     transition,
 )
+from .checking import check_class
 from .compiling import compiled, device_named
 from .environment import frames_per_second
 from .fields import whole
@@ -59,8 +60,7 @@ class OptimalControlVectorEnv(gymnasium.vector.VectorEnv[np.ndarray, np.ndarray,
         render_mode: str | None = None,
         compile: bool = False,
     ) -> None:
-        if not isinstance(problem, Problem):
-            raise ValueError(f"problem is a {type(problem).__name__}; expected a pontryagin.Problem")
+        check_class(problem)
         num_envs = whole(num_envs, "num_envs")
         max_episode_steps = None if max_episode_steps is None else whole(max_episode_steps, "max_episode_steps")
         if render_mode not in (None, "rgb_array"):

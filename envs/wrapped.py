@@ -34,6 +34,10 @@ class Wrapped(Problem):
         return self.inner.state_dim
 
     @property
+    def substeps(self) -> int:  # type: ignore[override]
+        return self.inner.substeps
+
+    @property
     def state_scale(self) -> Bound:  # type: ignore[override]
         return self.inner.state_scale
 
@@ -64,7 +68,8 @@ class Wrapped(Problem):
 
 def entries(bound: Bound, size: int) -> tuple[float, ...]:
     """A bound or a scale as ``size`` numbers; without NumPy, which compiled code does not take here."""
-    return (float(bound),) * size if isinstance(bound, int | float) else tuple(float(x) for x in bound)
+    one = isinstance(bound, int | float) or getattr(bound, "ndim", 1) == 0
+    return (float(bound),) * size if one else tuple(float(x) for x in bound)  # type: ignore[arg-type, union-attr]
 
 
 def texts(labels: Sequence[tuple[str, str]]) -> tuple[str, ...]:

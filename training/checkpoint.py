@@ -16,7 +16,8 @@ from ..controllers.storage import read_store, write_store
 from ..controllers.value import Value
 from ..envs.catalog import make_problem, problem_class
 from ..envs.files import from_record, read_json
-from ..envs.problem import Problem, problem_record
+from ..envs.problem import Problem
+from ..envs.record import problem_record
 from .config import TrainConfig
 from .watch import Watch
 

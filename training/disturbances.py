@@ -29,7 +29,7 @@ class Forced(Problem):
     def __init__(self, problem: Problem) -> None:
         self.inner, self.force = problem, torch.zeros(1, problem.state_dim)
         self.state_dim, self.control_dim = problem.state_dim, problem.control_dim
-        self.horizon, self.steps = problem.horizon, problem.steps
+        self.horizon, self.steps, self.substeps = problem.horizon, problem.steps, problem.substeps
         self.control_low, self.control_high = problem.control_low, problem.control_high
         self.success_radius = problem.success_radius
         super().__post_init__()

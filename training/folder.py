@@ -14,7 +14,8 @@ from typing import TypeVar
 from ..controllers.baselines import DirectPolicy
 from ..controllers.policy import ImplicitPolicy
 from ..envs.files import A_MOMENT, alone, save_somewhere
-from ..envs.problem import Problem, problem_record
+from ..envs.problem import Problem
+from ..envs.record import problem_record
 from .checkpoint import History, Progress, plain_config, write_checkpoint
 from .config import TrainConfig
 from .parallel import from_first, team

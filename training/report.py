@@ -64,6 +64,13 @@ class Report:
         text = f"iter {iteration}  cost {cost:.3f}  error {error:.3f}  residual {residual:.0e}  {rate:.1f} it/s"
         self.bar.update(self.task, completed=min(share, 1.0), text=text)
 
+    def compiling(self) -> None:
+        """Said before the first iteration of a run that is compiled: for a minute there is nothing else to show."""
+        text = "compiling the training step (about a minute, once: it is kept on disk)"
+        self.bar.update(self.task, text=text)
+        if self.prints:
+            print(text, flush=True)
+
     def validated(self, row: dict[str, float], share: float) -> None:
         """Log a validation."""
         if self.prints:

@@ -8,7 +8,8 @@ from ..controllers.optimum import ReferenceTrajectory, crew, load_reference
 from ..envs.checking import check_functions
 from ..envs.fields import whole
 from ..envs.files import check_folder
-from ..envs.problem import Problem, problem_record
+from ..envs.problem import Problem
+from ..envs.record import problem_record
 from .duration import seconds
 from .rounds import CANDIDATES, OPTIMA, Rounds
 from .share import share

@@ -21,12 +21,13 @@ from .checkpoint import History, Kept, Progress, fill, kept, plain_config, read_
 from .config import TrainConfig
 from .disturbed import Flights, check_disturb, drawn_flights, make_flights
 from .folder import Interrupts, Trained, conclude, keep_checkpoint, own_folder, throw_away
-from .loss import Loss, make_step, path_loss
-from .parallel import from_first, joined, own_device, share_gradient, summed, team
+from .loss import Loss, path_loss
+from .parallel import from_first, joined, own_device, share_gradient, team
 from .report import Report
 from .schedule import clip_gradient, learning_rate, terminal_weight
 from .start import anchored, distilled, expanded, nominal_costate
-from .validation import validate
+from .validation import look, validate, validate_start
+from .watch import PATIENCE
 
 VALIDATION_SEED = 7_919
 """Validation states are drawn from a generator of their own, so that every run and every seed shares them."""
@@ -59,7 +60,7 @@ def train(
         flights = make_flights(problem, progress.value, config)
         policy = make_policy(problem, progress.value, config)
         if begun and not progress.iteration:
-            _validate_start(problem, config, progress, validation, flights, policy)
+            validate_start(problem, config, progress, validation, flights, policy)
             keep_checkpoint(problem, config, progress)  # what came before may have taken minutes
         return run(problem, config, progress, validation, flights, policy)
 
@@ -170,6 +171,8 @@ def descend(
     compiled = False
     out = config.out if team().leads else None
     with Report(out, progress.history.rows) as report, Interrupts() as interrupts:
+        if config.compile:
+            report.compiling()
         while (share := progress.share(config)) < 1 or not progress.iteration:
             course = problem if share >= 1 - config.fine_share else coarse
             alone = team().count == 1
@@ -181,6 +184,8 @@ def descend(
             progress.seconds = before + time.monotonic() - started if alone else progress.clock[0]
             share = progress.share(config)
             report.update(share, progress.iteration, float(loss.cost), float(loss.terminal_error), float(loss.residual))
+            if progress.iteration in (PATIENCE // 2, PATIENCE) or share >= 1:
+                look(problem, progress, policy, validation)
             if progress.iteration % config.validate_every == 0 or share >= 1:
                 report.validated(validate(problem, config, progress, loss, size, validation, policy, step), share)
             stop = interrupts.heard if alone else progress.clock[1] > 0
@@ -225,19 +230,6 @@ def _together(progress: Progress, loss: Loss, share: float) -> Loss:
     told = share_gradient(progress.value, share, (*loss.told(share), *clock))
     progress.clock = (float(told.pop(-2)), float(told.pop()))
     return loss.of_all(told)
-
-
-@torch.no_grad()
-def _validate_start(
-    problem: Problem, config: TrainConfig, progress: Progress, validation: Tensor, flights: Flights, policy: Controller
-) -> None:
-    """A row for the first weights, which may be good already: a run returns nothing worse."""
-    step = make_step(problem, progress.value, dataclasses.replace(config, compile=False))
-    rows = team().rows(len(validation), "validation_states")
-    loss = path_loss(problem, progress.value, step, validation[rows], config)
-    share = (rows.stop - rows.start) / len(validation)
-    loss = loss.of_all(list(summed(torch.stack(loss.told(share))).unbind()))
-    validate(problem, config, progress, loss, 0.0, validation, policy, flights)
 
 
 def make_policy(problem: Problem, value: Value, config: TrainConfig) -> ImplicitPolicy:

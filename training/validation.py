@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 
 import torch
@@ -12,8 +13,9 @@ from ..envs.problem import Problem
 from .checkpoint import Progress
 from .config import TrainConfig
 from .disturbed import Flights, mean_cost
-from .loss import Loss
+from .loss import Loss, make_step, path_loss
 from .parallel import summed, team
+from .watch import LOOKED
 
 
 @torch.no_grad()
@@ -67,3 +69,22 @@ def validate(
     ):
         progress.roll_back(config.rollback_pace)
     return row
+
+
+@torch.no_grad()
+def look(problem: Problem, progress: Progress, policy: Controller, validation: Tensor) -> None:
+    """Fly a few validation states for ``Watch``: a run that goes nowhere is to say so before its first validation."""
+    progress.watch.looked(problem, rollout(problem, policy, validation[:LOOKED]))
+
+
+@torch.no_grad()
+def validate_start(
+    problem: Problem, config: TrainConfig, progress: Progress, validation: Tensor, flights: Flights, policy: Controller
+) -> None:
+    """A row for the first weights, which may be good already: a run returns nothing worse."""
+    step = make_step(problem, progress.value, dataclasses.replace(config, compile=False))
+    rows = team().rows(len(validation), "validation_states")
+    loss = path_loss(problem, progress.value, step, validation[rows], config)
+    share = (rows.stop - rows.start) / len(validation)
+    loss = loss.of_all(list(summed(torch.stack(loss.told(share))).unbind()))
+    validate(problem, config, progress, loss, 0.0, validation, policy, flights)

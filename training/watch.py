@@ -8,6 +8,7 @@ import warnings
 import torch
 from torch import Tensor
 
+from ..envs.integrate import Trajectory
 from ..envs.problem import Problem
 
 PATIENCE = 20
@@ -16,6 +17,11 @@ LOOSE = 0.5
 """A mean residual of the argmax, relative to the slope at u = 0, from which nothing was found."""
 NEAR = 1e-6
 """Share of its range within which a control rests on a bound."""
+
+MOVED = 1e-3
+"""Share of the cost that a run must save whose controls all rest on their bounds in the end."""
+LOOKED = 8
+"""Validation states that are flown to look on, after half of PATIENCE, after it, and at the end."""
 
 NOTHING = (
     "the gradient has been exactly 0 for {count} iterations: every control rests on a bound, or nothing that phi says "
@@ -45,6 +51,8 @@ class Watch:
         self.iterations = self.nothing = self.broken = self.unsolved = 0
         self.said: set[str] = set()
         self.last = math.nan
+        self.costs: list[float] = []
+        self.pinned = False
 
     def iterated(self, size: float, residual: float) -> None:
         """After an iteration: the norm of its gradient, the mean residual of its argmax."""
@@ -60,11 +68,20 @@ class Watch:
         """After a validation: the controls ``(K, B, m)`` that were flown, and the mean cost."""
         low, high = problem.control_bounds(u)
         near = NEAR * (high - low)
-        if bool(torch.logical_or(u <= low + near, u >= high - near).all()):
+        self.pinned = bool(torch.logical_or(u <= low + near, u >= high - near).all())
+        if self.pinned:
             self._warn(PINNED)
         if cost == self.last:
             self._warn(STILL)
         self.last = cost
+
+    def looked(self, problem: Problem, path: Trajectory) -> None:
+        """``validated`` between validations, always by flights from the same states."""
+        cost, last = float(path.cost.mean()), self.last
+        self.last = self.costs[-1] if self.costs else math.nan
+        self.costs.append(cost)
+        self.validated(problem, path.u, cost)
+        self.last = last
 
     def ended(self, best_cost: float, first: float) -> None:
         """At the end of a run whose first validation was at iteration ``first``, 0 where it began at something good.
@@ -76,6 +93,15 @@ class Watch:
             raise ValueError(f"no policy: the cost of the validation states was never finite: {RUNAWAY}")
         if first > 0 and self.iterations >= PATIENCE and self.nothing == self.iterations:
             raise ValueError(f"no policy: the weights never moved. {NOTHING.format(count=self.nothing)}")
+        if first > 0 and self.pinned and len(self.costs) > 1 and not self.costs[-1] < self._least():
+            raise ValueError(
+                f"no policy: the cost went from {self.costs[0]:.6g} to {self.costs[-1]:.6g} in {self.iterations} "
+                f"iterations, and {PINNED}; or begin at optima: anchor='expansion', or pontryagin solve"
+            )
+
+    def _least(self) -> float:
+        """What a run whose controls all rest on their bounds must come below."""
+        return self.costs[0] - MOVED * abs(self.costs[0])
 
     def _warn(self, text: str, **figures: float) -> None:
         if text not in self.said:

@@ -18,14 +18,15 @@ ACTIVE = 1e-6
 class _Tangent(Problem):
     """``problem`` about a point (z̄, ū), f to first order and L to second, at the times that a Runge-Kutta step visits.
 
-    f̄ + f_y dy and L̄ + L_y dy + ½ dyᵀ L_yy dy with y = (z, u), from tables at every half control step (L̄ left out).
+    f̄ + f_y dy and L̄ + L_y dy + ½ dyᵀ L_yy dy with y = (z, u), from tables at every half step (L̄ left out).
     """
 
     def __init__(self, problem: Problem, z: Tensor, u: Tensor) -> None:
         self.inner, self.point = problem, torch.cat([z, u])
         self.state_dim, self.control_dim = problem.state_dim, problem.control_dim
-        self.horizon, self.steps = problem.horizon, problem.steps
-        times = torch.arange(2 * self.steps + 1).double() * (self.time_step / 2)
+        self.horizon, self.steps, self.substeps = problem.horizon, problem.steps, problem.substeps
+        moments = 2 * self.substeps * self.steps
+        times = torch.arange(moments + 1).double() * (self.horizon / moments)
         n, y = self.state_dim, self.point.repeat(len(times), 1)
         self.rate, self.table = second_order(
             lambda y: (
@@ -53,7 +54,8 @@ class _Tangent(Problem):
 
     def _at(self, t: Tensor, z: Tensor, u: Tensor) -> tuple[Tensor, Tensor]:
         """Rows of the tables, ``(B,)``, and dy, ``(B, n + m, 1)``."""
-        return (t * (2 / self.time_step)).round().long(), (torch.cat([z, u], -1) - self.point).unsqueeze(-1)
+        k = (t * (2 * self.substeps / self.time_step)).round().long()
+        return k, (torch.cat([z, u], -1) - self.point).unsqueeze(-1)
 
 
 class _Affine:

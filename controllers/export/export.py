@@ -13,13 +13,14 @@ from typing import Any, Literal, TypeAlias, get_args
 import numpy as np
 import torch
 
+from ...envs.bicycle import MultiBicycle
 from ...envs.boundary import observation_space
 from ...envs.compiling import compiler_at_hand
 from ...envs.extras import optional
 from ...envs.fields import check_is
 from ...envs.files import alone, check_folder, checksum, plain, read_json, replace_file, sha256, write_json
 from ...envs.names import control_labels, state_labels
-from ...envs.problem import problem_record
+from ...envs.record import problem_record
 from ..operators import ProjectedNewton
 from ..policy import ImplicitPolicy
 from ..storage import PATIENCE
@@ -67,6 +68,12 @@ def export_policy(policy: ImplicitPolicy, folder: str | Path, to: Target, source
     check_folder(folder, "folder")
     if isinstance(policy.value, FlownValue) and policy.hamiltonian != "held":
         raise ValueError("a FlownValue is exported with the held Hamiltonian: ImplicitPolicy(.., hamiltonian='held')")
+    if isinstance(policy.value, FlownValue) and type(policy.problem) is not MultiBicycle:
+        raise ValueError(
+            f"no runtime has a policy that flies along its optima in a {type(policy.problem).__name__} before it "
+            "answers, as those of pontryagin solve do: fly it from Python (policy.predict), or export a network "
+            "(pontryagin train)"
+        )
     if to != "numpy" and (getattr(policy.value, "alike", False) or isinstance(policy.value, FlownValue)):
         raise ValueError(
             "which optimum this policy follows, and which agent in which role, is found by flights and comparisons "

@@ -18,7 +18,7 @@ class Costless(Problem):
 
     def __init__(self, problem: Problem) -> None:
         self.inner = problem
-        self.horizon, self.steps = problem.horizon, problem.steps
+        self.horizon, self.steps, self.substeps = problem.horizon, problem.steps, problem.substeps
 
     def dynamics(self, t: Tensor, z: Tensor, u: Tensor) -> Tensor:
         return self.inner.dynamics(t, z, u)

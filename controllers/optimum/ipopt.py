@@ -150,12 +150,15 @@ def shooting(problem: Problem, steps: int, search: Search) -> Any:
     f, cost, terminal = trace(problem)
     n, m, dt = problem.state_dim, problem.control_dim, problem.horizon / steps
     t, z, u = ca.SX.sym("t"), ca.SX.sym("z", n), ca.SX.sym("u", m)
-    half = t + 0.5 * dt  # as envs.integrate.advance
-    k1, l1 = f(t, z, u), cost(t, z, u)
-    k2, l2 = f(half, z + 0.5 * dt * k1, u), cost(half, z + 0.5 * dt * k1, u)
-    k3, l3 = f(half, z + 0.5 * dt * k2, u), cost(half, z + 0.5 * dt * k2, u)
-    k4, l4 = f(t + dt, z + dt * k3, u), cost(t + dt, z + dt * k3, u)
-    after, spent = z + dt / 6 * (k1 + 2 * (k2 + k3) + k4), dt / 6 * (l1 + 2 * (l2 + l3) + l4)
+    after, spent, h = z, ca.SX(0), dt / problem.substeps  # as envs.integrate.advance
+    for k in range(problem.substeps):
+        begin, x = t + k * h, after
+        half = begin + 0.5 * h
+        k1, l1 = f(begin, x, u), cost(begin, x, u)
+        k2, l2 = f(half, x + 0.5 * h * k1, u), cost(half, x + 0.5 * h * k1, u)
+        k3, l3 = f(half, x + 0.5 * h * k2, u), cost(half, x + 0.5 * h * k2, u)
+        k4, l4 = f(begin + h, x + h * k3, u), cost(begin + h, x + h * k3, u)
+        after, spent = x + h / 6 * (k1 + 2 * (k2 + k3) + k4), spent + h / 6 * (l1 + 2 * (l2 + l3) + l4)
     step = ca.Function("step", [t, z, u], [after, spent])
     w, z0 = ca.MX.sym("w", (m + n) * steps), ca.MX.sym("z0", n)
     table = ca.reshape(w, m + n, steps)

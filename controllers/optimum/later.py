@@ -19,6 +19,7 @@ class Later(Problem):
     def __init__(self, inner: Problem, first: int) -> None:
         self.inner, self.first = inner, first
         self.state_dim, self.control_dim, self.steps = inner.state_dim, inner.control_dim, inner.steps - first
+        self.substeps = inner.substeps
         self.control_low, self.control_high = inner.control_low, inner.control_high
         self.state_scale, self.state_bound = inner.state_scale, inner.state_bound
         self.horizon, self.begin = self.steps * inner.time_step, first * inner.time_step

@@ -7,6 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from ...envs.integrate import runge_kutta
 from ...envs.problem import Problem
 from .sweeps import grad_of
 
@@ -55,19 +56,23 @@ def meeting(problem: Problem, t: Tensor, y: Tensor, b: int) -> Meeting:
     """
     count = y.shape[-2]
     flat, times = y.flatten(0, 1), t.flatten()
-    dt = problem.time_step
+    pieces, h = problem.substeps, problem.time_step / problem.substeps
 
     def stages(v: Tensor) -> Tensor:
-        z, u = v[..., :b].flatten(-2), v[..., b:].flatten(-2)
-        second = z + (0.5 * dt) * problem.dynamics(times, z, u)
-        third = z + (0.5 * dt) * problem.dynamics(times + 0.5 * dt, second, u)
-        fourth = z + dt * problem.dynamics(times + 0.5 * dt, third, u)
-        return torch.stack([z, second, third, fourth]).unflatten(-1, (count, b))
+        z, u, found = v[..., :b].flatten(-2), v[..., b:].flatten(-2), []
+        for k in range(pieces):
+            begin = times + k * h
+            second = z + (0.5 * h) * problem.dynamics(begin, z, u)
+            third = z + (0.5 * h) * problem.dynamics(begin + 0.5 * h, second, u)
+            fourth = z + h * problem.dynamics(begin + 0.5 * h, third, u)
+            found += [z, second, third, fourth]
+            z = z if k + 1 == pieces else runge_kutta(problem, begin, z, u, h)[0]
+        return torch.stack(found).unflatten(-1, (count, b))
 
-    weights, later = (dt / 6, dt / 3, dt / 3, dt / 6), (0.0, 0.5, 0.5, 1.0)
+    weights, later = (h / 6, h / 3, h / 3, h / 6) * pieces, [k + x for k in range(pieces) for x in (0.0, 0.5, 0.5, 1.0)]
     found = []
     for z, weight, share in zip(stages(flat), weights, later, strict=True):
-        between = problem.coupling(times + share * dt, z.flatten(-2))
+        between = problem.coupling(times + share * h, z.flatten(-2))
         assert between is not None
         found.append((weight * between).flatten(-4, -3).flatten(-2))
     c = found[0].shape[-1] // count

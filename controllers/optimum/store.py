@@ -23,7 +23,8 @@ from torch import Tensor
 
 from ...envs.files import alone, from_record, read_file, read_json, replace_file, sha256, write_json
 from ...envs.integrate import Trajectory
-from ...envs.problem import Problem, check_state, class_name, problem_parameters
+from ...envs.problem import Problem, check_state
+from ...envs.record import class_name, problem_parameters
 from .certificates import open_loop_costate
 from .ipopt import agree, fly
 from .trajectory import ReferenceTrajectory

@@ -59,12 +59,12 @@ def test_what_a_gallery_without_a_known_optimum_says(tmp_path, monkeypatch):
     monkeypatch.setattr(figures, "RESULTS", tmp_path)
     (tmp_path / "gallery").mkdir()
     row = '{"problem": "p%d", "seed": 0, "mean": %s, "median": %s, "worst": null, "linear": 2.0, "known": 3, '
-    row += '"seconds": 1.6, "stage": "9 expansions, s"}'
+    row += '"mpc": 0.5, "seconds": 1.6, "stage": "9 expansions, s"}'
     for i, seed, mean in ((0, 0, "null"), (1, 0, "0.002"), (1, 1, "0.004")):
         (tmp_path / "gallery" / f"p{i}-{seed}.json").write_text(row % (i, mean, mean))
     said, _, _, _, first, second = figures.gallery().splitlines()
     assert said == "1 of 2 come within 1 % in the mean, whatever the draw."
-    gaps = "| 0.20 %, 0.40 % | 0.20 %, 0.40 % | -, - | 200.00 %, 200.00 % |"
+    gaps = "| 0.20 %, 0.40 % | 0.20 %, 0.40 % | -, - | 200.00 %, 200.00 % | 50.00 %, 50.00 % |"
     assert "p1" in first and f"{gaps} 9, 9 expansions, s | 3, 3 | 2, 2 |" in first
     assert "p0" in second and "| - | - | - |" in second
 

@@ -105,7 +105,7 @@ BROKEN = [
     (OwnType, "dynamics returned torch.float64.*expected float32"),
     (Truncates, "running_cost returned torch.float32.*expected float64"),
     (ScalarTimeOnly, r"ScalarTimeOnly.dynamics for t \(3,\), z \(3, 2\), u \(3, 1\) failed"),
-    (Noisy, r"Noisy.dynamics returned two things for t \(\), z \(1, 2\).*noise belongs in the initial states"),
+    (Noisy, r"Noisy.dynamics returned two things for the same t, z and u.*noise belongs in the initial states"),
     (Raises, r"Raises.dynamics for t \(\), z \(1, 2\), u \(1, 1\) failed: RuntimeError"),
 ]
 
@@ -127,13 +127,16 @@ def test_what_ships_passes_without_a_word_and_draws_nothing(name):
     assert torch.equal(torch.rand(2), expected)
 
 
-@pytest.mark.parametrize(("rate", "stiff"), [(1.0, False), (20.0, False), (60.0, True), (1000.0, True), (1e37, True)])
+@pytest.mark.parametrize(
+    ("rate", "stiff"),
+    [(1.0, False), (20.0, False), *((x, True) for x in (29.0, 32.0, 60.0, 95.0, 110.0, 120.0, 200.0, 1000.0, 1e37))],
+)
 def test_stiff_dynamics_are_warned_of(rate, stiff):
     problem = Stiff(rate=rate)  # one step is stable up to rate · dt = 2.8, dt = 0.1
     with warnings.catch_warnings(record=True) as seen:
         warnings.simplefilter("always")
         check_functions(problem)
-    assert len(seen) == stiff and all("raise steps (now 20)" in str(w.message) for w in seen)
+    assert len(seen) == stiff and all("steps (now 20)" in str(w.message) for w in seen)
 
 
 def test_training_and_evaluation_try_the_class_first():
@@ -185,7 +188,7 @@ def test_a_class_is_tried_once(monkeypatch):
     kind = type("Tried", (DoubleIntegrator,), {})
     for steps in (3, 4, 3):
         solve_optimum(kind(steps=steps), torch.ones(1, 2), max_iterations=1)
-    assert tried == [kind]
+    assert tried == [kind, kind]  # once for each set of fields: other sizes may break it
 
 
 def test_a_field_that_is_overridden_without_its_type_is_refused():

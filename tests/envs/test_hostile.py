@@ -13,7 +13,7 @@ import pontryagin
 from pontryagin import DoubleIntegrator, OptimalControlEnv, OptimalControlVectorEnv, evaluate, rollout
 from pontryagin.envs.catalog import recorded_problem
 from pontryagin.envs.compiling import device_named
-from pontryagin.envs.problem import problem_record
+from pontryagin.envs.record import problem_record
 
 PROBLEM = DoubleIntegrator(steps=4)
 Z = torch.ones(2, 2)

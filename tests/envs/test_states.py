@@ -99,9 +99,11 @@ def test_what_a_class_draws_is_checked_where_it_is_drawn(sentence):
         def sample_initial_state(self, batch, generator=None):
             return ANSWERS[sentence](batch)
 
-    for env in (OptimalControlEnv(Wrong()), OptimalControlVectorEnv(Wrong(), 2)):
-        with pytest.raises(ValueError, match=rf"Wrong\.sample_initial_state's answer.*{sentence}"):
-            env.reset()
+    with pytest.raises(ValueError, match=rf"Wrong\.sample_initial_state's answer.*{sentence}"):
+        draw_states(Wrong(), 1, 0)
+    for make in (OptimalControlEnv, OptimalControlVectorEnv):
+        with pytest.raises(ValueError, match=r"Wrong\.sample_initial_state"):
+            make(Wrong())
 
 
 def test_seeds_and_counts_may_be_numpys():

@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import numpy as np
 import pytest
 import torch
 
@@ -12,7 +13,7 @@ from pontryagin.envs.free_time import FreeTime
 from pontryagin.envs.integrate import advance
 from pontryagin.envs.penalty import penalty, violation
 from pontryagin.envs.priced_rate import PricedRate
-from pontryagin.envs.problem import problem_record
+from pontryagin.envs.record import problem_record
 
 
 @dataclasses.dataclass(frozen=True)
@@ -133,3 +134,29 @@ def test_a_problem_in_a_problem_is_recorded_and_made_again(problem, tmp_path):
     policy = ImplicitPolicy(problem, ValueFunction(problem, 8, seed=0))
     policy.save(tmp_path / "policy")
     assert ImplicitPolicy.load(tmp_path / "policy", device="cpu").problem == problem
+
+
+def test_bounds_of_what_is_wrapped_may_be_numpys_and_tensors():
+    for bound in (np.float32(2.0), np.array(2.0), torch.tensor(2.0), 2):
+        inner = type("Bounded", (DoubleIntegrator,), {"control_low": -bound, "control_high": bound})()
+        low, high = FreeTime(inner).control_bounds(torch.zeros(1))
+        assert low.tolist() == pytest.approx([-2.0, 0.1]) and high.tolist() == [2.0, 10.0]
+
+
+def test_a_clock_at_any_time_is_seen():
+    class Late(DoubleIntegrator):
+        def running_cost(self, t, z, u):
+            return super().running_cost(t, z, u) + torch.where(torch.as_tensor(t) > 0.95 * self.horizon, 1.0, 0.0).to(z)
+
+    with pytest.raises(ValueError, match="running_cost depends on t"):
+        FreeTime(Late())
+
+
+def test_what_is_no_constraint_is_refused():
+    path = rollout(DoubleIntegrator(), lambda t, z: z[:, :1], torch.ones(3, 2))
+    for wrong in (lambda t, z, u: z[:, 0], lambda t, z, u: 1.0):
+        with pytest.raises(ValueError, match=r"the constraint returned .*expected \(3, c\)"):
+            violation(wrong, path)
+    for width in (0.0, -1.0, float("nan")):
+        with pytest.raises(ValueError, match="width is"):
+            penalty(torch.ones(1), width)

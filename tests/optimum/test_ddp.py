@@ -45,17 +45,24 @@ def test_coupling_is_the_hessian_of_what_agents_do_to_each_other() -> None:
     assert not felt[:, :, 2:].any()
 
 
-def test_by_agent_as_all_at_once() -> None:
+class Riders(MultiBicycle):
+    """Two Runge-Kutta steps in a control step."""
+
+    substeps = 2
+
+
+@pytest.mark.parametrize("problem", [BICYCLES, Riders(num_agents=3)])
+def test_by_agent_as_all_at_once(problem: MultiBicycle) -> None:
     t, z, u, p = random_steps()
-    assert count_agents(BICYCLES, t[:1], z[:1], u[:1]) == 3
-    whole = step_model(BICYCLES, t, z, u, p, BICYCLES.time_step)
+    assert count_agents(problem, t[:1], z[:1], u[:1]) == 3
+    whole = step_model(problem, t, z, u, p, problem.time_step)
     y = by_agent(z, u, 3)
     order = by_agent(torch.arange(12).unsqueeze(0), 12 + torch.arange(6).unsqueeze(0), 3)[0]
     jacobian = torch.stack([whole.jacobian[:, 4 * i : 4 * i + 4][:, :, order[i]] for i in range(3)], 1)
-    torch.testing.assert_close(jacobians(BICYCLES, t, y, 4), jacobian)
-    met = meeting(BICYCLES, t[None], y[None], 4)
-    assert met.turn.shape == (4, 1, 5, 3, 2, 6)  # of an agent's states the others feel x and y alone
-    hessian = bends(BICYCLES, t, y, 4, p) - met.together()[0]
+    torch.testing.assert_close(jacobians(problem, t, y, 4), jacobian)
+    met = meeting(problem, t[None], y[None], 4)
+    assert met.turn.shape == (4 * problem.substeps, 1, 5, 3, 2, 6)  # of an agent's states the others feel x and y alone
+    hessian = bends(problem, t, y, 4, p) - met.together()[0]
     exact = whole.hessian[:, order.flatten()][:, :, order.flatten()]
     dy = torch.eye(18).double().reshape(18, 1, 1, 3, 6, 1)
     found = torch.stack([(hessian @ x[0] + met.times(x.expand(1, 5, 3, 6, 1))[0]).flatten(1) for x in dy], -1)

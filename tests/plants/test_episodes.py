@@ -10,7 +10,7 @@ from pontryagin import Crazyflie, DoubleIntegrator, ImplicitPolicy, Waypoints, r
 from pontryagin.controllers.chosen import CHOICES, Flight
 from pontryagin.controllers.optimum import expand_agents, solve_optimum
 from pontryagin.controllers.plants.plant import simulate
-from pontryagin.controllers.value import FlownValue
+from pontryagin.controllers.value import FlownValue, Plan
 from pontryagin.envs.gallery.van_der_pol import VanDerPol
 
 
@@ -35,13 +35,19 @@ def choices(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     return heard
 
 
-def test_a_simulator_flies_it_as_a_rollout_does(policy: ImplicitPolicy, choices: list[float]) -> None:
+@pytest.mark.parametrize("settles", [True, False])
+def test_a_simulator_flies_it_as_a_rollout_does(
+    policy: ImplicitPolicy, choices: list[float], settles: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     problem = policy.problem
+    if not settles:
+        monkeypatch.setattr(Plan, "holds", lambda plan, step, z: torch.zeros_like(plan.settled))
     z0 = problem.sample_initial_state(2, torch.Generator().manual_seed(5)).double()
     flown = rollout(problem, policy, z0)
-    assert len(choices) == CHOICES
+    once = 1 if settles else CHOICES
+    assert len(choices) == once
     there = simulate(problem, Model(problem, problem.time_step), policy, z0)
-    assert len(choices) == 3 * CHOICES  # each state is an episode
+    assert len(choices) == 3 * once  # each state is an episode
     torch.testing.assert_close(there.z, flown.z, atol=1e-3, rtol=0)
 
 

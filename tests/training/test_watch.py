@@ -7,7 +7,7 @@ import warnings
 import pytest
 import torch
 
-from pontryagin import DoubleIntegrator, TrainConfig, train
+from pontryagin import DoubleIntegrator, TrainConfig, rollout, train
 from pontryagin.training.watch import PATIENCE, Watch
 
 SHORT = {"iterations": 25, "batch": 4, "validation_states": 4, "width": 8, "validate_every": 10, "compile": False}
@@ -78,3 +78,40 @@ def test_a_cost_that_stays_is_said_of_the_second_validation():
     watch.validated(problem, u, 1.0)
     with pytest.warns(UserWarning, match="nothing moves"):
         watch.validated(problem, u, 1.0)
+
+
+class Huge(DoubleIntegrator):
+    """States of 10⁴, and nobody has said so: phi saturates, and every control ends at a bound."""
+
+    control_low = -1.0
+    control_high = 1.0
+
+    def sample_initial_state(self, batch, generator=None):
+        return 1e4 * torch.rand(batch, 2, generator=generator)
+
+    def terminal_cost(self, z):
+        return 1e-8 * (z * z).sum(-1)
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_a_run_whose_controls_come_to_rest_on_their_bounds_returns_no_policy():
+    with pytest.raises(ValueError, match=r"no policy: the cost went from .*rest on their bounds.*state_scale.*solve"):
+        train(Huge(), TrainConfig(**(SHORT | {"iterations": 60, "validate_every": 100})))
+
+
+def test_it_says_so_before_the_first_validation():
+    with (
+        pytest.warns(UserWarning, match="rest on their bounds") as seen,
+        pytest.raises(ValueError, match="never moved"),
+    ):
+        train(Pulled(), TrainConfig(**(SHORT | {"validate_every": 1000})))
+    assert any("the same to the last digit" in str(x.message) for x in seen)
+
+
+def test_what_falls_is_no_dead_run_even_at_its_bounds():
+    watch, problem = Watch(), DoubleIntegrator()
+    for scale in (1.0, 0.5):
+        path = rollout(problem, lambda t, z: torch.full_like(z[:, :1], problem.control_high), scale * torch.ones(2, 2))
+        watch.looked(problem, path)
+    assert watch.pinned and watch.costs[1] < watch.costs[0]
+    watch.ended(watch.costs[1], 100.0)

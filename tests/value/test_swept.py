@@ -222,8 +222,9 @@ def test_it_is_kept_answers_and_is_not_exported(known: Known, tmp_path: Path) ->
     assert isinstance(again.value, FlownValue) and again.value.sweeps == 1
     torch.testing.assert_close(again(0.0, z), policy(0.0, z), rtol=1e-5, atol=1e-5)
     assert again.predict(torch.cat([z[0], torch.zeros(1)]).float().numpy())[0].shape == (problem.control_dim,)
-    with pytest.raises(ValueError, match="no runtime has; expected sweeps=0"):
-        export_policy(policy, tmp_path / "out", "numpy", "test")
+    for to in ("numpy", "onnx"):  # neither sends on to the other
+        with pytest.raises(ValueError, match=r"flies along its optima in a VanDerPol .*fly it from Python"):
+            export_policy(policy, tmp_path / "out", to, "test")
     with pytest.raises(ValueError, match="sweeps is -1"):
         FlownValue(problem, expansion, -1)
 

@@ -17,7 +17,8 @@ from torch import Tensor
 from ...controllers.adapter import ControllerPolicy
 from ...controllers.optimum import ReferenceTrajectory, known_reference
 from ...envs.catalog import make_problem
-from ...envs.problem import Problem, class_name, problem_parameters
+from ...envs.problem import Problem
+from ...envs.record import class_name, problem_parameters
 from ...envs.states import draw_states
 from ..evaluate import evaluate
 from .methods import Task, Trained, method_named, own_digest

@@ -17,7 +17,7 @@ from ...controllers.optimum import (
 from ...controllers.policy import ImplicitPolicy
 from ...envs.catalog import make_problem
 from ...envs.files import check_folder, save_somewhere
-from ...envs.problem import problem_record
+from ...envs.record import problem_record
 from ...envs.states import draw_states
 from ..console import PlainConsole, searching
 from ..start import agreed, searched

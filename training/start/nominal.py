@@ -23,7 +23,7 @@ class Within(Problem):
     def __init__(self, problem: Problem, low: Bound, high: Bound) -> None:
         self.inner = problem
         self.state_dim, self.control_dim = problem.state_dim, problem.control_dim
-        self.horizon, self.steps = problem.horizon, problem.steps
+        self.horizon, self.steps, self.substeps = problem.horizon, problem.steps, problem.substeps
         self.control_low, self.control_high = low, high
         super().__post_init__()
 

@@ -12,7 +12,8 @@ from typing import Any, TypeAlias
 import torch
 
 from ...envs.files import read_json, replace_file
-from ...envs.problem import Problem, problem_record
+from ...envs.problem import Problem
+from ...envs.record import problem_record
 from ..duration import spoken
 from .compare_config import CompareConfig
 
