@@ -47,6 +47,9 @@ WORST = 5.0
 """How many times the mean gap asked for the worst state's may be."""
 KNOWN = 0.9
 """Share of the fresh states whose optimum must be known before a gap is believed to be small enough."""
+EVEN = 0.01
+"""Share of the gap asked for by which the policy of more optima may fly dearer on the probes and still be taken: most
+states are flown well by then, and what is left is a tail that few probes see."""
 BEATEN = 1e-6
 """By how much of its cost a flight must be below an optimum for that not to count as one."""
 TABLES = 4_000_000
@@ -153,9 +156,9 @@ class Rounds:
             self.more = took - self.flying
         cost, probed = path.cost.nan_to_num(torch.inf, torch.inf).tensor_split([len(self.fresh)])
         flown = float(excess(probed, self.yardstick).mean())
-        first, name = not self.history, f"{len(known.cost)} expansions, {way}"
-        if first or flown < self.reached:
-            self.policy, self.reached, self.cost, self.stage = policy, flown, cost, name
+        name = f"{len(known.cost)} expansions, {way}"
+        if self.taken(flown):
+            self.policy, self.reached, self.cost, self.stage = policy, min(flown, self.reached), cost, name
             self.path = flights(path, slice(len(self.fresh)))
             if self.out is not None:
                 for said in (RECORD, PAGE):  # of another policy, if a kill comes before the new ones
@@ -169,6 +172,10 @@ class Rounds:
         )
         best = name if self.stage == name else f"{name}: no better than {self.stage}"
         self.stages.said(f"{best}; gap {self.gap:.2%} mean, {worst:.2%} worst")
+
+    def taken(self, flown: float) -> bool:
+        """Whether a policy that flies so far above the yardstick on the probes is taken, in place of the last."""
+        return not self.history or flown < self.reached + EVEN * self.enough
 
     def compared(self, way: str, known: ReferenceTrajectory, path: Trajectory, cost: Tensor) -> None:
         """The optima of the fresh states, sought again from ``known`` and from ``path``, their flights, if cheaper."""

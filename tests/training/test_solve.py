@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import math
 import subprocess
 import sys
 
@@ -84,6 +85,14 @@ def test_plans_are_made_once_a_round_where_there_is_time(monkeypatch):
     run.planned = True
     run.better(None)
     assert len(flown) == 1
+
+
+def test_what_flies_as_well_from_more_optima_is_taken():
+    run = rounds.Rounds(Pendulum(), 600.0, 0, None, 4, 0.01)
+    assert run.taken(math.inf)  # the first one, whatever it is
+    run.history.append({})
+    run.reached = 0.002
+    assert run.taken(0.001) and run.taken(0.00205) and not run.taken(0.0025) and not run.taken(math.nan)
 
 
 def test_more_optima_are_sought_where_flights_exceed_the_promise(monkeypatch):

@@ -54,9 +54,11 @@ def draw_gallery(rows: list[dict[str, object]]) -> matplotlib.figure.Figure:
     axis.set_xscale("log")
     axis.set_yticks(range(len(names)), names)
     states = max((int(_number(row.get("states", 64))) for row in rows), default=64)
-    axis.set_xlabel(f"cost above the optimum, % ({states} fresh states; a mark for each draw)")
+    axis.set_xlabel(
+        f"cost above the optimum, % ({states} fresh states, a mark for each draw; 0.001 and less at the left)"
+    )
     good = sum(max(x if x == x else math.inf for x in means[name]) <= 0.01 for name in names)
-    axis.set_title(f"`pontryagin solve`: {good} of {len(names)} published problems within 1 %, in every draw")
+    axis.set_title(f"pontryagin solve: {good} of {len(names)} published problems within 1 %, in every draw")
     axis.legend(loc="upper center", bbox_to_anchor=(0.5, -0.09), ncols=4, frameon=False, fontsize=9)
     axis.grid(axis="x", alpha=0.3)
     return figure
