@@ -22,9 +22,10 @@ def check_problem(problem: Problem) -> None:
     """
     name = type(problem).__name__
     _check_overridden(problem)
+    _to_python(problem)
     for field in ("state_dim", "control_dim", "steps", "substeps"):
         value = whole(getattr(problem, field), f"{name}.{field}")
-        if type(getattr(problem, field)) is not int:  # Python's, whatever it was
+        if type(getattr(problem, field)) is not int and not isinstance(getattr(type(problem), field, None), property):
             object.__setattr__(problem, field, value)
     for field, expected in (("horizon", "a positive, finite time"), ("success_radius", "a positive, finite distance")):
         value = getattr(problem, field)
@@ -59,6 +60,14 @@ def check_problem(problem: Problem) -> None:
     if (low >= high).any():
         raise ValueError(f"{name}.control_low {low} is not below control_high {high}")
     check_names(problem)
+
+
+def _to_python(problem: Problem) -> None:
+    """NumPy's integers in the fields, from which properties like ``state_dim`` are made, become Python's."""
+    for field in dataclasses.fields(problem) if dataclasses.is_dataclass(problem) else ():
+        value = getattr(problem, field.name)
+        if isinstance(value, np.integer):
+            object.__setattr__(problem, field.name, int(value))
 
 
 def _check_overridden(problem: Problem) -> None:

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from pontryagin import (
+    CoupledControls,
     ImplicitPolicy,
     OptimalControlEnv,
     OptimalControlVectorEnv,
@@ -71,6 +72,19 @@ def test_a_number_of_steps_may_be_numpys_and_not_a_float():
     check_functions(made)
     assert made.steps == 10 and isinstance(made.steps, int)
     assert problem_record(made)["parameters"] == {}
+
+
+def test_numpys_integers_in_fields_that_properties_are_made_of():
+    made = CoupledControls(size=np.int64(4), steps=np.int32(8))
+    assert (made.state_dim, made.control_dim, made.steps) == (4, 4, 8)
+    assert {type(n) for n in (made.size, made.state_dim, made.control_dim, made.steps)} == {int}
+
+    class Two(Cart):
+        @property
+        def state_dim(self):
+            return np.int64(2)
+
+    check_functions(Two())
 
 
 class Summed(Cart):
