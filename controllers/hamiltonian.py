@@ -90,6 +90,8 @@ def check_tensors(problem: Problem, t: object, z: object, p: object, u0: object)
     for name, given in (("z", z), ("p", p), ("u0", u0)):
         if not isinstance(given, Tensor) and not (name == "u0" and given is None):
             raise ValueError(f"{name} is a {type(given).__name__}; expected a torch.Tensor")
+        if isinstance(given, Tensor) and not given.dtype.is_floating_point:
+            raise ValueError(f"{name} has dtype {given.dtype}; expected a floating-point dtype")
     if not isinstance(t, (Tensor, *REAL)) or (isinstance(t, int) and abs(t) > 1e30):
         raise ValueError(f"t is a {type(t).__name__}; expected a number, or a tensor () or (B,)")
 
@@ -103,8 +105,6 @@ def check_point(problem: Problem, t: Tensor, z: Tensor, u0: Tensor | None) -> No
     name, n, m = type(problem).__name__, problem.state_dim, problem.control_dim
     if z.ndim != 2 or z.shape[1] != n:
         raise ValueError(f"z has shape {tuple(z.shape)}; {name} has state_dim {n}, expected (B, {n})")
-    if not z.dtype.is_floating_point:
-        raise ValueError(f"z has dtype {z.dtype}; expected a floating-point dtype")
     if t.shape not in ((), z.shape[:1]):
         raise ValueError(f"t has shape {tuple(t.shape)}; expected () or ({len(z)},)")
     if u0 is not None and u0.shape != (len(z), m):

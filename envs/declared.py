@@ -64,7 +64,10 @@ def check_problem(problem: Problem) -> None:
 
 def _to_python(problem: Problem) -> None:
     """NumPy's integers in the fields, from which properties like ``state_dim`` are made, become Python's."""
-    for field in dataclasses.fields(problem) if dataclasses.is_dataclass(problem) else ():
+    known: tuple[dataclasses.Field[object], ...] = (
+        dataclasses.fields(problem) if dataclasses.is_dataclass(problem) else ()
+    )
+    for field in known:
         value = getattr(problem, field.name)
         if isinstance(value, np.integer):
             object.__setattr__(problem, field.name, int(value))

@@ -15,7 +15,6 @@ from .rules import (
     Decays,
     DeviceName,
     DisturbOrNone,
-    DurationOrNone,
     Limit,
     Multiple,
     OutFolderOrNone,
@@ -26,6 +25,7 @@ from .rules import (
     ShareBelowOne,
     Weight,
 )
+from .words import AutoOrFlag, DurationOrNone
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -96,8 +96,9 @@ class RunConfig(Checked):
     """Iterations between validations."""
     checkpoint_seconds: Limit = 30.0
     """Seconds between checkpoints."""
-    compile: bool = False
-    """Compile one step (argmax, RK4, cost) with torch.compile: about a minute once, then several times faster."""
+    compile: AutoOrFlag = "auto"
+    """Compile one step (argmax, RK4, cost) with torch.compile: about a minute once, then several times faster. auto:
+    the run begins without, and changes over after a few iterations where what is left of it is long enough to pay."""
     device: DeviceName = "auto"
     """``auto`` is CUDA where there is one."""
     out: OutFolderOrNone = None
@@ -120,6 +121,11 @@ class RunConfig(Checked):
     def budget_seconds(self) -> float | None:
         """``time_budget`` as a number."""
         return None if self.time_budget is None else seconds(self.time_budget)
+
+    @property
+    def compiled(self) -> bool:
+        """Whether the step is compiled from the first iteration on."""
+        return self.compile is True
 
     def make_device(self) -> torch.device:
         """The device of the run."""

@@ -15,7 +15,7 @@ from ..envs.integrate import advance
 from ..envs.problem import Problem
 from .checkpoint import History
 from .config import TrainConfig
-from .disturbed import Disturbed
+from .disturbed import Disturbed, Flights
 from .folder import own_folder
 from .step import Answer, AnswerFunction, Step, StepFunction
 from .train import prepare, run
@@ -43,9 +43,12 @@ def train_direct(problem: Problem, config: TrainConfig | None = None) -> tuple[D
     with own_folder(problem, config):
         # a run needs no more of phi than its parameters, which here are those of the policy
         progress, validation = prepare(problem, config, cast(ValueFunction, policy), begun)
-        if config.disturb is None:
-            return run(problem, config, progress, validation, make_direct_step(problem, policy, config), policy)
-        flights = Disturbed(problem, config, make_direct_answer(policy, config), policy.scale.device)
+
+        def flights(config: TrainConfig) -> Flights:
+            if config.disturb is None:
+                return make_direct_step(problem, policy, config)
+            return Disturbed(problem, config, make_direct_answer(policy, config), policy.scale.device)
+
         return run(problem, config, progress, validation, flights, policy)
 
 
@@ -57,7 +60,7 @@ def make_direct_step(problem: Problem, policy: DirectPolicy, config: TrainConfig
         nothing = torch.zeros_like(cost)
         return Step(after, cost, nothing, nothing)
 
-    return compiled(step, policy.scale.device) if config.compile else step
+    return compiled(step, policy.scale.device) if config.compiled else step
 
 
 def make_direct_answer(policy: DirectPolicy, config: TrainConfig) -> AnswerFunction:
@@ -67,4 +70,4 @@ def make_direct_answer(policy: DirectPolicy, config: TrainConfig) -> AnswerFunct
         nothing = torch.zeros_like(z[:, 0])
         return Answer(policy(t, z), nothing, nothing)
 
-    return compiled(answer, policy.scale.device) if config.compile else answer
+    return compiled(answer, policy.scale.device) if config.compiled else answer

@@ -42,9 +42,9 @@ class Disturbed:
     def __init__(self, problem: Problem, config: TrainConfig, answer: AnswerFunction, device: torch.device) -> None:
         check_disturb(problem, config)
         assert config.disturb is not None
-        self.answer, self.share, self.compile = answer, config.disturb_share, config.compile
+        self.answer, self.share = answer, config.disturb_share
         self.ranges = levels(config.disturb)
-        self.advance = compiled(advance, device) if config.compile else advance
+        self.advance = compiled(advance, device) if config.compiled else advance
 
     def drawn(self, course: Problem, z0: Tensor, generator: torch.Generator) -> tuple[StepFunction, Tensor]:
         """The steps of flights from z0, what goes wrong drawn from ``generator``; and where they begin, ``(B, n)``."""

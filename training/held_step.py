@@ -94,7 +94,7 @@ def make_held_answer(problem: Problem, value: Value, config: TrainConfig) -> Ans
 
 def _whole(config: TrainConfig) -> bool:
     """What cannot be split as ``_search`` does, or is not compiled, is eager."""
-    return not config.compile or config.gradient == "unroll" or bool(config.memory)
+    return not config.compiled or config.gradient == "unroll" or bool(config.memory)
 
 
 Track: TypeAlias = Callable[[Tensor, Tensor, Tensor, Tensor, Tensor | None, Tensor], Tensor]

@@ -58,7 +58,7 @@ def make_step(problem: Problem, value: Value, config: TrainConfig) -> StepFuncti
         after, cost = advance(problem, t, z, solution.control, dt)
         return Step(after, cost, solution.residual.detach(), penalty(t, z, slope_t, p, solution.control))
 
-    return compiled(step, value.scale.device) if config.compile else step
+    return compiled(step, value.scale.device) if config.compiled else step
 
 
 def make_answer(problem: Problem, value: Value, config: TrainConfig) -> AnswerFunction:
@@ -71,7 +71,7 @@ def make_answer(problem: Problem, value: Value, config: TrainConfig) -> AnswerFu
         slope_t, p, solution = search(t, z)
         return Answer(solution.control, solution.residual.detach(), penalty(t, z, slope_t, p, solution.control))
 
-    return compiled(answer, value.scale.device) if config.compile else answer
+    return compiled(answer, value.scale.device) if config.compiled else answer
 
 
 def _search(
@@ -79,7 +79,7 @@ def _search(
 ) -> Callable[[Tensor, Tensor], tuple[Tensor, Tensor, Solution]]:
     """∂_t phi, the costate and argmax H there."""
     operator = config.make_operator()
-    if config.compile and config.gradient == "implicit" and ImplicitGradient().matrix_free(problem.control_block):
+    if config.compiled and config.gradient == "implicit" and ImplicitGradient().matrix_free(problem.control_block):
         raise ValueError(
             f"TrainConfig.compile does not go with gradient='implicit' on blocks of {problem.control_block} controls, "
             "whose linear solve is matrix-free; expected compile=False"

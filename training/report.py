@@ -65,11 +65,15 @@ class Report:
         self.bar.update(self.task, completed=min(share, 1.0), text=text)
 
     def compiling(self) -> None:
-        """Said before the first iteration of a run that is compiled: for a minute there is nothing else to show."""
-        text = "compiling the training step (about a minute, once: it is kept on disk)"
-        self.bar.update(self.task, text=text)
-        if self.prints:
-            print(text, flush=True)
+        """Said before: for a minute there is nothing else to show."""
+        self.said("compiling the training step (about a minute, once: it is kept on disk)")
+
+    def said(self, text: str) -> None:
+        """A line that stays where there is no bar; nothing if it is empty."""
+        if text:
+            self.bar.update(self.task, text=text)
+            if self.prints:
+                print(text, flush=True)
 
     def validated(self, row: dict[str, float], share: float) -> None:
         """Log a validation."""

@@ -25,7 +25,7 @@ from ..envs.integrate import Controller, Trajectory
 from ..envs.problem import Problem
 from ..envs.states import drawn
 from .evaluate import relative_gap
-from .solved import flights, flown_by
+from .solved import flights, flown_by, small, sure
 from .stages import Stages
 from .start import agreed, excess, member_costs, played, sound
 
@@ -43,10 +43,6 @@ SWEEPS = 4
 AFFORDED, OVERTIME = 0.3, 0.2
 """The share of the time left that the flights of the better policy may take after each round: after the last one, all
 that is left and a share of the budget on top."""
-WORST = 5.0
-"""How many times the mean gap asked for the worst state's may be."""
-KNOWN = 0.9
-"""Share of the fresh states whose optimum must be known before a gap is believed to be small enough."""
 EVEN = 0.01
 """Share of the gap asked for by which the policy of more optima may fly dearer on the probes and still be taken: most
 states are flown well by then, and what is left is a tail that few probes see."""
@@ -91,8 +87,7 @@ class Rounds:
     def good(self) -> bool:
         """Whether the gap is small enough, and known of nearly all fresh states."""
         gap = relative_gap(self.cost, self.optima.optimum)
-        seen = gap[~gap.isnan()]
-        return len(seen) >= KNOWN * len(gap) and self.gap <= self.enough and bool((seen <= WORST * self.enough).all())
+        return sure(gap) and small(gap, self.enough)
 
     def _policy(self, sweeps: int) -> ImplicitPolicy:
         value = FlownValue(self.problem, self.whole, sweeps).double() if sweeps else self.value
@@ -194,6 +189,12 @@ class Rounds:
             self.optima = self.optima.replaced(cheap, cheaper(self.optima.rows(cheap), found))
             beaten = cost < self.optima.cost - BEATEN * self.optima.cost.abs()
             self.optima = dataclasses.replace(self.optima, converged=self.optima.converged & ~beaten)
+        gap = relative_gap(self.cost, self.optima.optimum)
+        if small(gap, self.enough) and not sure(gap):  # all that is missing is to know it
+            left = (~self.optima.converged).nonzero().ravel()
+            most = max(most, AFFORDED * self.stages.left)
+            further = improve_optimum(self.problem, self.optima.rows(left), seconds=most)
+            self.optima = self.optima.replaced(left, further)
 
     def improved(self, known: ReferenceTrajectory) -> ReferenceTrajectory:
         """The same ones further downhill: none has converged so far."""

@@ -18,8 +18,6 @@ import numpy as np
 import torch
 import tyro
 
-from .duration import EXPECTED, seconds, spoken
-
 
 class Rule(abc.ABC):
     """What is expected of a value."""
@@ -147,16 +145,6 @@ def levels(text: str) -> dict[str, tuple[float | None, float]]:
     return found
 
 
-class Time(Rule):
-    """A length of time, stored in seconds."""
-
-    def accept(self, value: Any) -> float:
-        try:
-            return seconds(value)
-        except ValueError:
-            raise ValueError(EXPECTED) from None
-
-
 @dataclasses.dataclass(frozen=True)
 class OrNone(Rule):
     """What another rule accepts, or None."""
@@ -187,23 +175,6 @@ FolderPath: TypeAlias = Annotated[Path, Folder()]
 OutFolder: TypeAlias = Annotated[Path, Folder(), tyro.conf.arg(name="out-dir")]
 OutFolderOrNone: TypeAlias = Annotated[Path | None, OrNone(Folder()), tyro.conf.arg(name="out-dir")]
 DeviceName: TypeAlias = Annotated[str, Device()]
-
-
-def _on_the_command_line(metavar: str) -> tyro.constructors.PrimitiveConstructorSpec[float | str | None]:
-    """How a time is read there. A bare number is refused: it may have been meant in minutes."""
-    return tyro.constructors.PrimitiveConstructorSpec(
-        nargs=1,
-        metavar=metavar,
-        instance_from_str=lambda words: None if words[0] == "None" else seconds(words[0]),
-        is_instance=lambda value: value is None or isinstance(value, (float, str)),
-        str_from_instance=lambda value: ["None" if value is None else spoken(value)],
-    )
-
-
-Duration: TypeAlias = Annotated[float | str, Time(), _on_the_command_line("90s|15m|1h")]
-"""Seconds, or a string with a unit."""
-DurationOrNone: TypeAlias = Annotated[float | str | None, OrNone(Time()), _on_the_command_line("{None}|90s|15m|1h")]
-"""The same, or None. (The command line cannot read ``Duration | None``.)"""
 
 
 def rule_of(hint: Any) -> Rule:

@@ -38,7 +38,8 @@ def solve(
     3. As many optima again are sought, half of them from where flights cost most above the promise, as long as the
        time allows another round (Zhang, Long, Hu, E and Han 2022, arXiv:2209.04078).
 
-    It ends as soon as the gap on fresh states is below ``gap`` in the mean, and below WORST times that everywhere.
+    It ends as soon as the gap on fresh states is below ``gap`` in the mean, and below five times that everywhere, and
+    known of nine tenths of them.
 
     Args:
         problem: what is controlled.

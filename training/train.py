@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 import time
 import warnings
@@ -21,6 +22,7 @@ from .checkpoint import History, Kept, Progress, fill, kept, plain_config, read_
 from .config import TrainConfig
 from .disturbed import Flights, check_disturb, drawn_flights, make_flights
 from .folder import Interrupts, Trained, conclude, keep_checkpoint, own_folder, throw_away
+from .gear import Gear, MakeFlights
 from .loss import Loss, path_loss
 from .parallel import from_first, joined, own_device, share_gradient, team
 from .report import Report
@@ -57,10 +59,10 @@ def train(
     begun = value is not None or config.anchor != "none" or config.nominal or config.begin_from is not None
     with joined(config.device), own_folder(problem, config):
         progress, validation = prepare(problem, config, value, started)
-        flights = make_flights(problem, progress.value, config)
         policy = make_policy(problem, progress.value, config)
+        flights = functools.partial(make_flights, problem, progress.value)
         if begun and not progress.iteration:
-            validate_start(problem, config, progress, validation, flights, policy)
+            validate_start(problem, config, progress, validation, flights(config), policy)
             keep_checkpoint(problem, config, progress)  # what came before may have taken minutes
         return run(problem, config, progress, validation, flights, policy)
 
@@ -105,12 +107,12 @@ def run(
     config: TrainConfig,
     progress: Progress,
     validation: Tensor,
-    step: Flights,
+    flights: MakeFlights,
     policy: Trained,
 ) -> tuple[Trained, History]:
     """``descend``, and what it came to; a run that Ctrl-C ends keeps its best weights, too."""
     try:
-        descend(problem, config, progress, validation, step, policy)
+        descend(problem, config, progress, validation, flights, policy)
     except KeyboardInterrupt:
         if math.isfinite(progress.best_cost):
             conclude(config, progress, policy)
@@ -161,33 +163,35 @@ def descend(
     config: TrainConfig,
     progress: Progress,
     validation: Tensor,
-    step: Flights,
+    flights: MakeFlights,
     policy: Controller,
 ) -> None:
-    """The loop: draw, descend by ``step``, now and then validate ``policy``, which has the same weights, and save."""
+    """The loop: draw, descend, now and then validate ``policy``, which has the same weights, and save."""
     coarse = problem if config.steps is None else dataclasses.replace(problem, steps=config.steps)  # type: ignore[type-var]
+    gear = Gear(problem, config, progress, flights)
     before = progress.seconds
     started = saved = time.monotonic()
-    compiled = False
     out = config.out if team().leads else None
     with Report(out, progress.history.rows) as report, Interrupts() as interrupts:
-        if config.compile:
-            report.compiling()
         while (share := progress.share(config)) < 1 or not progress.iteration:
             course = problem if share >= 1 - config.fine_share else coarse
             alone = team().count == 1
             if not alone:
                 progress.clock = (before + time.monotonic() - started, float(interrupts.heard))
-            loss, size = iterate(course, config, progress, step, share, validation.device)
-            if config.compile and not compiled and not config.count_all:
-                compiled, started = True, time.monotonic()
+            if gear.due(progress):
+                report.compiling()
+                began = time.monotonic()
+                report.said(gear.compile(course, progress))
+                started += 0.0 if config.count_all else time.monotonic() - began
+            loss, size = iterate(course, config, progress, gear.flights, share, validation.device)
             progress.seconds = before + time.monotonic() - started if alone else progress.clock[0]
             share = progress.share(config)
             report.update(share, progress.iteration, float(loss.cost), float(loss.terminal_error), float(loss.residual))
             if progress.iteration in (PATIENCE // 2, PATIENCE) or share >= 1:
                 look(problem, progress, policy, validation)
             if progress.iteration % config.validate_every == 0 or share >= 1:
-                report.validated(validate(problem, config, progress, loss, size, validation, policy, step), share)
+                row = validate(problem, config, progress, loss, size, validation, policy, gear.flights)
+                report.validated(row, share)
             stop = interrupts.heard if alone else progress.clock[1] > 0
             if share >= 1 or stop or (config.out is not None and time.monotonic() - saved > config.checkpoint_seconds):
                 keep_checkpoint(problem, config, progress)

@@ -27,7 +27,8 @@ def test_command_line(tmp_path, capsys):
     [
         ("train quadrotor --begin-from bicycle5", "quadrotor"),
         ("train --begin-from bicycle10 bicycle100", "bicycle100"),
-        ("train --compile bicycle5", "bicycle5"),
+        ("train --compile yes bicycle5", "bicycle5"),
+        ("train --no-resume bicycle5", "bicycle5"),
         ("train my_module:Rocket --begin-from quadrotor --out-dir bicycle5", ""),
     ],
 )

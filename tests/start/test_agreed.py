@@ -51,3 +51,13 @@ def test_excess_is_relative_and_bounded():
     best = torch.tensor([2.0, -4.0, 1e-12, 1.0])
     cost = torch.tensor([3.0, -2.0, 1.0, torch.nan])
     torch.testing.assert_close(excess(cost, best), torch.tensor([0.5, 0.5, 20.0, 20.0]))
+
+
+@pytest.mark.parametrize("bad", [torch.inf, torch.nan])
+def test_one_state_that_nothing_flies_does_not_hide_the_others(bad):
+    best = torch.tensor([2.0, bad, bad])
+    torch.testing.assert_close(excess(torch.tensor([3.0, 5.0, torch.inf]), best), torch.tensor([0.5, 0.0, 20.0]))
+    nothing = torch.full((2,), bad)
+    torch.testing.assert_close(excess(torch.tensor([1.0, torch.nan]), nothing), torch.tensor([0.0, 20.0]))
+    many = torch.tensor([[3.0, 4.0], [5.0, torch.inf], [torch.inf, 1.0]])  # by flight
+    torch.testing.assert_close(excess(many, best.unsqueeze(-1)), torch.tensor([[0.5, 1.0], [0.0, 20.0], [20.0, 0.0]]))

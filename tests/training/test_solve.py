@@ -11,7 +11,7 @@ import pytest
 import torch
 
 import pontryagin
-from pontryagin import ImplicitPolicy, Problem, evaluate, solve
+from pontryagin import ImplicitPolicy, Problem, evaluate, solve, solve_optimum
 from pontryagin.envs.double_integrator import DoubleIntegrator
 from pontryagin.training import rounds
 from pontryagin.training.commands.cli import main
@@ -93,6 +93,34 @@ def test_what_flies_as_well_from_more_optima_is_taken():
     run.history.append({})
     run.reached = 0.002
     assert run.taken(0.001) and run.taken(0.00205) and not run.taken(0.0025) and not run.taken(math.nan)
+
+
+def test_optima_that_time_has_left_open_are_sought_on_where_nothing_else_is_missing(monkeypatch):
+    problem, cut = DoubleIntegrator(steps=20), []
+
+    def out_of_time(problem, z0, *guess, **more):
+        found = solve_optimum(problem, z0, *guess, **more)
+        cut.append(len(z0))
+        return dataclasses.replace(found, converged=torch.zeros_like(found.converged))
+
+    monkeypatch.setattr(rounds, "solve_optimum", out_of_time)
+    monkeypatch.setattr(rounds, "agreed", lambda problem, found, *_: found)
+    found = solve(problem, "60s", states=8)
+    assert cut and found.good and found.optima.converged.all()
+
+
+def test_a_gap_that_is_known_of_few_is_not_called_missed():
+    found = solve(DoubleIntegrator(steps=10), "30s", states=8)
+    few = dataclasses.replace(found.optima, converged=torch.arange(8) < 2)
+    unsure = dataclasses.replace(found, optima=few, good=False)
+    assert "2 fresh states" in unsure.report and "the optimum of 6 more is not known" in unsure.report
+    assert "1.00% was asked for, and is known of too few states to be sure" in unsure.report
+    dear = dataclasses.replace(
+        found,
+        optima=dataclasses.replace(found.optima, terminal_cost=found.optima.terminal_cost - 0.5 * found.optima.cost),
+        good=False,
+    )
+    assert "1.00% was asked for, and is not reached in the time" in dear.report
 
 
 def test_more_optima_are_sought_where_flights_exceed_the_promise(monkeypatch):

@@ -139,7 +139,18 @@ def test_a_process_without_a_gpu_of_its_own_says_so(monkeypatch):
         own_device("auto", 2)
 
 
-LINE = ["-m", "pontryagin", "train", "quadrotor", "--no-compile", "--validate-every", "5", "--validation-states", "8"]
+LINE = [
+    "-m",
+    "pontryagin",
+    "train",
+    "quadrotor",
+    "--compile",
+    "no",
+    "--validate-every",
+    "5",
+    "--validation-states",
+    "8",
+]
 
 
 def curve(folder):

@@ -82,11 +82,12 @@ def make_jobs(name: str, config: BenchmarkConfig) -> list[Job]:
             if seed and not method_named(method).learns:
                 continue
             few = method == "mpc"
+            states, part = (config.mpc_states, 8) if few else (config.robust_states, method_named(method).robust_share)
             jobs.append(
                 Job(
                     name, method, seed, config.budget_seconds, config.threads,
                     min(config.states, config.mpc_states) if few else config.states,
-                    min(config.robust_states, -(-config.mpc_states // 8)) if few else config.robust_states,
+                    min(config.robust_states, -(-states // part)),
                     config.command(name), config.sources.get(method, ""),
                 )
             )  # fmt: skip

@@ -7,7 +7,8 @@ import re
 from pathlib import Path
 
 from ..duration import seconds, spoken
-from ..rules import Checked, Count, CountOrZero, Duration, FolderPath, Name, OutFolder
+from ..rules import Checked, Count, CountOrZero, FolderPath, Name, OutFolder
+from ..words import Duration
 from .methods import METHODS
 
 
@@ -15,8 +16,8 @@ from .methods import METHODS
 class BenchmarkConfig(Checked):
     """Methods, their common budget, and what they are asked afterwards."""
 
-    methods: Name = "jfb,ppo,sac,direct,lqr-tracking,mpc"
-    """Of jfb, jfb-continuous, jfb-anchored, solve, ppo, sac, tqc, direct (analytic policy gradient), lqr-tracking, mpc,
+    methods: Name = "solve,jfb,ppo,sac,direct,lqr-tracking,mpc"
+    """Of solve, jfb, jfb-continuous, jfb-anchored, ppo, sac, tqc, direct (analytic policy gradient), lqr-tracking, mpc,
     with commas between; and agents of your own, flown as they are: mine=PATH of a policy's folder, of a zip of
     Stable-Baselines3 (a pickle: reading it runs its author's code; mine=model.zip+stats.pkl with its VecNormalize), or
     of module:function."""
@@ -35,7 +36,8 @@ class BenchmarkConfig(Checked):
     mpc_states: Count = 16
     """Of them, how many MPC flies: it solves a program at each step."""
     robust_states: CountOrZero = 64
-    """Of them, how many are flown under each disturbance; MPC flies an eighth of ``mpc_states``. 0 leaves it out."""
+    """Of them, how many are flown under each disturbance; ``solve``, which plans anew wherever it is pushed to, flies
+    an eighth of them, and MPC an eighth of ``mpc_states``. 0 leaves it out."""
     film: bool = True
     """Draw the film that the report shows."""
     fresh: bool = False

@@ -76,7 +76,8 @@ class Trained:
 class Method:
     """A method by name: how it is written in tables, its colour, whether seeds mean anything to it.
 
-    ``needs`` are modules that it imports, each with the extra that brings it.
+    ``needs`` are modules that it imports, each with the extra that brings it. ``robust_share``: of the states that are
+    flown under each disturbance it flies one in so many, for it seeks an optimum wherever it is pushed to.
     """
 
     label: str
@@ -84,6 +85,7 @@ class Method:
     learns: bool
     make: Callable[[Task], Trained]
     needs: tuple[tuple[str, str], ...] = ()
+    robust_share: int = 1
 
 
 def _jfb(task: Task, changes: dict[str, Any], hamiltonian: Hamiltonian | None = None) -> Trained:
@@ -128,7 +130,7 @@ def _trained(
     ]
     iterations, note = history.rows[-1]["iteration"] if history.rows else 0.0, ""
     if iterations < BEGUN:
-        first = "compiling and the start" if config.compile else "the start"
+        first = "compiling and the start" if config.compiled else "the start"
         note = f"no more than {iterations:.0f} iterations, for the budget went into {first}; give it more"
     return Trained(policy, curve, seconds, counted[-1] if counted else 0.0, plain_config(config), note)
 
@@ -214,7 +216,7 @@ METHODS: dict[str, Method] = {
     "ppo": Method("PPO", "#d97706", True, lambda task: _rl(task, "ppo"), SB3),
     "sac": Method("SAC", "#b91c1c", True, lambda task: _rl(task, "sac"), SB3),
     "tqc": Method("TQC", "#0e7490", True, lambda task: _rl(task, "tqc"), (*SB3, ("sb3_contrib", "contrib"))),
-    "solve": Method("solve", "#047857", True, _solved),
+    "solve": Method("solve", "#047857", True, _solved, robust_share=8),
     "direct": Method("analytic policy gradient", "#7c3aed", True, _direct),
     "lqr-tracking": Method("LQR tracking", "#15803d", False, _lqr_tracking),
     "mpc": Method("MPC", "#6b7280", False, _mpc),

@@ -18,7 +18,8 @@ from ...envs.catalog import make_problem
 from ...envs.files import check_folder, replace_file
 from ...envs.problem import Problem
 from ..duration import seconds
-from ..rules import Checked, Count, Duration, OutFolder, Seed
+from ..rules import Checked, Count, OutFolder, Seed
+from ..words import Duration
 from .rl import Row, train_rl
 from .rl_recipes import Algorithm, PPORecipe, SACRecipe, TQCRecipe, rl_recipe
 

@@ -50,7 +50,7 @@ def train_command(problem: ProblemName, config: tyro.conf.OmitArgPrefixes[TrainC
     The defaults are the recipe of the problem. For example
 
         pontryagin train quadrotor --time-budget 15m --out-dir runs/quadrotor
-        pontryagin train my_module:Rocket --iterations 3000 --compile --out-dir runs/rocket
+        pontryagin train my_module:Rocket --iterations 3000 --out-dir runs/rocket
         pontryagin train quadrotor --out-dir runs/quadrotor --resume
 
     A folder that holds a run is left alone: --resume goes on with it, --fresh throws it away. Ctrl-C keeps the run.

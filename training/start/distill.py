@@ -141,7 +141,7 @@ def teach(problem: Problem, value: ValueFunction, teacher: Teacher, config: Trai
     def loss(t: Tensor, z: Tensor, u: Tensor, weight: Tensor) -> Tensor:
         return (weight * fenchel_young(problem, t, z, value.gradient(t, z)[1], u, config.starts)).mean()
 
-    if config.compile:
+    if config.compiled:
         loss = compiled(loss, device)
     optimizer = torch.optim.Adam(value.parameters(), lr=config.distill_rate, betas=config.betas)
     usual, last = 0.0, []

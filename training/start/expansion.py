@@ -195,9 +195,12 @@ def sound(known: ReferenceTrajectory) -> ReferenceTrajectory:
 
 
 def excess(cost: Tensor, best: Tensor) -> Tensor:
-    """(J - J_best) / |J_best|, AWFUL at most."""
-    size = best.abs().clamp_min(1e-6 * best.abs().mean())
-    return ((cost - best) / size).nan_to_num(torch.inf, torch.inf).clamp_max(AWFUL)
+    """(J - J_best) / |J_best|, AWFUL at most; where J_best is not finite, 0 is what comes down at all."""
+    known = best.isfinite()
+    usual = best.abs()[known].mean() if known.any() else best.new_ones(())
+    size = best.abs().where(known, usual).clamp_min(1e-6 * usual)
+    away = torch.where(known, (cost - best) / size, torch.zeros_like(cost).where(cost.isfinite(), torch.inf))
+    return away.nan_to_num(torch.inf, torch.inf).clamp_max(AWFUL)
 
 
 def member_costs(problem: Problem, expansion: AgentExpansion, z: Tensor) -> Tensor:

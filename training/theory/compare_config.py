@@ -7,7 +7,8 @@ from pathlib import Path
 
 from ...controllers.policy import Hamiltonian
 from ..duration import seconds
-from ..rules import Checked, Count, Duration, OutFolder, Positive, Seed
+from ..rules import Checked, Count, OutFolder, Positive, Seed
+from ..words import Duration
 
 
 @dataclasses.dataclass(frozen=True)

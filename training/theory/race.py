@@ -41,13 +41,13 @@ class Runner:
         first: Value | None = None,
     ) -> None:  # fmt: skip
         self.variant, self.problem, self.watched = variant, problem, watched
-        self.config = variant.config(base, step_size, base.argmax_tolerance, base.compile)
+        self.config = variant.config(base, step_size, base.argmax_tolerance, base.compiled)
         self.coarse = problem if base.steps is None else dataclasses.replace(problem, steps=base.steps)  # type: ignore[type-var]
         self.progress = begin(problem, self.config, torch.device("cpu"), copy.deepcopy(first))
         self.step = make_step(problem, self.progress.value, self.config)
         self.exact = exact_config(self.config)
         self.exact_step = make_step(problem, self.progress.value, self.exact)
-        self.warm = not self.config.compile
+        self.warm = not self.config.compiled
         self.curve: list[dict[str, float]] = []
         self.cosines: list[dict[str, float]] = []
 
