@@ -1,4 +1,4 @@
-"""What grows: a virus, a tumour, a culture in a reactor, fish and those who eat them."""
+"""What grows or turns into something else: a virus, a tumour, a culture, fish and those who eat them, a chemical."""
 
 from dataclasses import dataclass
 
@@ -155,3 +155,39 @@ class Lotka(pontryagin.Problem):
 
     def sample_initial_state(self, batch, generator=None):
         return torch.tensor([0.5, 0.7]) * torch.exp(0.3 * torch.randn(batch, 2, generator=generator))
+
+
+@dataclass(frozen=True)
+class Catalyst(pontryagin.Problem):
+    """z = (a, b), shares of two substances along a pipe, u in [0, 1] the share of the first of two catalysts.
+
+        a' = u (10 b - a)    b' = u (a - 10 b) - (1 - u) b    L = 0    G = a + b - 1
+
+    What is neither a nor b is the product. The optimum has a singular arc between bounds.
+
+    Source: problem "catmix" of Dolan, Moré and Munson, "Benchmarking optimization software with COPS 3.0", 2004, after
+    Jackson 1968. T = 4, there from (1, 0). rho_0: a uniform in [0.5, 1], b = 1 - a.
+    """
+
+    state_dim: int = 2
+    control_dim: int = 1
+    horizon: float = 4.0
+    steps: int = 80
+    control_low = 0.0
+    control_high = 1.0
+    state_names = ("a (share)", "b (share)")
+    control_names = ("first_catalyst (share)",)
+
+    def dynamics(self, t, z, u):
+        back = u[..., 0] * (10.0 * z[..., 1] - z[..., 0])
+        return torch.stack([back, -back - (1.0 - u[..., 0]) * z[..., 1]], -1)
+
+    def running_cost(self, t, z, u):
+        return 0.0 * z[..., 0]
+
+    def terminal_cost(self, z):
+        return z.sum(-1) - 1.0
+
+    def sample_initial_state(self, batch, generator=None):
+        first = 0.5 + 0.5 * torch.rand(batch, 1, generator=generator)
+        return torch.cat([first, 1.0 - first], -1)

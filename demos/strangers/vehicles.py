@@ -1,4 +1,4 @@
-"""On wheels and rotors: a car that parks, three unicycles that change sides, a quadrotor in SI units."""
+"""On wheels and rotors: a car that parks, unicycles and robots that change sides, a quadrotor in SI units."""
 
 from dataclasses import dataclass
 from math import cos, pi, sin
@@ -141,3 +141,47 @@ class Quad(pontryagin.Problem):
     def sample_initial_state(self, batch, generator=None):
         place = 4.0 * torch.rand(batch, 3, generator=generator) - 2.0
         return torch.cat([place, 0.1 * torch.randn(batch, 9, generator=generator)], -1)
+
+
+@dataclass(frozen=True)
+class Crossing(pontryagin.Problem):
+    """z = (x, y, vx, vy) of each of eight robots on a circle, u their accelerations, |u_i| <= 4 m/s².
+
+        x_i'' = u_i - 0.2 x_i'    L = ½ |u|² + 5 Σ_i≠j exp(-|x_i - x_j|² / (2 · 0.15²))
+        G = Σ_i 50 |x_i - goal_i|² + 10 |v_i|²
+
+    Each goes to the opposite point of a circle of 1.5 m; all would meet in the middle. T = 3 s.
+
+    Source: the circle of van den Berg, Guy, Lin and Manocha, "Reciprocal n-body collision avoidance", Robotics Research
+    (2011), 3-19, with a cost in the place of velocity obstacles. rho_0: on the circle, N(0, 0.1²) on all states.
+    """
+
+    state_dim: int = 32
+    control_dim: int = 16
+    horizon: float = 3.0
+    steps: int = 60
+    control_low = -4.0
+    control_high = 4.0
+    state_names = tuple(f"{name} of {i}" for i in range(8) for name in ("x (m)", "y (m)", "vx (m/s)", "vy (m/s)"))
+    control_names = tuple(f"a{name} of {i} (m/s²)" for i in range(8) for name in "xy")
+
+    def circle(self, like):
+        angle = torch.arange(8, dtype=like.dtype, device=like.device) * (pi / 4)
+        return 1.5 * torch.stack([torch.cos(angle), torch.sin(angle)], -1)
+
+    def dynamics(self, t, z, u):
+        speed = z.unflatten(-1, (8, 4))[..., 2:]
+        return torch.cat([speed, u.unflatten(-1, (8, 2)) - 0.2 * speed], -1).flatten(-2)
+
+    def running_cost(self, t, z, u):
+        place = z.unflatten(-1, (8, 4))[..., :2]
+        away = ((place.unsqueeze(-2) - place.unsqueeze(-3)) ** 2).sum(-1)
+        return 0.5 * (u**2).sum(-1) + 5.0 * (torch.exp(-away / (2 * 0.15**2)).sum((-1, -2)) - 8.0)
+
+    def terminal_cost(self, z):
+        place, speed = z.unflatten(-1, (8, 4)).split(2, -1)
+        return 50.0 * ((place + self.circle(z)) ** 2).sum((-1, -2)) + 10.0 * (speed**2).sum((-1, -2))
+
+    def sample_initial_state(self, batch, generator=None):
+        around = torch.cat([self.circle(torch.zeros(())), torch.zeros(8, 2)], -1)
+        return (around + 0.1 * torch.randn(batch, 8, 4, generator=generator)).flatten(-2)
