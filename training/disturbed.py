@@ -63,7 +63,7 @@ class Disturbed:
             after, cost = self.advance(case.problem, t, z, u, dt)
             return Step(after, cost, answers[0].residual, answers[0].penalty)
 
-        return step, case.z0.clone().requires_grad_()  # as all later states do: one graph to compile, not two
+        return step, case.z0
 
     def case(self, case: Case, numbers: torch.Generator) -> Case:
         """``case`` with a disturbance for each flight."""
@@ -94,7 +94,8 @@ def drawn_flights(
     flights: Flights, course: Problem, z0: Tensor, generator: torch.Generator
 ) -> tuple[StepFunction, Tensor]:
     """The steps of these flights, and where they begin; nothing is drawn where nothing goes wrong."""
-    return flights.drawn(course, z0, generator) if isinstance(flights, Disturbed) else (flights, z0)
+    step, z0 = flights.drawn(course, z0, generator) if isinstance(flights, Disturbed) else (flights, z0)
+    return step, z0.clone().requires_grad_()  # as all later states do: one graph to compile, not two
 
 
 def mean_cost(flights: Flights, problem: Problem, controller: Controller, z0: Tensor) -> float:

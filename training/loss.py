@@ -17,8 +17,10 @@ from ..envs.compiling import compiled
 from ..envs.integrate import advance
 from ..envs.problem import Problem
 from .config import TrainConfig
+from .derived_step import Derived
 from .held_step import make_held_answer, make_held_step
 from .parallel import team
+from .split_step import can_split, split_answer, split_step
 from .step import Answer, AnswerFunction, Step, StepFunction
 
 
@@ -51,6 +53,8 @@ def make_step(problem: Problem, value: Value, config: TrainConfig) -> StepFuncti
     """
     if config.hamiltonian == "held":
         return make_held_step(problem, value, config)
+    if _takes_apart(problem, value, config):
+        return split_step(Derived(problem, value, _penalty(problem, config)), config)
     search, penalty = _search(problem, value, config), _penalty(problem, config)
 
     def step(t: Tensor, z: Tensor, dt: Tensor) -> Step:
@@ -65,6 +69,8 @@ def make_answer(problem: Problem, value: Value, config: TrainConfig) -> AnswerFu
     """u*(t, z) by itself, for rollouts in which another plant flies, or another control than was asked for."""
     if config.hamiltonian == "held":
         return make_held_answer(problem, value, config)
+    if _takes_apart(problem, value, config):
+        return split_answer(Derived(problem, value, _penalty(problem, config)), config)
     search, penalty = _search(problem, value, config), _penalty(problem, config)
 
     def answer(t: Tensor, z: Tensor, dt: Tensor) -> Answer:
@@ -74,16 +80,24 @@ def make_answer(problem: Problem, value: Value, config: TrainConfig) -> AnswerFu
     return compiled(answer, value.scale.device) if config.compiled else answer
 
 
+def _takes_apart(problem: Problem, value: Value, config: TrainConfig) -> bool:
+    """Whether the search is compiled in parts: where H is derived from f and L one graph of it takes minutes."""
+    if not config.compiled:
+        return False
+    if config.gradient == "implicit" and ImplicitGradient().matrix_free(problem.control_block):
+        raise ValueError(
+            f"TrainConfig.compile does not go with gradient='implicit' on blocks of {problem.control_block} controls, "
+            "whose linear solve is matrix-free; expected compile=False"
+        )
+    z = value.scale.new_zeros(1, problem.state_dim)
+    return can_split(config) and problem.control_hamiltonian(z[0, 0], z, z) is None
+
+
 def _search(
     problem: Problem, value: Value, config: TrainConfig
 ) -> Callable[[Tensor, Tensor], tuple[Tensor, Tensor, Solution]]:
     """∂_t phi, the costate and argmax H there."""
     operator = config.make_operator()
-    if config.compiled and config.gradient == "implicit" and ImplicitGradient().matrix_free(problem.control_block):
-        raise ValueError(
-            f"TrainConfig.compile does not go with gradient='implicit' on blocks of {problem.control_block} controls, "
-            "whose linear solve is matrix-free; expected compile=False"
-        )
 
     def search(t: Tensor, z: Tensor) -> tuple[Tensor, Tensor, Solution]:
         slope_t, p = value.gradient(t, z)
