@@ -209,7 +209,7 @@ def iterate(h: ControlHamiltonian, box: Box, size: int, search: Search, u0: Tens
     u = u0.clamp(*box)
     operator, tolerance = search.operator, search.tolerance
     # an answer that is the start itself needs no curvature
-    slope, scale, bend = look(h, u) if search.max_iterations else (h.gradient(u), slope_scale(h, u), None)
+    slope, scale, bend = look(h, u, None, operator.curved and search.max_iterations > 0)
     residual = projected_residual(u, slope, box, scale)
     iterations = torch.zeros_like(residual, dtype=torch.int32)
     past: tuple[Past, ...] = ()
@@ -222,7 +222,7 @@ def iterate(h: ControlHamiltonian, box: Box, size: int, search: Search, u0: Tens
         if operator.memory:
             after, past = accelerated(h, u, after, past, box, operator.memory)
         u = torch.where(moving.unsqueeze(-1), after, u)
-        slope, _, bend = look(h, u, scale)
+        slope, _, bend = look(h, u, scale, operator.curved)
         residual = projected_residual(u, slope, box, scale)
         iterations = iterations + moving
     own = iterations.new_zeros((*u.shape[:-1], u.shape[-1] // size), dtype=torch.int64)

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 
 import torch
 from torch import Tensor
 
 from ..envs.fields import REAL
 from ..envs.problem import ControlHamiltonian, Problem, check_kind
+from .looking import host_may_look
+
+FEW = 1024
+"""Rows at which an operation takes its launch and little more."""
 
 
 def hamiltonian(problem: Problem, t: Tensor, z: Tensor, p: Tensor, u: Tensor) -> Tensor:
@@ -74,10 +79,36 @@ class DerivedHamiltonian:
             columns.append(back(seed)[0].reshape(*u.shape[:-1], -1, size))
         return torch.stack(columns, -1)
 
+    def look(self, u: Tensor) -> tuple[Tensor, Tensor, Tensor] | None:
+        """∇_u H at u and at 0, and H_uu at u, in three sweeps; ``None`` where there is no saving in it.
+
+        u is taken once for each row of a block, so that one sweep back gives all of H_uu: for FEW rows the number of
+        operations counts, and not their size.
+        """
+        size = self.problem.control_block
+        if not host_may_look(u) or torch.is_inference_mode_enabled() or (size + 1) * math.prod(u.shape[:-1]) > FEW:
+            return None
+        with torch.enable_grad():
+            rows = torch.cat([u.detach().expand(size, *u.shape), torch.zeros_like(u).unsqueeze(0)]).requires_grad_()
+            slope = _pulled(self.whole(rows).sum(), rows, None, more=True)
+            seeds = torch.eye(size, dtype=u.dtype, device=u.device).repeat(1, u.shape[-1] // size)
+            seeds = torch.cat([seeds, seeds.new_zeros(1, u.shape[-1])]).reshape(-1, *[1] * (u.ndim - 1), u.shape[-1])
+            columns = _pulled(slope, rows, seeds.expand_as(rows))[:size]
+        bend = columns.unflatten(-1, (-1, size)).movedim(0, -1)
+        return slope[0].detach(), slope[-1].detach(), bend
+
     def start(self) -> Tensor:
         """The admissible control nearest to zero, ``(B, m)``."""
         low, high = self.problem.control_bounds(self.z)
         return self.z.new_zeros(len(self.z), len(low)).clamp(low, high)
+
+
+def _pulled(y: Tensor, x: Tensor, seed: Tensor | None, more: bool = False) -> Tensor:
+    """seed · ∂y/∂x by the tape; 0 where y does not depend on x."""
+    if not y.requires_grad:
+        return torch.zeros_like(x)
+    found: Tensor = torch.autograd.grad(y, x, seed, create_graph=more, materialize_grads=True)[0]
+    return found
 
 
 def check_tensors(problem: Problem, t: object, z: object, p: object, u0: object) -> None:

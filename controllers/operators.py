@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Literal, TypeAlias, get_args
+from typing import ClassVar, Literal, TypeAlias, get_args
 
 import torch
 from torch import Tensor
@@ -30,6 +30,7 @@ class GradientAscent:
 
     step_size: float
     memory: int = 0
+    curved: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         if not finite(self.step_size) or self.step_size <= 0:
@@ -117,6 +118,11 @@ class ProjectedNewton:
         """Newton's method needs no acceleration."""
         return 0
 
+    @property
+    def curved(self) -> bool:
+        """Whether T takes H_uu."""
+        return self.solver != "cg"
+
 
 Operator: TypeAlias = GradientAscent | ProjectedNewton
 
@@ -136,12 +142,15 @@ def newton_direction(h: ControlHamiltonian, u: Tensor, slope: Tensor, box: Box, 
     return solve_blocks(curvature, free * in_blocks(slope, blocks)).flatten(-2)
 
 
-def look(h: ControlHamiltonian, u: Tensor, scale: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor | None]:
-    """∇_u H at u, what residuals are relative to (``scale`` if known), and H_uu where one sweep gives it, too."""
+def look(
+    h: ControlHamiltonian, u: Tensor, scale: Tensor | None = None, curved: bool = True
+) -> tuple[Tensor, Tensor, Tensor | None]:
+    """∇_u H at u, what residuals are relative to (``scale`` if known), and H_uu where it comes along and is wanted."""
     at_once = getattr(h, "look", None)
-    if at_once is None or torch.is_grad_enabled():
+    seen = None if at_once is None or not curved or torch.is_grad_enabled() else at_once(u)
+    if seen is None:
         return h.gradient(u), slope_scale(h, u) if scale is None else scale, None
-    slope, rest, bend = at_once(u)
+    slope, rest, bend = seen
     return slope, 1 + rest.abs(), bend
 
 

@@ -126,7 +126,7 @@ class ImplicitPolicy(nn.Module, Predictor):
         Raises:
             ValueError: on a wrong shape, or a time outside [0, T]: the value function ends there.
         """
-        if self.hamiltonian == "held" and torch.is_inference_mode_enabled():  # its slope needs the tape
+        if torch.is_inference_mode_enabled():  # slopes need the tape
             with torch.inference_mode(False), torch.no_grad():
                 t = t.clone() if isinstance(t, Tensor) else t
                 return self.solve(t, z.clone(), u0 if u0 is None else u0.clone(), begins, member)
@@ -185,8 +185,7 @@ class ImplicitPolicy(nn.Module, Predictor):
                 begins = lost if begins is None else begins | lost
         t, z = seen[:, -1], seen[:, :-1]
         if not self._chooses:
-            with torch.inference_mode():
-                u = self.solve(t, z, start, begins).control
+            u = self.solve(t, z, start, begins).control
             return u, (u.cpu().numpy(),)
         u, choice = followed(self, t, z, Chosen.of(rest), begins, start)
         return u, tuple(x.cpu().numpy() for x in (u, *choice.tables))

@@ -23,6 +23,9 @@ from .parallel import team
 from .split_step import can_split, split_answer, split_step
 from .step import Answer, AnswerFunction, Step, StepFunction
 
+LOOSE = 0.5
+"""A residual of the argmax, relative to the slope at u = 0, from which on nothing was found."""
+
 
 class Loss(NamedTuple):
     """The quantity to descend on, and what to show; ``total`` carries the graph, the rest is detached."""
@@ -31,19 +34,21 @@ class Loss(NamedTuple):
     cost: Tensor
     terminal_error: Tensor
     residual: Tensor
+    missed: Tensor
+    """Share of the answers whose argmax was not found: a relative residual of LOOSE or more."""
 
     def told(self, share: float) -> list[Tensor]:
-        """What processes add up: this one's share of the cost and of the error, and a place for the residual of each.
+        """What processes add up: this one's share of each mean, and a place for the largest residual of each.
 
         ``share`` is that of its rows in the batch.
         """
         places = [torch.zeros_like(self.residual) for _ in range(team().count)]
         places[team().rank] = self.residual
-        return [share * self.cost, share * self.terminal_error, *places]
+        return [share * self.cost, share * self.terminal_error, share * self.missed, *places]
 
     def of_all(self, sums: list[Tensor]) -> Loss:
         """The figures of the whole batch, from what ``told`` came to; ``total`` stays this process's own."""
-        return Loss(self.total, sums[0], sums[1], torch.stack(sums[2:]).amax())
+        return Loss(self.total, sums[0], sums[1], torch.stack(sums[3:]).amax(), sums[2])
 
 
 def make_step(problem: Problem, value: Value, config: TrainConfig) -> StepFunction:
@@ -191,5 +196,6 @@ def path_loss(
         total = total + config.terminal_gradient_weight * (p - slope).abs().sum(-1)
     with torch.no_grad():
         error = problem.terminal_error(z).mean()
-        worst = torch.stack(residuals).amax()
-    return Loss(total.mean(), (running + terminal).mean().detach(), error, worst)
+        found = torch.stack(residuals)
+        missed = (~(found < LOOSE)).to(z.dtype).mean()
+    return Loss(total.mean(), (running + terminal).mean().detach(), error, found.amax(), missed)

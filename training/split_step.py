@@ -15,7 +15,6 @@ import torch
 from torch import Tensor
 
 from ..controllers.argmax import Search, differentiable, projected_residual
-from ..controllers.operators import ProjectedNewton
 from ..controllers.operators import look as looked
 from ..envs.compiling import compiled
 from ..envs.integrate import advance
@@ -151,10 +150,10 @@ def _search(
     """argmax H without a graph: u, what was known, H_uu and the residual."""
     search, problem = settings(config), split.problem
     operator = search.operator
-    bends = isinstance(operator, ProjectedNewton) or search.gradient == "implicit"
+    bends = operator.curved or search.gradient == "implicit"
 
     def look(h: ControlHamiltonian, u: Tensor, scale: Tensor | None) -> Looked:
-        slope, scale, bend = looked(h, u, scale)
+        slope, scale, bend = looked(h, u, scale, bends)
         if bend is None:
             bend = h.hessian(u) if bends else torch.zeros_like(u)
         return u, slope, scale, bend

@@ -222,7 +222,7 @@ def iterate(
     else:
         progress.skipped += 1
         warnings.warn("a gradient is not finite; its step is skipped, as all like it, and counted", stacklevel=2)
-    progress.watch.iterated(size, float(loss.residual))
+    progress.watch.iterated(size, float(loss.missed))
     progress.iteration += 1
     return loss, size
 

@@ -13,8 +13,8 @@ from ..envs.problem import Problem
 
 PATIENCE = 20
 """Iterations in a row after which something is no accident."""
-LOOSE = 0.5
-"""A mean residual of the argmax, relative to the slope at u = 0, from which nothing was found."""
+MOST = 0.5
+"""Share of the answers whose argmax was not found that no run should live with."""
 NEAR = 1e-6
 """Share of its range within which a control rests on a bound."""
 
@@ -34,7 +34,7 @@ RUNAWAY = (
 )
 BROKEN = "the gradient has not been finite for {count} iterations, none was applied: " + RUNAWAY
 UNSOLVED = (
-    "the argmax has not been found for {count} iterations (mean relative residual {residual:.2g}): more "
+    "the argmax has not been found in most answers of {count} iterations (in {missed:.0%} of the last): more "
     "argmax_iterations or backtracks, or an H that is concave in u"
 )
 PINNED = (
@@ -54,15 +54,15 @@ class Watch:
         self.costs: list[float] = []
         self.pinned = False
 
-    def iterated(self, size: float, residual: float) -> None:
-        """After an iteration: the norm of its gradient, the mean residual of its argmax."""
+    def iterated(self, size: float, missed: float) -> None:
+        """After an iteration: the norm of its gradient, the share of its answers whose argmax was not found."""
         self.iterations += 1
         self.nothing = self.nothing + 1 if size == 0 else 0
         self.broken = self.broken + 1 if not math.isfinite(size) else 0
-        self.unsolved = self.unsolved + 1 if residual > LOOSE else 0
+        self.unsolved = self.unsolved + 1 if missed > MOST else 0
         for count, text in ((self.nothing, NOTHING), (self.broken, BROKEN), (self.unsolved, UNSOLVED)):
             if count >= PATIENCE:
-                self._warn(text, count=count, residual=residual)
+                self._warn(text, count=count, missed=missed)
 
     def validated(self, problem: Problem, u: Tensor, cost: float) -> None:
         """After a validation: the controls ``(K, B, m)`` that were flown, and the mean cost."""
