@@ -216,7 +216,7 @@ METHODS: dict[str, Method] = {
     "ppo": Method("PPO", "#d97706", True, lambda task: _rl(task, "ppo"), SB3),
     "sac": Method("SAC", "#b91c1c", True, lambda task: _rl(task, "sac"), SB3),
     "tqc": Method("TQC", "#0e7490", True, lambda task: _rl(task, "tqc"), (*SB3, ("sb3_contrib", "contrib"))),
-    "solve": Method("solve", "#047857", True, _solved, robust_share=8),
+    "solve": Method("solve", "#111827", True, _solved, robust_share=8),
     "direct": Method("analytic policy gradient", "#7c3aed", True, _direct),
     "lqr-tracking": Method("LQR tracking", "#15803d", False, _lqr_tracking),
     "mpc": Method("MPC", "#6b7280", False, _mpc),
