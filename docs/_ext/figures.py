@@ -129,6 +129,10 @@ def sweeps() -> str:
     return table(("problem, optima", *ways), lines)
 
 
+TIMES = ("eager", "first", "compiled")
+"""Of a row of demos/compiling.py."""
+
+
 def speed() -> str:
     """What demos/speed.py measured, a column for each problem."""
     paths = sorted((RESULTS / "speed").glob("*.json"))
@@ -136,6 +140,16 @@ def speed() -> str:
     keys = list(dict.fromkeys(key for found in files.values() for key in found))
     lines = [(key, *(speed_text(found.get(key, "-")) for found in files.values())) for key in keys]
     return table(("", *(f"`{name}`" for name in files)), lines)
+
+
+def compiling() -> str:
+    """What demos/compiling.py measured, a row for each problem."""
+    rows = [json.loads(path.read_text(encoding="utf-8")) for path in sorted((RESULTS / "compiling").glob("*.json"))]
+    lines = [
+        (f"`{row['problem']}`", f"{row['states']}, {row['controls']}", *(written(row[k], ".3g") for k in TIMES))
+        for row in rows
+    ]
+    return table(("problem", "states, controls", "eager iteration, s", "compiling, s", "compiled iteration, s"), lines)
 
 
 def optima() -> str:

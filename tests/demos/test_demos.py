@@ -49,6 +49,7 @@ BRIEF = {
         "out_dir": out,
         "checkpoint": out / "policy",
     },  # fmt: skip
+    "compiling": lambda out: {"problems": ("moon",), "batch": 2, "compile": False, "out_dir": out},
     "speed": lambda out: {"envs": 64, "runs": 2, "training": False},
 }
 
