@@ -197,5 +197,5 @@ def path_loss(
     with torch.no_grad():
         error = problem.terminal_error(z).mean()
         found = torch.stack(residuals)
-        missed = (~(found < LOOSE)).to(z.dtype).mean()
+        missed = 1 - torch.where(found < LOOSE, 1.0, torch.zeros_like(found)).mean()  # nan is missed, too
     return Loss(total.mean(), (running + terminal).mean().detach(), error, found.amax(), missed)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
@@ -9,6 +11,8 @@ from ...envs.integrate import advance
 from ...envs.problem import Problem
 from .sweeps import grad_of
 
+FEW = 8192
+"""Copies of control steps up to which an operation takes its launch and little more."""
 ROWS = 4096
 """Control steps expanded together: more no longer fit a core's cache."""
 
@@ -61,10 +65,12 @@ def apart(y: Tensor, b: int) -> tuple[Tensor, Tensor]:
 
 def jacobians(problem: Problem, t: Tensor, y: Tensor, b: int) -> Tensor:
     """∂F_i/∂y_i, ``(R, N, b, d)``: one sweep back for each of an agent's states, of all agents at once."""
-    with torch.enable_grad():
-        v = y.detach().requires_grad_()
-        after = advance(Costless(problem), t, *apart(v, b), problem.time_step)[0].unflatten(-1, (y.shape[-2], -1))
-        return torch.stack([grad_of(after[..., i], v) for i in range(b)], -2)
+
+    def forward(t: Tensor, v: Tensor) -> Tensor:
+        after = advance(Costless(problem), t, *apart(v, b), problem.time_step)[0]
+        return after.unflatten(-1, (y.shape[-2], -1))
+
+    return _pulled(forward, t, y, b).movedim(0, -2)
 
 
 def slopes(problem: Problem, t: Tensor, y: Tensor, b: int) -> Tensor:
@@ -80,9 +86,29 @@ def bends(problem: Problem, t: Tensor, y: Tensor, b: int, p: Tensor) -> Tensor:
     Twice in reverse: one sweep back through the gradient for each column, of all agents at once; where agents meet,
     their rows are summed.
     """
-    with torch.enable_grad():
-        v = y.detach().requires_grad_()
+
+    def slope(t: Tensor, v: Tensor) -> Tensor:
         after, cost = advance(problem, t, *apart(v, b), problem.time_step)
-        (slope,) = torch.autograd.grad(cost.sum() + (p * after).sum(), v, create_graph=True)
-        hessian = torch.stack([grad_of(slope[..., j], v) for j in range(v.shape[-1])], -1)
+        weighted = (p.repeat(len(v) // max(len(p), 1), 1) * after).sum()
+        (found,) = torch.autograd.grad(cost.sum() + weighted, v, create_graph=True)
+        return found
+
+    hessian = _pulled(slope, t, y, y.shape[-1]).movedim(0, -1)
     return 0.5 * (hessian + hessian.mT)
+
+
+def _pulled(function: Callable[[Tensor, Tensor], Tensor], t: Tensor, y: Tensor, count: int) -> Tensor:
+    """∂(component j of ``function``)/∂y for j < ``count``, ``(count, R, N, d)``.
+
+    A sweep back for each; of FEW rows or less all in one sweep, through as many copies of y: there the number of
+    operations counts, and not their size.
+    """
+    with torch.enable_grad():
+        if count * y.shape[0] * y.shape[1] > FEW:
+            v = y.detach().requires_grad_()
+            found = function(t, v)
+            return torch.stack([grad_of(found[..., j], v) for j in range(count)])
+        v = y.detach().repeat(count, 1, 1).requires_grad_()
+        found = function(t.repeat(count) if t.ndim else t, v).unflatten(0, (count, len(y)))
+        own = found.diagonal(dim1=0, dim2=-1)[..., :count]
+        return grad_of(own, v).unflatten(0, (count, len(y)))

@@ -129,12 +129,12 @@ def _stage(problem: Problem, path: Trajectory, p: Tensor) -> tuple[tuple[Tensor,
 def _slopes(problem: Problem, t: Tensor, z: Tensor, u: Tensor, p_next: Tensor, dt: float) -> tuple[Tensor, Tensor]:
     """∇_z ℓ and ∇_u ℓ of the stage Lagrangian ℓ = c + p_next·F, ``(B, n)`` and ``(B, m)``."""
 
-    def lagrangian(z: Tensor, u: Tensor) -> Tensor:
+    with torch.enable_grad():
+        z, u = (x.detach().requires_grad_() for x in (z, u))
         after, cost = advance(problem, t, z, u, dt)
-        return (cost + (p_next * after).sum(-1)).sum()
-
-    slopes: tuple[Tensor, Tensor] = torch.func.grad(lagrangian, argnums=(0, 1))(z, u)
-    return slopes
+        lagrangian = (cost + (p_next.detach() * after).sum(-1)).sum()
+        slope_z, slope_u = torch.autograd.grad(lagrangian, (z, u), materialize_grads=True)
+    return slope_z, slope_u
 
 
 def _check(problem: Problem, path: Trajectory) -> None:

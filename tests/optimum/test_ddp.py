@@ -71,6 +71,21 @@ def test_by_agent_as_all_at_once(problem: MultiBicycle) -> None:
     torch.testing.assert_close(hessian + met.own()[0], alone, rtol=1e-9, atol=1e-9 * float(exact.abs().max()))
 
 
+@pytest.mark.parametrize("problem", [BICYCLES, Quadrotor(steps=10), DoubleIntegrator(), Riders(num_agents=2)])
+def test_few_steps_are_expanded_in_one_sweep_to_the_same_numbers(problem, monkeypatch) -> None:
+    count = problem.state_dim // problem.state_block
+    generator = torch.Generator().manual_seed(2)
+    y = torch.randn(7, count, (problem.state_dim + problem.control_dim) // count, generator=generator).double()
+    p, found = torch.randn(7, problem.state_dim, generator=generator).double(), []
+    for few in (0, 10**9):
+        monkeypatch.setattr("pontryagin.controllers.optimum.agent_model.FEW", few)
+        for t in (torch.zeros(()).double(), torch.linspace(0, 1, 7).double()):
+            b = problem.state_block
+            found.append((jacobians(problem, t, y, b), bends(problem, t, y, b, p)))
+    for other in found[1:]:
+        torch.testing.assert_close(other, found[0], rtol=1e-12, atol=1e-12)
+
+
 @dataclasses.dataclass(frozen=True)
 class Entangled(MultiBicycle):
     """A coupling is declared, but each rider's acceleration moves the next one, too."""
