@@ -59,7 +59,7 @@ def test_without_a_disturbance_nothing_is_drawn_and_the_step_is_the_plain_one():
     generator = torch.Generator().manual_seed(0)
     before, z0 = generator.get_state(), torch.zeros(3, 12)
     step, begun = drawn_flights(flights, QUADROTOR, z0, generator)
-    assert step is flights and begun is z0 and torch.equal(generator.get_state(), before)
+    assert step is flights and torch.equal(begun, z0) and torch.equal(generator.get_state(), before)
     calm = dataclasses.replace(SMALL, disturb=ALL, disturb_share=1e-9)  # drawn, and met by nobody
     torch.testing.assert_close(flown(QUADROTOR, value, calm), flown(QUADROTOR, value, SMALL))
 
