@@ -90,10 +90,10 @@ class DerivedHamiltonian:
             return None
         with torch.enable_grad():
             rows = torch.cat([u.detach().expand(size, *u.shape), torch.zeros_like(u).unsqueeze(0)]).requires_grad_()
-            slope = _pulled(self.whole(rows).sum(), rows, None, more=True)
+            slope = _swept_back(self.whole(rows).sum(), rows, None, more=True)
             seeds = torch.eye(size, dtype=u.dtype, device=u.device).repeat(1, u.shape[-1] // size)
             seeds = torch.cat([seeds, seeds.new_zeros(1, u.shape[-1])]).reshape(-1, *[1] * (u.ndim - 1), u.shape[-1])
-            columns = _pulled(slope, rows, seeds.expand_as(rows))[:size]
+            columns = _swept_back(slope, rows, seeds.expand_as(rows))[:size]
         bend = columns.unflatten(-1, (-1, size)).movedim(0, -1)
         return slope[0].detach(), slope[-1].detach(), bend
 
@@ -103,7 +103,7 @@ class DerivedHamiltonian:
         return self.z.new_zeros(len(self.z), len(low)).clamp(low, high)
 
 
-def _pulled(y: Tensor, x: Tensor, seed: Tensor | None, more: bool = False) -> Tensor:
+def _swept_back(y: Tensor, x: Tensor, seed: Tensor | None, more: bool = False) -> Tensor:
     """seed · ∂y/∂x by the tape; 0 where y does not depend on x."""
     if not y.requires_grad:
         return torch.zeros_like(x)

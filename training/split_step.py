@@ -89,7 +89,7 @@ def can_split(config: TrainConfig) -> bool:
     return config.starts == "single" and config.gradient != "unroll" and not config.memory
 
 
-def settings(config: TrainConfig) -> Search:
+def _settings(config: TrainConfig) -> Search:
     """The search of the configuration."""
     return Search(
         config.make_operator(), config.gradient, config.argmax_iterations, config.argmax_tolerance, "single",
@@ -132,7 +132,7 @@ Track: TypeAlias = Callable[[Tensor, Tensor, Tensor, Tensor, Known, Tensor], tup
 
 def _tracked(split: Split, config: TrainConfig) -> Track:
     """The control that was found, with the gradient of T applied once more; and the penalties."""
-    search = settings(config)
+    search = _settings(config)
 
     def track(t: Tensor, z: Tensor, dt: Tensor, u: Tensor, known: Known, bend: Tensor) -> tuple[Tensor, Tensor]:
         tracked, penalty = split.tracked(t, z, dt, known)
@@ -148,7 +148,7 @@ def _search(
     split: Split, config: TrainConfig
 ) -> Callable[[Tensor, Tensor, Tensor], tuple[Tensor, Known, Tensor, Tensor]]:
     """argmax H without a graph: u, what was known, H_uu and the residual."""
-    search, problem = settings(config), split.problem
+    search, problem = _settings(config), split.problem
     operator = search.operator
     bends = operator.curved or search.gradient == "implicit"
 

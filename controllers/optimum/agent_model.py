@@ -70,7 +70,7 @@ def jacobians(problem: Problem, t: Tensor, y: Tensor, b: int) -> Tensor:
         after = advance(Costless(problem), t, *apart(v, b), problem.time_step)[0]
         return after.unflatten(-1, (y.shape[-2], -1))
 
-    return _pulled(forward, t, y, b).movedim(0, -2)
+    return _by_component(forward, t, y, b).movedim(0, -2)
 
 
 def slopes(problem: Problem, t: Tensor, y: Tensor, b: int) -> Tensor:
@@ -93,11 +93,11 @@ def bends(problem: Problem, t: Tensor, y: Tensor, b: int, p: Tensor) -> Tensor:
         (found,) = torch.autograd.grad(cost.sum() + weighted, v, create_graph=True)
         return found
 
-    hessian = _pulled(slope, t, y, y.shape[-1]).movedim(0, -1)
+    hessian = _by_component(slope, t, y, y.shape[-1]).movedim(0, -1)
     return 0.5 * (hessian + hessian.mT)
 
 
-def _pulled(function: Callable[[Tensor, Tensor], Tensor], t: Tensor, y: Tensor, count: int) -> Tensor:
+def _by_component(function: Callable[[Tensor, Tensor], Tensor], t: Tensor, y: Tensor, count: int) -> Tensor:
     """∂(component j of ``function``)/∂y for j < ``count``, ``(count, R, N, d)``.
 
     A sweep back for each; of FEW rows or less all in one sweep, through as many copies of y: there the number of

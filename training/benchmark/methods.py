@@ -16,6 +16,7 @@ from ..agents import digest, load_controller
 from ..checkpoint import History, plain_config
 from ..config import TrainConfig
 from ..direct import train_direct
+from ..gear import PAYS
 from ..recipes import recipe
 from ..solve import solve
 from ..start import nominal_path
@@ -23,8 +24,6 @@ from ..train import train
 from .rl import Row, train_rl
 from .rl_recipes import Algorithm, rl_recipe
 
-COMPILING_PAYS = 180.0
-"""Seconds of budget from which on a training step is compiled: it takes most of a minute, and is counted."""
 DIRECT_RATES = {"quadrotor": 3e-2, "bicycle100": 2e-3}
 """Problem -> learning rate of the analytic policy gradient, where a trial found a better one than the recipe's, or
 the recipe's is for a policy that begins from another."""
@@ -116,7 +115,7 @@ def _budgeted(config: TrainConfig, task: Task) -> TrainConfig:
     """``config`` within the task's seconds of wall time, all counted; on the CPU, as the others."""
     return dataclasses.replace(
         config, time_budget=task.budget, iterations=UNLIMITED, seed=task.seed, count_all=True, out=None,
-        compile=config.compile and task.budget >= COMPILING_PAYS, device="cpu",
+        compile=config.compile and task.budget >= PAYS, device="cpu",
     )  # fmt: skip
 
 
