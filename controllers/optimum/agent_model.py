@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
@@ -15,6 +15,8 @@ FEW = 8192
 """Copies of control steps up to which an operation takes its launch and little more."""
 ROWS = 4096
 """Control steps expanded together: more no longer fit a core's cache."""
+SEEN = 32
+"""Of many control steps so many say which entries of a Hessian there are."""
 
 
 class Costless(Problem):
@@ -70,7 +72,7 @@ def jacobians(problem: Problem, t: Tensor, y: Tensor, b: int) -> Tensor:
         after = advance(Costless(problem), t, *apart(v, b), problem.time_step)[0]
         return after.unflatten(-1, (y.shape[-2], -1))
 
-    return _by_component(forward, t, y, b).movedim(0, -2)
+    return _by_component(forward, (t, y), range(b)).movedim(0, -2)
 
 
 def slopes(problem: Problem, t: Tensor, y: Tensor, b: int) -> Tensor:
@@ -84,31 +86,58 @@ def bends(problem: Problem, t: Tensor, y: Tensor, b: int, p: Tensor) -> Tensor:
     """∇²_y of each agent of the cost of the step plus p·F, ``(R, N, d, d)``, symmetric, where all others do as it does.
 
     Twice in reverse: one sweep back through the gradient for each column, of all agents at once; where agents meet,
-    their rows are summed.
+    their rows are summed. Columns that are 0 at SEEN of many steps are swept together, with random weights: what is 0
+    so is 0 in each of them.
     """
 
-    def slope(t: Tensor, v: Tensor) -> Tensor:
+    def slope(t: Tensor, v: Tensor, p: Tensor) -> Tensor:
         after, cost = advance(problem, t, *apart(v, b), problem.time_step)
-        weighted = (p.repeat(len(v) // max(len(p), 1), 1) * after).sum()
-        (found,) = torch.autograd.grad(cost.sum() + weighted, v, create_graph=True)
+        (found,) = torch.autograd.grad(cost.sum() + (p * after).sum(), v, create_graph=True)
         return found
 
-    hessian = _by_component(slope, t, y, y.shape[-1]).movedim(0, -1)
+    rows, every = (t, y, p), range(y.shape[-1])
+    if _few(y, len(every)):
+        hessian = _by_component(slope, rows, every)
+    else:
+        some = torch.linspace(0, len(y) - 1, SEEN, device=y.device).long()
+        seen = _by_component(slope, tuple(x[some] if x.ndim else x for x in rows), every)
+        full = [j for j in every if bool((seen[j] != 0).any())]
+        hessian = _by_component(slope, rows, full, [j for j in every if j not in full])
+    hessian = hessian.movedim(0, -1)
     return 0.5 * (hessian + hessian.mT)
 
 
-def _by_component(function: Callable[[Tensor, Tensor], Tensor], t: Tensor, y: Tensor, count: int) -> Tensor:
-    """∂(component j of ``function``)/∂y for j < ``count``, ``(count, R, N, d)``.
+def _few(y: Tensor, count: int) -> bool:
+    """Whether ``count`` copies of y are FEW."""
+    return count * y.shape[0] * y.shape[1] <= FEW
+
+
+def _by_component(
+    function: Callable[..., Tensor], rows: tuple[Tensor, ...], full: Sequence[int], empty: Sequence[int] = ()
+) -> Tensor:
+    """∂(component j of ``function``)/∂y, ``(count, R, N, d)``, for j in ``full``, and for those in ``empty``, which are
+    believed to be 0, and looked at; in the order of j.
 
     A sweep back for each; of FEW rows or less all in one sweep, through as many copies of y: there the number of
     operations counts, and not their size.
+
+    Args:
+        rows: t, y and more, by control step, of which ``function`` is one.
     """
+    t, y, *more = rows
+    count = len(full) + len(empty)
     with torch.enable_grad():
-        if count * y.shape[0] * y.shape[1] > FEW:
+        if not _few(y, count):
             v = y.detach().requires_grad_()
-            found = function(t, v)
-            return torch.stack([grad_of(found[..., j], v) for j in range(count)])
+            found = function(t, v, *more)
+            if empty:
+                weights = 1 + torch.rand(len(empty), generator=torch.Generator().manual_seed(0)).to(y)
+                if bool((grad_of(found[..., list(empty)] * weights, v) != 0).any()):
+                    full = range(count)
+            zero = torch.zeros_like(y)
+            return torch.stack([grad_of(found[..., j], v) if j in full else zero for j in range(count)])
         v = y.detach().repeat(count, 1, 1).requires_grad_()
-        found = function(t.repeat(count) if t.ndim else t, v).unflatten(0, (count, len(y)))
+        copies = (x.repeat(count, *[1] * (x.ndim - 1)) if x.ndim else x for x in (t, *more))
+        found = function(next(copies), v, *copies).unflatten(0, (count, len(y)))
         own = found.diagonal(dim1=0, dim2=-1)[..., :count]
         return grad_of(own, v).unflatten(0, (count, len(y)))

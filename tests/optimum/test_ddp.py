@@ -8,15 +8,16 @@ import pytest
 import torch
 
 import pontryagin
-from pontryagin.controllers.optimum import certify, heard, improve_optimum, solve_optimum, solve_reference
+from pontryagin.controllers.optimum import certify, heard, improve_optimum, searches, solve_optimum, solve_reference
 from pontryagin.controllers.optimum.agent_model import bends, by_agent, count_agents, jacobians
 from pontryagin.controllers.optimum.backward import sweep, sweep_alone
-from pontryagin.controllers.optimum.ddp import expand_path
+from pontryagin.controllers.optimum.ddp import descend, expand_path
 from pontryagin.controllers.optimum.meeting import meeting
 from pontryagin.controllers.optimum.searches import PILOTS
 from pontryagin.controllers.optimum.step_model import step_model
 from pontryagin.envs.bicycle import MultiBicycle
 from pontryagin.envs.double_integrator import DoubleIntegrator
+from pontryagin.envs.gallery import CartPole
 from pontryagin.envs.quadrotor import Quadrotor
 
 BICYCLES = MultiBicycle(num_agents=3, steps=20)
@@ -84,6 +85,32 @@ def test_few_steps_are_expanded_in_one_sweep_to_the_same_numbers(problem, monkey
             found.append((jacobians(problem, t, y, b), bends(problem, t, y, b, p)))
     for other in found[1:]:
         torch.testing.assert_close(other, found[0], rtol=1e-12, atol=1e-12)
+
+
+class Rarely(Quadrotor):
+    """Position and velocity enter linearly, but far away, where a spring pushes back."""
+
+    def dynamics(self, t: torch.Tensor, z: torch.Tensor, u: torch.Tensor) -> torch.Tensor:
+        spring = -((z[..., :3] - 5).clamp_min(0.0) ** 3)
+        return super().dynamics(t, z, u) + torch.nn.functional.pad(spring, (6, 3))
+
+
+@pytest.mark.parametrize("problem", [Quadrotor(steps=10), Rarely(steps=10)])
+def test_columns_that_are_zero_are_left_out_and_looked_at(problem, monkeypatch) -> None:
+    """That they are 0 at a few steps says nothing of the others."""
+    generator = torch.Generator().manual_seed(3)
+    y, p = torch.randn(200, 1, 16, generator=generator).double(), torch.randn(200, 12, generator=generator).double()
+    y[101, 0, 0] = 8.0  # none of those that are asked first
+    found, swept = [], []
+    grad_of = pontryagin.controllers.optimum.agent_model.grad_of
+    for few in (10**9, 0):
+        monkeypatch.setattr("pontryagin.controllers.optimum.agent_model.FEW", few)
+        found.append(bends(problem, torch.zeros(200).double(), y, 12, p))
+        monkeypatch.setattr(
+            "pontryagin.controllers.optimum.agent_model.grad_of", lambda x, v: swept.append(len(v)) or grad_of(x, v)
+        )
+    torch.testing.assert_close(found[1], found[0], rtol=1e-12, atol=1e-12)
+    assert swept.count(200) == (17 if isinstance(problem, Rarely) else 11)  # 10 columns, or all 16, and the look
 
 
 @dataclasses.dataclass(frozen=True)
@@ -160,6 +187,18 @@ def test_neighbours_begin_at_the_feedback_of_the_first() -> None:
     alone = solve_optimum(problem, z0[-4:])
     assert found.converged.all() and len(found.status) == PILOTS + 4
     torch.testing.assert_close(found.cost[-4:], alone.cost, rtol=1e-8, atol=0)
+
+
+@pytest.mark.parametrize("problem", [Quadrotor(steps=20), CartPole()])
+def test_plain_descent_from_neighbours_finds_what_the_longer_way_finds(problem, monkeypatch) -> None:
+    """And stays in the family of the flight: who lets CartPole descend further ends at three times the cost."""
+    z0, found = states(problem, PILOTS + 24, 5), []
+    for _ in range(2):
+        found.append(solve_optimum(problem, z0))
+        monkeypatch.setattr(searches, "_straight", lambda *x: descend(*x[:3], 0))
+    assert found[0].converged.all() and found[1].converged.all()
+    torch.testing.assert_close(found[0].cost, found[1].cost, rtol=1e-8, atol=0)
+    assert certify(problem, found[0]).stationarity.max() < 1e-3
 
 
 def test_improve_goes_on_from_what_is_known() -> None:
