@@ -10,7 +10,7 @@ from pontryagin.controllers.baselines import (
     RecedingHorizon,
     TimeVaryingLQR,
 )
-from pontryagin.controllers.export import export_policy
+from pontryagin.controllers.export import export_policy, load_runtime
 from pontryagin.controllers.hamiltonian import hamiltonian
 from pontryagin.controllers.held import HeldHamiltonian, bellman_residual, solve_held_argmax
 from pontryagin.controllers.implicit import ImplicitGradient
@@ -111,6 +111,7 @@ __all__ = [
     "export_policy",
     "simulate",
     "hamiltonian",
+    "load_runtime",
     "make_problem",
     "penalty",
     "recipe",

@@ -200,7 +200,8 @@ def test_benchmark_takes_agents_of_ones_own(folder, tmp_path, capsys):
     main(line)  # it is kept
     assert "1 of them finished before" in capsys.readouterr().out
     line[3] = f"mine={folder / 'ppo.zip'}"
-    assert "run with other settings" in refused(capsys, *line)
+    said = refused(capsys, *line)
+    assert "run with other settings" in said and "--fresh with --methods mine alone" in " ".join(said.split())
     for methods, said in (
         ("mine=none.zip", "none.zip is no file"),
         ("ppo=model.zip", "calls an agent 'ppo'"),

@@ -168,6 +168,12 @@ def test_export_and_parity_from_the_command_line(tmp_path, capsys, monkeypatch):
     with pytest.raises(SystemExit):
         main(["parity", str(tmp_path), "--checkpoint", "quadrotor"])
     assert "its weights differ" in capsys.readouterr().err
+    export_policy(shipped("cars5_continuous"), tmp_path / "unnamed", "numpy")
+    with pytest.raises(SystemExit):
+        main(["parity", str(tmp_path / "unnamed")])
+    assert "expected its folder or name as --checkpoint" in capsys.readouterr().err
+    monkeypatch.undo()
+    main(["parity", str(tmp_path / "unnamed"), "--checkpoint", "cars5_continuous", "--states", "20"])
 
 
 def test_onnx_has_a_loop_and_agrees(tmp_path, pendulum):

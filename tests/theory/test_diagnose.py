@@ -6,13 +6,16 @@ from weighed import Weighed, cells, made, states
 
 from pontryagin import (
     DoubleIntegrator,
+    FlownValue,
     GradientAscent,
     ImplicitPolicy,
     ProjectedNewton,
     ValueFunction,
     rollout,
     solve_argmax,
+    solve_optimum,
 )
+from pontryagin.controllers.optimum import expand_agents
 from pontryagin.envs.integrate import advance
 from pontryagin.training.theory.assumptions import operator_rows
 from pontryagin.training.theory.contraction import Points, box_gamma, curvature_at
@@ -191,6 +194,15 @@ def test_differences_see_the_projection(pendulum):
     # L = cosh u: -H_uu = cosh 0 = 1.
     torch.testing.assert_close(curvature_at(points), torch.ones(n, 2).double())
     assert box_gamma(points, GradientAscent(1e-3), draws).max() == pytest.approx(1 - 1e-3, abs=1e-8)
+
+
+def test_a_policy_that_was_not_trained_is_refused_before_anything_is_flown():
+    """That of ``solve`` has no weights, and flying it takes minutes."""
+    problem = DoubleIntegrator()
+    z0 = states(problem)
+    value = FlownValue(problem, expand_agents(problem, solve_optimum(problem, z0[:1])))
+    with pytest.raises(ValueError, match="FlownValue, has no weights.* expected a policy of train, not of solve"):
+        diagnose(ImplicitPolicy(problem, value, hamiltonian="held"), z0)
 
 
 def test_the_policy_is_left_as_it_was(weighed):

@@ -162,7 +162,8 @@ def _finished(folder: Path, problem: Problem, job: Job) -> Record | None:
     changed = {k: (record.get(k), now.get(k)) for k in IDENTITY if record.get(k) != now.get(k)}
     if changed:
         raise ValueError(
-            f"{file} is of a run with other settings; (then, now): {changed}; expected the same, or --fresh"
+            f"{file} is of a run with other settings; (then, now): {changed}; expected the same, or --fresh with "
+            f"--methods {job.method} alone, for it does all that are named again"
         )
     from_record(file, lambda: _check_figures(record))
     return record

@@ -32,7 +32,7 @@ class BenchmarkConfig(Checked):
     ray: bool = False
     """Spread the runs over a Ray cluster (``RAY_ADDRESS``, or this machine), ``threads`` cores for each."""
     states: Count = 128
-    """Initial states of the evaluation, those of ``pontryagin reference``."""
+    """Initial states of the evaluation: the first ones of ``pontryagin reference --states 128``."""
     mpc_states: Count = 16
     """Of them, how many MPC flies: it solves a program at each step."""
     robust_states: CountOrZero = 64

@@ -34,7 +34,7 @@ def benchmark_command(problem: str, config: BenchmarkConfig) -> None:
     Every run has a process of its own and the same budget, everything included; finished runs are kept, so the command
     can be killed and given again. For example
 
-        pontryagin benchmark quadrotor                                # 3 seeds, 10 minutes each: over two hours
+        pontryagin benchmark quadrotor                                # 3 seeds, 10 minutes each: three hours
         pontryagin benchmark quadrotor --time-budget 60s --seeds 1    # a first look
         pontryagin benchmark my_module:Rocket --methods jfb,ppo --workers 4
         pontryagin benchmark quadrotor --methods jfb,mine=model.zip   # an agent of your own beside ours
@@ -84,7 +84,7 @@ def tune_command(problem: str, config: TuneConfig) -> None:
 
         pontryagin tune quadrotor --algorithm ppo --trials 12 --time-budget 60s
 
-    Prints the best recipe; those of the shipped problems are in training/rl_recipes.py.
+    Prints the best recipe; those of the shipped problems are in training/benchmark/rl_recipes.py.
     """
     console = PlainConsole(least=120)
     with _shown(console) as tell:

@@ -96,6 +96,8 @@ def parity_command(
     source, weights = from_record(
         folder / "contract.json", lambda: (str(contract["policy"]["source"]), contract["policy"]["weights_sha256"])
     )
+    if not checkpoint and not source:
+        raise ValueError(f"{folder} does not say of which policy it is; expected its folder or name as --checkpoint")
     policy = load_policy(checkpoint or source, problem)
     if weights_checksum(policy) != weights:
         raise ValueError(f"{folder} is not an export of {checkpoint or source}: its weights differ")

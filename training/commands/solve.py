@@ -36,7 +36,7 @@ def solve_command(
 
     The folder then holds the policy, the optima, solved.json with the gap of every fresh state, figures, a film and
     report.html. A run that was killed, or that should go on, goes on from its optima when the command is given again;
-    every other command takes the folder for a policy.
+    evaluate, play, plot, simulate and benchmark take the folder for a policy.
 
     Args:
         problem: the problem.

@@ -53,9 +53,15 @@ def diagnose(
         seed: of the admissible controls that are drawn.
 
     Raises:
-        ValueError: on bad states, on fewer than one time or more than there are steps, or a cost that is not finite.
+        ValueError: on a policy without weights, bad states, fewer than one time or more than there are steps, or a cost
+            that is not finite.
     """
     steps = policy.problem.steps
+    if not list(policy.value.parameters()):
+        raise ValueError(
+            f"the value function, {type(policy.value).__name__}, has no weights, and the theory is of training them; "
+            "expected a policy of train, not of solve"
+        )
     if not isinstance(times, Integral) or not 1 <= times <= steps:
         raise ValueError(f"times is {times!r}; expected 1 to {steps}, the steps of {type(policy.problem).__name__}")
     times, seed = int(times), whole(seed, "seed", 0)

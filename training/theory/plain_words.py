@@ -90,7 +90,7 @@ def _contraction(found: Diagnosis, part: OperatorDiagnosis) -> list[str]:
 
 
 def _descent(part: OperatorDiagnosis) -> list[str]:
-    lines, newton = [], not isinstance(part.operator, GradientAscent)
+    lines = []
     applies = ~part.gamma.isnan()
     lost = 1 - float(part.full_rank[applies].double().mean()) if applies.any() else 0.0
     if lost > 0:
@@ -112,10 +112,8 @@ def _descent(part: OperatorDiagnosis) -> list[str]:
         away = percent(float((known > 1).double().mean()))
         line = f"v or w changes more in time than the assumption below eq. 8 allows at {away} of the points"
         line += f" to which it applies ({percent(len(known) / ratios.numel())})" if len(known) < ratios.numel() else ""
-        exact = newton and _degrees(part.cosine, 0.0) < 0.01
-        lines.append(
-            line + ("; d is dJ/dθ all the same, for γ = 0: it is sufficient, not necessary." if exact else ".")
-        )
+        exact = _degrees(part.cosine, 0.0) < 0.01
+        lines.append(line + ("; d is dJ/dθ all the same: it is sufficient, not necessary." if exact else "."))
     for cosine, what in ((part.cosine, "d = ∫ w dt"), (part.cosine_trained, "the direction of training")):
         wrong = int((cosine <= 0).sum())
         if wrong:
