@@ -32,7 +32,9 @@ class Evaluation:
         terminal_error: ``(B,)`` distance from the target at T.
         success: ``(B,)`` whether that is within ``problem.success_radius``.
         residual: ``(K, B)`` relative argmax residual along the paths; ``None`` for a controller without an argmax.
-        latency: median seconds of one answer for one state: ``predict`` if there is one, else the call.
+        latency: median seconds of one answer for one state, ``predict`` with what it remembers if there is one, else
+            the call.
+        first_answer: seconds of one that has nothing to remember, as at the beginning of an episode.
         trajectory: the paths.
         reference_cost: ``(B,)`` optimal costs from the same states; nan where they are not known, and left out of the
             figures.
@@ -44,6 +46,7 @@ class Evaluation:
     success: Tensor
     residual: Tensor | None
     latency: float
+    first_answer: float
     trajectory: Trajectory
     reference_cost: Tensor | None = None
     metrics: dict[str, Tensor] = dataclasses.field(default_factory=dict)
@@ -66,6 +69,7 @@ class Evaluation:
             "terminal_error_worst": float(self.terminal_error.max()),
             "success_rate": float(self.success.float().mean()),
             "latency_ms": 1e3 * self.latency,
+            "first_answer_ms": 1e3 * self.first_answer,
         }
         if self.residual is not None:
             figures["residual_mean"] = float(self.residual.mean())
@@ -141,13 +145,15 @@ def evaluate(
         raise ValueError(f"reference_cost is {came}; expected a tensor of shape {tuple(path.cost.shape)}")
     middle = len(path.z) // 2
     bound = vector(problem.state_bound, problem.state_dim, path.z)
+    first, later = latency(controller, path.z[middle, :1].clamp(-bound, bound), float(path.t[middle]))
     measured = [{k: v.cpu() for k, v in problem.metrics(z).items()} for z in path.z]
     return Evaluation(
         cost=path.cost.cpu(),
         terminal_error=error.cpu(),
         success=(error <= problem.success_radius).cpu(),
         residual=torch.stack(residuals) if residuals else None,
-        latency=latency(controller, path.z[middle, :1].clamp(-bound, bound), float(path.t[middle])),
+        latency=later,
+        first_answer=first,
         trajectory=path,
         reference_cost=None if reference_cost is None else reference_cost.cpu(),
         metrics={name: torch.stack([m[name] for m in measured]) for name in measured[0]},
@@ -162,18 +168,26 @@ def _from(flown: Trajectory, z0: Tensor) -> Trajectory:
     return flown
 
 
-def latency(controller: Any, z: Tensor, t: float, calls: int = 200) -> float:
-    """Median seconds of one answer for one state, ``(1, n)``, but for the first tenth of the calls, which warm up.
+def latency(controller: Any, z: Tensor, t: float, calls: int = 200) -> tuple[float, float]:
+    """Seconds of an answer for one state, ``(1, n)``: without memory, and the median of those that go on from it.
 
-    Where answers are slow fewer calls are made, as many as PATIENCE seconds hold.
+    The first call of all, and a tenth of those that go on, warm up. Where answers are slow fewer calls are made, as
+    many as PATIENCE seconds hold.
     """
     observation = np.append(z[0].cpu().numpy(), t).astype(np.float32)
-    times: list[float] = []
-    while len(times) < calls and (len(times) < FEWEST or sum(times[1:]) < PATIENCE):
+
+    def asked(memory: Any) -> tuple[float, Any]:
         begin = time.perf_counter()
         if hasattr(controller, "predict"):
-            controller.predict(observation)
+            _, memory = controller.predict(observation, *([] if memory is None else [memory]))
         else:
             controller(torch.tensor(t, dtype=z.dtype, device=z.device), z)
-        times.append(time.perf_counter() - begin)
-    return statistics.median(times[max(1, len(times) // 10) :])
+        return time.perf_counter() - begin, memory
+
+    asked(None)
+    first, memory = asked(None)
+    times: list[float] = []
+    while len(times) < calls and (len(times) < FEWEST or sum(times[1:]) < PATIENCE):
+        seconds, memory = asked(memory)
+        times.append(seconds)
+    return first, statistics.median(times[max(1, len(times) // 10) :])

@@ -1,4 +1,4 @@
-"""Figures of results/: each is on a page, and each page shows only what is there and says what it is."""
+"""Figures of results/: each is on a page, each film linked from one; what a page shows is there and has words."""
 
 import re
 import subprocess
@@ -7,6 +7,7 @@ import pytest
 from pages import ROOT, all_pages
 
 IMAGE = re.compile(r"!\[(?P<words>[^\]]*)\]\((?P<path>[^)\s]+)\)")
+FILM = re.compile(r"\[[^\]]+\]\((?P<path>[^)\s]+\.mp4)\)")
 
 
 def images():
@@ -20,8 +21,10 @@ def test_every_figure_is_on_a_page():
     if not (ROOT / ".git").exists():
         pytest.skip("no repository: an installed package, or a folder of its files")
     listed = subprocess.run(["git", "ls-files", "results"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    drawn = [name for name in listed.splitlines() if name.endswith((".png", ".gif"))]
+    drawn = [name for name in listed.splitlines() if name.endswith((".png", ".gif", ".mp4"))]
     shown = {path for _, _, path in images()}
+    for page in all_pages():
+        shown |= {(page.parent / x["path"]).resolve() for x in FILM.finditer(page.read_text(encoding="utf-8"))}
     assert len(drawn) > 20 and [name for name in drawn if ROOT / name not in shown] == []
 
 

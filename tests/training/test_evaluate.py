@@ -1,7 +1,9 @@
 """What an evaluation measures, and what it compares with."""
 
 import math
+import time
 
+import numpy as np
 import pytest
 import torch
 
@@ -20,6 +22,24 @@ def test_evaluation_figures(policy, short_quadrotor):
     assert plain.residual is None and plain.gap is None
     with pytest.raises(ValueError, match="index 2"):
         evaluate(short_quadrotor, policy, torch.cat([z0[:2], z0[:1] * float("inf")]))
+
+
+def test_the_first_answer_is_timed_apart_from_those_that_remember(short_quadrotor):
+    """As planning policies answer: what they follow they need not seek again."""
+    seen = []
+
+    class Counting:
+        def __call__(self, t, z):
+            return torch.ones(len(z), 4)
+
+        def predict(self, observation, state=None):
+            seen.append(state)
+            time.sleep(0.03 if state is None else 0.0)
+            return np.ones(4), 1 if state is None else state + 1
+
+    figures = evaluate(short_quadrotor, Counting(), short_quadrotor.sample_initial_state(2)).summary()
+    assert seen == [None, None, *range(1, len(seen) - 1)] and len(seen) > 5
+    assert figures["first_answer_ms"] >= 30
 
 
 @pytest.mark.parametrize(
