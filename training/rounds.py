@@ -27,7 +27,7 @@ from ..envs.states import drawn
 from .evaluate import relative_gap
 from .solved import flights, flown_by, small, sure
 from .stages import Stages
-from .start import agreed, excess, member_costs, played, sound
+from .start import agreed, excess, fewer, member_costs, played, sound
 
 CANDIDATES, MEMBERS, DRAWN, PROBES = 24, 1024, 256, 48
 """Draws of rho_0 whose optima come first; optima kept at most; states flown to find the worst; states on which
@@ -61,7 +61,7 @@ class Rounds:
         self.problem, self.budget, self.seed, self.out = problem, budget, seed, out
         self.fresh, self.probes = (
             drawn(problem, count, torch.Generator().manual_seed(seed + 90_001 + i)).double()
-            for i, count in enumerate((states, PROBES))
+            for i, count in enumerate((states, fewer(problem, PROBES, 4)))
         )
         self.reached = math.inf
         self.stages = Stages(budget)

@@ -14,7 +14,7 @@ from .duration import seconds
 from .rounds import CANDIDATES, OPTIMA, Rounds
 from .share import share
 from .solved import Solved
-from .start import check_steps, families
+from .start import check_steps, families, fewer
 
 
 def solve(
@@ -67,7 +67,7 @@ def solve(
     with crew(processes, problem), run.stages.shown("optima"):
         known = None if fresh or folder is None else stored(problem, folder)
         if known is None:
-            known = families(problem, CANDIDATES, 0.2 * budget)
+            known = families(problem, fewer(problem, CANDIDATES), 0.2 * budget)
             good = int(known.converged.sum())
             run.stages.said(
                 f"{good} optima" if good else f"none of {len(known.cost)} searches for an optimum has converged"

@@ -3,7 +3,7 @@
 from .anchoring import anchored
 from .coarse import check_steps, coarseness
 from .distill import distilled
-from .expansion import agreed, choose, excess, expanded, families, member_costs, played, searched, sound
+from .expansion import agreed, choose, excess, expanded, families, fewer, member_costs, played, searched, sound
 from .nominal import nominal_costate, nominal_path
 
 __all__ = [
@@ -16,6 +16,7 @@ __all__ = [
     "excess",
     "expanded",
     "families",
+    "fewer",
     "member_costs",
     "nominal_costate",
     "nominal_path",

@@ -39,7 +39,7 @@ ROUNDS = 3
 LATER = (0.0, 1 / 16, 1 / 8, 3 / 16, 1 / 4, 3 / 8)
 """Shares of the horizon by which a flight may begin later."""
 CAST = 80
-"""Agents whose optima are sought from rest, where all are alike."""
+"""Agents whose optima are sought from rest, where all are alike: the more, the better some role suits each."""
 AWFUL = 20.0
 """What a flight costs at most, in costs of optima, that one which falls apart can be compared."""
 WORTH = 1e-4
@@ -114,16 +114,22 @@ def searched(
     """``solve_optimum``; where agents are alike, of the first states only: from there each of the others is flown.
 
     With the feedback along those optima, every agent in the role that suits it; and the first states themselves are
-    sought again, for their agents may have better roles to play. The more agents, the better some role suits each, and
-    the dearer an optimum: CAST / N of them will do.
+    sought again, for their agents may have better roles to play.
     """
     z0 = z0.detach().double()
-    few = z0[: max(1, CAST * problem.state_block // problem.state_dim)] if interchangeable(problem) else z0
+    few = z0[: fewer(problem, len(z0))]
     found = solve_optimum(problem, few, guess, starts=starts, seconds=seconds, max_iterations=max_iterations)
     if len(few) == len(z0) or not found.cost.isfinite().all():
         return found if len(few) == len(z0) else solve_optimum(problem, z0, guess, starts=starts, seconds=seconds)
     _, u = _flown(problem, expand_agents(problem, found), z0)
     return solve_optimum(problem, z0, played(u), seconds=seconds, max_iterations=max_iterations)
+
+
+def fewer(problem: Problem, count: int, times: int = 1) -> int:
+    """How many of ``count`` states it takes where agents are alike: each has N of them, ``times`` CAST will do."""
+    if not interchangeable(problem):
+        return count
+    return max(1, min(count, times * CAST * problem.state_block // problem.state_dim))
 
 
 def agreed(
