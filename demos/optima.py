@@ -28,6 +28,7 @@ ROWS = {
     "rocket": 16,
     "quadrotor": 32,
     "quadrotor_wide": 16,
+    "bicycle5": 16,
 }
 """States of each."""
 CHECKED = 2
