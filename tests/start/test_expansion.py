@@ -6,10 +6,10 @@ import pytest
 import torch
 from conftest import Offset
 
-from pontryagin import ImplicitPolicy, MultiBicycle, TrainConfig, evaluate, solve_reference, train
+from pontryagin import DoubleIntegrator, ImplicitPolicy, MultiBicycle, TrainConfig, evaluate, solve_reference, train
 from pontryagin.controllers.optimum import expand_agents, solve_optimum
 from pontryagin.controllers.value import ExpandedValue
-from pontryagin.training.start.expansion import choose, families, searched
+from pontryagin.training.start.expansion import choose, families, fewer, searched
 
 
 @pytest.fixture(scope="module")
@@ -64,6 +64,31 @@ def test_a_run_begins_at_the_optimum_and_is_never_worse(tmp_path, monkeypatch):
     gap = evaluate(problem, again, z0, solve_reference(problem, z0).cost).gap
     assert gap.max() < 1e-4
     assert policy.value.config["expanded"] == 1
+
+
+def test_where_agents_are_alike_few_states_do():
+    """A hundred of them are as many examples of where one may begin; those with targets of their own are not."""
+    assert [fewer(MultiBicycle(num_agents=n, steps=4), 24) for n in (2, 4, 40, 200)] == [24, 20, 2, 1]
+    assert fewer(MultiBicycle(num_agents=40, steps=4), 24, 4) == 8
+    assert fewer(MultiBicycle(num_agents=40, steps=4, layout="swap"), 24) == 24
+    assert fewer(DoubleIntegrator(), 24) == 24
+
+
+def test_a_guess_is_flown_from_every_state(monkeypatch):
+    """Alike or not: from a planning policy's flights the search is nearly over."""
+    problem = MultiBicycle(num_agents=4, steps=12, wheelbase=0.5, initial_scale=0.3)
+    z0 = problem.sample_initial_state(3, torch.Generator().manual_seed(3)).double()
+    monkeypatch.setattr("pontryagin.training.start.expansion.CAST", 4)
+    known = searched(problem, z0)
+    asked = []
+
+    def pilot(t, z):
+        asked.append(len(z))
+        return known.u[round(float(t) / problem.time_step)].to(z)
+
+    again = searched(problem, z0, pilot, max_iterations=2)
+    assert set(asked) == {3} and again.converged.all()
+    torch.testing.assert_close(again.cost, known.cost, rtol=1e-9, atol=0)
 
 
 def test_agents_that_are_alike_look_for_their_roles(monkeypatch):

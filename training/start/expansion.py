@@ -111,13 +111,13 @@ def searched(
     seconds: float | None = None,
     max_iterations: int = 200,
 ) -> ReferenceTrajectory:
-    """``solve_optimum``; where agents are alike, of the first states only: from there each of the others is flown.
+    """``solve_optimum``; without a guess, of agents that are alike, of the first states: from there others are flown.
 
     With the feedback along those optima, every agent in the role that suits it; and the first states themselves are
     sought again, for their agents may have better roles to play.
     """
     z0 = z0.detach().double()
-    few = z0[: fewer(problem, len(z0))]
+    few = z0[: fewer(problem, len(z0))] if guess is None else z0
     found = solve_optimum(problem, few, guess, starts=starts, seconds=seconds, max_iterations=max_iterations)
     if len(few) == len(z0) or not found.cost.isfinite().all():
         return found if len(few) == len(z0) else solve_optimum(problem, z0, guess, starts=starts, seconds=seconds)
