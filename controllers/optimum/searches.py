@@ -18,6 +18,7 @@ from .guesses import initial_guesses, own_guess
 from .interior import interior
 from .raced import raced
 from .rescue import ATTEMPTS, feedback_flight, straight_line
+from .straight import REPLANNED, straight
 from .trajectory import ReferenceTrajectory
 
 PILOTS = 8
@@ -25,16 +26,11 @@ PILOTS = 8
 BARRIER, NEAR_BARRIER, NEAR_IPOPT, POLISHED = 0.1, 1e-2, 1e-3, 1e-6
 """The barriers with which an interior-point search begins: at guesses; at neighbours' flights, ours and IPOPT, which at
 1e-2 leaves their families; at an optimum."""
-REPLANNED = 1e-9
-"""What the last step of a plan may promise, relative to |J|: it is flown, and leaves the square of that."""
 SWEPT, LEAST = 2_000_000, 8
 """Numbers in Q of all steps of the states that are searched together, about, and states at least: where a step is work
 and not overhead, time that is up leaves some states finished instead of none."""
 NEARBY, POLISH = 12, 15
 """Iterations of a descent from near an optimum before the interior-point search takes over, and of one after it."""
-SHOWN, MOST, SOON = 8, 0.75, 8
-"""So many states show whether plain descent is the way from neighbours' flights: where it leads so large a share of
-them to an optimum in so many iterations, none of which promises more than the one before."""
 
 
 def search(
@@ -211,7 +207,7 @@ def _near(problem: Problem, z0: Tensor, pilots: Path, starts: int, limit: int, e
     begin = z0.repeat_interleave(order.shape[1], 0)
     if not _alone(problem, begin, chosen):
         return _cheapest(descend(problem, begin, chosen, limit, end=end), order.shape[1])
-    path = _straight(problem, begin, chosen, limit, end)
+    path = straight(problem, begin, chosen, limit, end)
     ways: tuple[Callable[[Path], Path], ...] = (
         lambda part: _ahead(problem, part, part.z.clone(), part.u.clone(), limit, end, NEAR_IPOPT),
         lambda part: _by_newton(problem, part.z, part.u, part, limit, end, NEAR_BARRIER),
@@ -221,30 +217,6 @@ def _near(problem: Problem, z0: Tensor, pilots: Path, starts: int, limit: int, e
         if len(left):
             path.put(left, way(path.rows(left)))
     return _cheapest(_rescued(problem, begin, path, limit, end), order.shape[1])
-
-
-def _straight(problem: Problem, z0: Tensor, u: Tensor, limit: int, end: float | None) -> Path:
-    """Optima to which plain descent leads soon, of all states if those SHOWN are of that kind; else flights of u."""
-    path = descend(problem, z0, u, 0)
-    for rows in torch.arange(len(z0), device=z0.device).tensor_split([SHOWN]):
-        found = descend(problem, z0[rows], u[:, rows], min(limit, SOON), REPLANNED, end, _falling())
-        sure = found.converged.nonzero().ravel()
-        path.put(rows[sure], found.rows(sure))
-        if len(sure) < MOST * len(rows):
-            break
-    return path
-
-
-def _falling() -> Callable[[Path], Tensor]:
-    """Which flights of a descent promise no more than they did an iteration before, ``(B,)``."""
-    before: list[Tensor] = []
-
-    def going(path: Path) -> Tensor:
-        good = path.left <= before[-1] if before else torch.ones_like(path.converged)
-        before.append(path.left.clone())
-        return good
-
-    return going
 
 
 def _flights(problem: Problem, z0: Tensor, known: Path, back: Backward, pilot: int) -> tuple[Tensor, Tensor]:

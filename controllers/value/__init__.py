@@ -3,7 +3,7 @@
 from .agents import TIME_SPAN
 from .anchored import AnchoredValue, Blend
 from .expanded import ExpandedValue
-from .flights import flown
+from .flights import flight, flown
 from .flying import FlownValue
 from .kept import Value, restore_value, restored_tensors, stored_tensors
 from .network import ValueFunction
@@ -20,6 +20,7 @@ __all__ = [
     "Value",
     "ValueFunction",
     "control_step",
+    "flight",
     "flown",
     "interchangeable",
     "planned",

@@ -117,6 +117,10 @@ class ExpandedValue(nn.Module):
             return None
         return self._speaker(*self._row(t, z), z.detach())
 
+    def everyone(self, t: Tensor | float, z: Tensor) -> Tensor:
+        """All members at (t, z), ``(B, M)``; where agents are alike ``(B, M, 1 + N)``, with who plays which role."""
+        return self._cast(*self._row(t, z), z.detach())
+
     def feedback(self, t: Tensor | float, z: Tensor, member: Tensor | None = None) -> Tensor:
         """ū + K (z - z̄) of the best optimum's step that t is in, within the bounds, ``(B, m)``: Riccati's feedback."""
         row, share = self._row(t, z)

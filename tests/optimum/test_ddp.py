@@ -195,7 +195,7 @@ def test_plain_descent_from_neighbours_finds_what_the_longer_way_finds(problem, 
     z0, found = states(problem, PILOTS + 24, 5), []
     for _ in range(2):
         found.append(solve_optimum(problem, z0))
-        monkeypatch.setattr(searches, "_straight", lambda *x: descend(*x[:3], 0))
+        monkeypatch.setattr(searches, "straight", lambda *x: descend(*x[:3], 0))
     assert found[0].converged.all() and found[1].converged.all()
     torch.testing.assert_close(found[0].cost, found[1].cost, rtol=1e-8, atol=0)
     assert certify(problem, found[0]).stationarity.max() < 1e-3

@@ -6,10 +6,20 @@ import pytest
 import torch
 from conftest import Offset
 
-from pontryagin import DoubleIntegrator, ImplicitPolicy, MultiBicycle, TrainConfig, evaluate, solve_reference, train
+from pontryagin import (
+    DoubleIntegrator,
+    ImplicitPolicy,
+    MultiBicycle,
+    TrainConfig,
+    evaluate,
+    rollout,
+    solve_reference,
+    train,
+)
 from pontryagin.controllers.optimum import expand_agents, solve_optimum
 from pontryagin.controllers.value import ExpandedValue
-from pontryagin.training.start.expansion import choose, families, fewer, searched
+from pontryagin.training.start.expansion import choose, families, member_costs
+from pontryagin.training.start.seeking import _flown, fewer, played, searched
 
 
 @pytest.fixture(scope="module")
@@ -74,11 +84,24 @@ def test_where_agents_are_alike_few_states_do():
     assert fewer(DoubleIntegrator(), 24) == 24
 
 
+def test_members_are_compared_with_every_agent_in_a_role_of_its_own():
+    """So the cost does not depend on the order of the agents, and the controls that are flown on are those compared."""
+    problem = MultiBicycle(num_agents=4, steps=12, wheelbase=0.5, initial_scale=0.3)
+    z0 = problem.sample_initial_state(3, torch.Generator().manual_seed(3)).double()
+    expansion = expand_agents(problem, solve_optimum(problem, z0[:2]))
+    cost, turned = (member_costs(problem, expansion, z) for z in (z0, z0.roll(4, -1)))
+    assert cost.shape == (3, 2)
+    torch.testing.assert_close(cost, turned, rtol=1e-9, atol=0)
+    least, u = _flown(problem, expansion, z0)
+    assert (least <= cost.amin(-1)).all()
+    torch.testing.assert_close(rollout(problem, played(u), z0).cost, least, rtol=1e-9, atol=0)
+
+
 def test_a_guess_is_flown_from_every_state(monkeypatch):
     """Alike or not: from a planning policy's flights the search is nearly over."""
     problem = MultiBicycle(num_agents=4, steps=12, wheelbase=0.5, initial_scale=0.3)
     z0 = problem.sample_initial_state(3, torch.Generator().manual_seed(3)).double()
-    monkeypatch.setattr("pontryagin.training.start.expansion.CAST", 4)
+    monkeypatch.setattr("pontryagin.training.start.seeking.CAST", 4)
     known = searched(problem, z0)
     asked = []
 
@@ -95,6 +118,6 @@ def test_agents_that_are_alike_look_for_their_roles(monkeypatch):
     """One optimum is enough, and who starts where decides who goes where: cheaper than each where it began."""
     problem = MultiBicycle(num_agents=4, steps=12, wheelbase=0.5, initial_scale=0.3)
     z0 = problem.sample_initial_state(3, torch.Generator().manual_seed(3))
-    monkeypatch.setattr("pontryagin.training.start.expansion.CAST", 4)
+    monkeypatch.setattr("pontryagin.training.start.seeking.CAST", 4)
     alone, found = solve_optimum(problem, z0), searched(problem, z0)
     assert found.converged.all() and (found.cost < alone.cost - 0.01 * alone.cost).all()

@@ -3,8 +3,9 @@
 from .anchoring import anchored
 from .coarse import check_steps, coarseness
 from .distill import distilled
-from .expansion import agreed, choose, excess, expanded, families, fewer, member_costs, played, searched, sound
+from .expansion import choose, excess, expanded, families, member_costs, sound
 from .nominal import nominal_costate, nominal_path
+from .seeking import agreed, fewer, played, searched
 
 __all__ = [
     "agreed",

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import functools
-import time
-
 import torch
 from torch import Tensor
 
 from ...controllers.optimum import (
     AgentExpansion,
     ReferenceTrajectory,
-    cheaper,
     expand_agents,
     own_guess,
     shared,
@@ -25,21 +21,14 @@ from ...envs.problem import Problem
 from ..config import TrainConfig
 from ..console import searching
 from .nominal import SEED, mean_state
+from .seeking import SAME, agreed, played, searched
 
-SAME = 1e-6
-"""Optima whose costs agree to this share are one and the same."""
 WAYS = 9
 """Optima whose controls are tried from the mean initial state, its own among them."""
 PROBES = 256
 """Initial states that are flown to choose the members."""
 TRIED = 8
 """Members that are tried before one more is taken."""
-ROUNDS = 3
-"""Searches of each optimum from the others."""
-LATER = (0.0, 1 / 16, 1 / 8, 3 / 16, 1 / 4, 3 / 8)
-"""Shares of the horizon by which a flight may begin later."""
-CAST = 80
-"""Agents whose optima are sought from rest, where all are alike: the more, the better some role suits each."""
 AWFUL = 20.0
 """What a flight costs at most, in costs of optima, that one which falls apart can be compared."""
 WORTH = 1e-4
@@ -103,91 +92,6 @@ def families(problem: Problem, candidates: int, seconds: float | None = None) ->
     return sound(found.rows(fresh.nonzero().ravel()).joined(drawn))
 
 
-def searched(
-    problem: Problem,
-    z0: Tensor,
-    guess: Controller | None = None,
-    starts: int = 1,
-    seconds: float | None = None,
-    max_iterations: int = 200,
-) -> ReferenceTrajectory:
-    """``solve_optimum``; without a guess, of agents that are alike, of the first states: from there others are flown.
-
-    With the feedback along those optima, every agent in the role that suits it; and the first states themselves are
-    sought again, for their agents may have better roles to play.
-    """
-    z0 = z0.detach().double()
-    few = z0[: fewer(problem, len(z0))] if guess is None else z0
-    found = solve_optimum(problem, few, guess, starts=starts, seconds=seconds, max_iterations=max_iterations)
-    if len(few) == len(z0) or not found.cost.isfinite().all():
-        return found if len(few) == len(z0) else solve_optimum(problem, z0, guess, starts=starts, seconds=seconds)
-    _, u = _flown(problem, expand_agents(problem, found), z0)
-    return solve_optimum(problem, z0, played(u), seconds=seconds, max_iterations=max_iterations)
-
-
-def fewer(problem: Problem, count: int, times: int = 1) -> int:
-    """How many of ``count`` states it takes where agents are alike: each has N of them, ``times`` CAST will do."""
-    if not interchangeable(problem):
-        return count
-    return max(1, min(count, times * CAST * problem.state_block // problem.state_dim))
-
-
-def agreed(
-    problem: Problem,
-    known: ReferenceTrajectory,
-    seconds: float | None = None,
-    others: ReferenceTrajectory | None = None,
-) -> ReferenceTrajectory:
-    """The optima of the same states; where the feedback along another flies more cheaply, sought again from there.
-
-    Also from where that one comes later: what begins with a swing back may lie on somebody's way forward.
-
-    Args:
-        seconds: after so long they stay as they are.
-        others: optima from other states, whose feedback is flown, too.
-    """
-    begin = time.perf_counter()
-    for _ in range(ROUNDS):
-        left = None if seconds is None else seconds - (time.perf_counter() - begin)
-        pilots = known if others is None else known.joined(others)
-        if (left is not None and left <= 0) or not pilots.converged.any():
-            break
-        cost, u = _flown(problem, expand_agents(problem, pilots.rows(pilots.converged.nonzero().ravel())), known.z[0])
-        todo = (~known.converged | (cost < known.cost - SAME * known.cost.abs())).nonzero().ravel()
-        if not len(todo):
-            break
-        found = solve_optimum(problem, known.z[0, todo], played(u[:, todo]), seconds=left)
-        known = known.replaced(todo, cheaper(known.rows(todo), found))
-    return known
-
-
-def played(u: Tensor) -> Controller:
-    """The controls ``(K, B, m)``, one step after the other."""
-    steps = iter(u)
-    return lambda t, z: next(steps)
-
-
-def _flown(problem: Problem, expansion: AgentExpansion, z0: Tensor) -> tuple[Tensor, Tensor]:
-    """The cheapest flights along any member, at once or from where it comes later: ``(B,)`` and u ``(K, B, m)``."""
-    parts = shared(_cheapest, len(z0), lambda rows: (problem, expansion, z0[rows]))
-    return torch.cat([cost for cost, _ in parts]), torch.cat([u for _, u in parts], 1)
-
-
-@torch.no_grad()
-def _cheapest(problem: Problem, expansion: AgentExpansion, z0: Tensor) -> tuple[Tensor, Tensor]:
-    least = torch.full_like(z0[:, 0], torch.inf)
-    u = z0.new_zeros(problem.steps, len(z0), problem.control_dim)
-    for share in LATER:
-        shifted = expansion.later(int(share * problem.steps))
-        cost, member = member_costs(problem, shifted, z0).min(-1)
-        better = (cost < least).nonzero().ravel()
-        value = ExpandedValue(problem, shifted).double()
-        if len(better):
-            u[:, better] = rollout(problem, functools.partial(value.feedback, member=member[better]), z0[better]).u
-        least = least.minimum(cost)
-    return least, u
-
-
 def sound(known: ReferenceTrajectory) -> ReferenceTrajectory:
     """Those that converged: about a path that is no optimum an expansion sends the argmax away from it.
 
@@ -210,13 +114,16 @@ def excess(cost: Tensor, best: Tensor) -> Tensor:
 
 
 def member_costs(problem: Problem, expansion: AgentExpansion, z: Tensor) -> Tensor:
-    """J_j: what the feedback along each member costs from the initial states z ``(B, n)``, ``(B, M)``."""
+    """J_j: what the feedback along each member costs from the initial states z ``(B, n)``, ``(B, M)``.
+
+    Agents that are alike keep the roles that suit them at the beginning.
+    """
     return torch.cat(shared(_member_costs, len(z), lambda rows: (problem, expansion, z[rows])))
 
 
 def _member_costs(problem: Problem, expansion: AgentExpansion, z: Tensor) -> Tensor:
-    members = torch.arange(expansion.state.shape[1], device=z.device)
-    return flown(problem, ExpandedValue(problem, expansion).double(), 0.0, z, members.expand(len(z), -1))
+    value = ExpandedValue(problem, expansion).double()
+    return flown(problem, value, 0.0, z, value.everyone(0.0, z))
 
 
 @torch.no_grad()
