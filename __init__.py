@@ -15,7 +15,14 @@ from pontryagin.controllers.hamiltonian import hamiltonian
 from pontryagin.controllers.held import HeldHamiltonian, bellman_residual, solve_held_argmax
 from pontryagin.controllers.implicit import ImplicitGradient
 from pontryagin.controllers.operators import GradientAscent, ProjectedNewton
-from pontryagin.controllers.optimum import Certificate, certify, improve_optimum, solve_optimum, solve_reference
+from pontryagin.controllers.optimum import (
+    Certificate,
+    certify,
+    improve_optimum,
+    known_reference,
+    solve_optimum,
+    solve_reference,
+)
 from pontryagin.controllers.plants import (
     BatchedPlant,
     CommonRoadBicycles,
@@ -111,6 +118,7 @@ __all__ = [
     "export_policy",
     "simulate",
     "hamiltonian",
+    "known_reference",
     "load_runtime",
     "make_problem",
     "penalty",

@@ -178,7 +178,10 @@ def find_reference(problem: Problem, z0: Tensor, folder: str | Path = FOLDER) ->
 
 
 def known_reference(problem: Problem, z0: Tensor) -> ReferenceTrajectory | None:
-    """``find_reference`` in the folder of this run, then in that which comes with a checkout of the project."""
+    """Stored optima of these initial states ``(B, n)``; ``None`` where ``pontryagin reference`` has left none.
+
+    ``results/reference`` of the current folder goes first, then that of a checkout of the project.
+    """
     return find_reference(problem, z0) or find_reference(problem, z0, Path(__file__).resolve().parents[2] / FOLDER)
 
 

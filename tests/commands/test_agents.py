@@ -197,7 +197,7 @@ def test_benchmark_takes_agents_of_ones_own(folder, tmp_path, capsys):
     z0 = draw_states(problem, 128, 0)[:6]
     assert record["summary"]["cost_mean"] == pytest.approx(float(rollout(problem, agent, z0).cost.mean()), rel=1e-5)
     assert "| mine |" in (tmp_path / "out" / "double_integrator" / "table.md").read_text()
-    main(line)  # it is kept
+    main([*line, "--time-budget", "4m"])  # it is kept, and has no budget
     assert "1 of them finished before" in capsys.readouterr().out
     line[3] = f"mine={folder / 'ppo.zip'}"
     said = refused(capsys, *line)

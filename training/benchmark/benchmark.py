@@ -159,7 +159,8 @@ def _finished(folder: Path, problem: Problem, job: Job) -> Record | None:
     if "failed" in record:
         return None
     now = describe(job, problem)
-    changed = {k: (record.get(k), now.get(k)) for k in IDENTITY if record.get(k) != now.get(k)}
+    asked = [k for k in IDENTITY if not (job.source and k == "budget_seconds")]  # an agent of one's own has none
+    changed = {k: (record.get(k), now.get(k)) for k in asked if record.get(k) != now.get(k)}
     if changed:
         raise ValueError(
             f"{file} is of a run with other settings; (then, now): {changed}; expected the same, or --fresh with "
