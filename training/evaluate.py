@@ -32,9 +32,9 @@ class Evaluation:
         terminal_error: ``(B,)`` distance from the target at T.
         success: ``(B,)`` whether that is within ``problem.success_radius``.
         residual: ``(K, B)`` relative argmax residual along the paths; ``None`` for a controller without an argmax.
-        latency: median seconds of one answer for one state, ``predict`` with what it remembers if there is one, else
+        latency: median seconds of one answer along a flight, ``predict`` with what it remembers if there is one, else
             the call.
-        first_answer: seconds of one that has nothing to remember, as at the beginning of an episode.
+        first_answer: seconds of that at its beginning, where there is nothing to remember.
         trajectory: the paths.
         reference_cost: ``(B,)`` optimal costs from the same states; nan where they are not known, and left out of the
             figures.
@@ -143,9 +143,8 @@ def evaluate(
     if reference_cost is not None and reference_cost.shape != path.cost.shape:
         came = tuple(reference_cost.shape)
         raise ValueError(f"reference_cost is {came}; expected a tensor of shape {tuple(path.cost.shape)}")
-    middle = len(path.z) // 2
     bound = vector(problem.state_bound, problem.state_dim, path.z)
-    first, later = latency(controller, path.z[middle, :1].clamp(-bound, bound), float(path.t[middle]))
+    first, later = latency(controller, path.z[:-1, 0].clamp(-bound, bound), path.t[:-1])
     measured = [{k: v.cpu() for k, v in problem.metrics(z).items()} for z in path.z]
     return Evaluation(
         cost=path.cost.cpu(),
@@ -168,26 +167,29 @@ def _from(flown: Trajectory, z0: Tensor) -> Trajectory:
     return flown
 
 
-def latency(controller: Any, z: Tensor, t: float, calls: int = 200) -> tuple[float, float]:
-    """Seconds of an answer for one state, ``(1, n)``: without memory, and the median of those that go on from it.
+def latency(controller: Any, z: Tensor, t: Tensor, calls: int = 200) -> tuple[float, float]:
+    """Seconds of an answer along a flight, ``z (K, n)`` and ``t (K,)``: of its first, and the median of later ones.
 
-    The first call of all, and a tenth of those that go on, warm up. Where answers are slow fewer calls are made, as
-    many as PATIENCE seconds hold.
+    One at a time, with what ``predict`` remembers. The first of all and a tenth of the later ones warm up; those begin
+    at half time, and there again at the end. Where answers are slow fewer are asked for, as many as PATIENCE seconds
+    hold.
     """
-    observation = np.append(z[0].cpu().numpy(), t).astype(np.float32)
+    seen = torch.cat([z.cpu(), t.cpu().unsqueeze(-1).to(z.dtype)], -1).numpy().astype(np.float32)
 
-    def asked(memory: Any) -> tuple[float, Any]:
+    def asked(k: int, memory: Any) -> tuple[float, Any]:
         begin = time.perf_counter()
         if hasattr(controller, "predict"):
-            _, memory = controller.predict(observation, *([] if memory is None else [memory]))
+            answer = controller.predict(seen[k], *([] if memory is None else [memory]))
+            memory = answer[1] if isinstance(answer, tuple) else None
         else:
-            controller(torch.tensor(t, dtype=z.dtype, device=z.device), z)
+            controller(t[k], z[k : k + 1])
         return time.perf_counter() - begin, memory
 
-    asked(None)
-    first, memory = asked(None)
+    asked(0, None)
+    first, memory = asked(0, None)
     times: list[float] = []
+    middle = len(z) // 2
     while len(times) < calls and (len(times) < FEWEST or sum(times[1:]) < PATIENCE):
-        seconds, memory = asked(memory)
+        seconds, memory = asked(middle + len(times) % (len(z) - middle), memory)
         times.append(seconds)
     return first, statistics.median(times[max(1, len(times) // 10) :])

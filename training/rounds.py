@@ -203,7 +203,7 @@ class Rounds:
 
     def doubled(self, known: ReferenceTrajectory) -> ReferenceTrajectory:
         """``known``, and as many more (CANDIDATES at least): half drawn, half where flights most exceed the promise."""
-        count = min(max(len(known.cost), CANDIDATES), self.most - len(known.cost))
+        count = min(max(len(known.cost), fewer(self.problem, CANDIDATES)), self.most - len(known.cost))
         self.stages.stage(f"{count} more optima")
         generator = torch.Generator().manual_seed(self.seed + 1_000 * len(self.history))
         z0 = drawn(self.problem, DRAWN + count, generator).double()
@@ -216,8 +216,9 @@ class Rounds:
         most = max(10.0, 0.15 * self.budget)
         # other routes than the known ones are found from wild guesses, and spread by ``agreed``
         known = known.joined(solve_optimum(self.problem, chosen[-WILD:], starts=STARTS, seconds=0.3 * most))
-        found = solve_optimum(self.problem, chosen[:-WILD], known=known, seconds=most)
-        return sound(agreed(self.problem, known.joined(found), most))
+        if count > WILD:
+            known = known.joined(solve_optimum(self.problem, chosen[:-WILD], known=known, seconds=most))
+        return sound(agreed(self.problem, known, most))
 
     @torch.no_grad()
     def _cost(self, controller: Controller, z0: Tensor) -> Tensor:

@@ -96,12 +96,12 @@ def bends(problem: Problem, t: Tensor, y: Tensor, b: int, p: Tensor) -> Tensor:
         return found
 
     rows, every = (t, y, p), range(y.shape[-1])
-    if _few(y, len(every)):
+    if _few(y, len(every)) or len(y) < 4 * SEEN:
         hessian = _by_component(slope, rows, every)
     else:
         some = torch.linspace(0, len(y) - 1, SEEN, device=y.device).long()
         seen = _by_component(slope, tuple(x[some] if x.ndim else x for x in rows), every)
-        full = [j for j in every if bool((seen[j] != 0).any())]
+        full = (seen != 0).flatten(1).any(1).nonzero().ravel().tolist()
         hessian = _by_component(slope, rows, full, [j for j in every if j not in full])
     hessian = hessian.movedim(0, -1)
     return 0.5 * (hessian + hessian.mT)

@@ -14,14 +14,17 @@ from .flights import Path
 REPLANNED = 1e-9
 """What the last step of a plan may promise, relative to |J|: it is flown, and leaves the square of that."""
 SHOWN, MOST, SOON = 8, 0.75, 8
-"""So many states show whether plain descent is the way from neighbours' flights: where it leads so large a share of
-them to an optimum in so many iterations, none of which promises more than the one before."""
+"""So many flights show whether plain descent is the way from neighbours': where it leads so large a share of them to
+an optimum in so many iterations, none of which promises more than the one before."""
 
 
 def straight(problem: Problem, z0: Tensor, u: Tensor, limit: int, end: float | None) -> Path:
-    """Optima to which plain descent leads soon, of all states if those SHOWN are of that kind; else flights of u."""
-    path = descend(problem, z0, u, 0)
-    for rows in torch.arange(len(z0), device=z0.device).tensor_split([SHOWN]):
+    """Optima to which plain descent leads soon, of all flights if those SHOWN are of that kind; else they stay.
+
+    The last ones show it, for the first may begin at their own optima.
+    """
+    path, order = descend(problem, z0, u, 0), torch.arange(len(z0), device=z0.device).flip(0)
+    for rows in order.split([SHOWN, len(z0) - SHOWN]) if len(z0) > SHOWN else (order,):
         found = descend(problem, z0[rows], u[:, rows], min(limit, SOON), REPLANNED, end, _falling())
         sure = found.converged.nonzero().ravel()
         path.put(rows[sure], found.rows(sure))
@@ -31,12 +34,12 @@ def straight(problem: Problem, z0: Tensor, u: Tensor, limit: int, end: float | N
 
 
 def _falling() -> Callable[[Path], Tensor]:
-    """Which flights of a descent promise no more than they did an iteration before, ``(B,)``."""
+    """Which flights of a descent have never promised more than they did an iteration before, ``(B,)``."""
     before: list[Tensor] = []
 
     def going(path: Path) -> Tensor:
         good = path.left <= before[-1] if before else torch.ones_like(path.converged)
-        before.append(path.left.clone())
+        before.append(torch.where(good, path.left, -torch.inf))
         return good
 
     return going

@@ -8,16 +8,15 @@ import pytest
 import torch
 
 import pontryagin
-from pontryagin.controllers.optimum import certify, heard, improve_optimum, searches, solve_optimum, solve_reference
+from pontryagin.controllers.optimum import certify, heard, improve_optimum, solve_optimum, solve_reference
 from pontryagin.controllers.optimum.agent_model import bends, by_agent, count_agents, jacobians
 from pontryagin.controllers.optimum.backward import sweep, sweep_alone
-from pontryagin.controllers.optimum.ddp import descend, expand_path
+from pontryagin.controllers.optimum.ddp import expand_path
 from pontryagin.controllers.optimum.meeting import meeting
 from pontryagin.controllers.optimum.searches import PILOTS
 from pontryagin.controllers.optimum.step_model import step_model
 from pontryagin.envs.bicycle import MultiBicycle
 from pontryagin.envs.double_integrator import DoubleIntegrator
-from pontryagin.envs.gallery import CartPole
 from pontryagin.envs.quadrotor import Quadrotor
 
 BICYCLES = MultiBicycle(num_agents=3, steps=20)
@@ -187,18 +186,6 @@ def test_neighbours_begin_at_the_feedback_of_the_first() -> None:
     alone = solve_optimum(problem, z0[-4:])
     assert found.converged.all() and len(found.status) == PILOTS + 4
     torch.testing.assert_close(found.cost[-4:], alone.cost, rtol=1e-8, atol=0)
-
-
-@pytest.mark.parametrize("problem", [Quadrotor(steps=20), CartPole()])
-def test_plain_descent_from_neighbours_finds_what_the_longer_way_finds(problem, monkeypatch) -> None:
-    """And stays in the family of the flight: who lets CartPole descend further ends at three times the cost."""
-    z0, found = states(problem, PILOTS + 24, 5), []
-    for _ in range(2):
-        found.append(solve_optimum(problem, z0))
-        monkeypatch.setattr(searches, "straight", lambda *x: descend(*x[:3], 0))
-    assert found[0].converged.all() and found[1].converged.all()
-    torch.testing.assert_close(found[0].cost, found[1].cost, rtol=1e-8, atol=0)
-    assert certify(problem, found[0]).stationarity.max() < 1e-3
 
 
 def test_improve_goes_on_from_what_is_known() -> None:

@@ -201,7 +201,7 @@ def test_a_policy_that_was_not_trained_is_refused_before_anything_is_flown():
     problem = DoubleIntegrator()
     z0 = states(problem)
     value = FlownValue(problem, expand_agents(problem, solve_optimum(problem, z0[:1])))
-    with pytest.raises(ValueError, match="FlownValue, has no weights.* expected a policy of train, not of solve"):
+    with pytest.raises(ValueError, match="FlownValue, has no weights.* as train makes it, and not solve"):
         diagnose(ImplicitPolicy(problem, value, hamiltonian="held"), z0)
 
 

@@ -34,12 +34,30 @@ def test_the_first_answer_is_timed_apart_from_those_that_remember(short_quadroto
 
         def predict(self, observation, state=None):
             seen.append(state)
+            times.append(float(observation[-1]))
             time.sleep(0.03 if state is None else 0.0)
             return np.ones(4), 1 if state is None else state + 1
 
+    times = []
     figures = evaluate(short_quadrotor, Counting(), short_quadrotor.sample_initial_state(2)).summary()
     assert seen == [None, None, *range(1, len(seen) - 1)] and len(seen) > 5
     assert figures["first_answer_ms"] >= 30
+    half = short_quadrotor.steps // 2  # where an answer that is asked for again would find the last one's
+    assert times[:2] == [0.0, 0.0] and times[2 : 2 + half] == pytest.approx(
+        [k * short_quadrotor.time_step for k in range(half, 2 * half)]
+    )
+
+
+@pytest.mark.parametrize("answer", [np.ones(4), (np.ones(4), None)])
+def test_what_predicts_without_a_memory_is_timed_too(answer, short_quadrotor):
+    class Plain:
+        def __call__(self, t, z):
+            return torch.ones(len(z), 4)
+
+        def predict(self, observation):
+            return answer
+
+    assert evaluate(short_quadrotor, Plain(), short_quadrotor.sample_initial_state(2)).latency > 0
 
 
 @pytest.mark.parametrize(

@@ -32,14 +32,16 @@ def searched(
 ) -> ReferenceTrajectory:
     """``solve_optimum``; without a guess, of agents that are alike, of the first states: from there others are flown.
 
-    With the feedback along those optima, every agent in the role that suits it; and the first states themselves are
-    sought again, for their agents may have better roles to play.
+    With the feedback along those optima, every agent in the role that suits it; and the first states themselves, where
+    there are others, are sought again, for their agents may have better roles to play.
     """
     z0 = z0.detach().double()
     few = z0[: fewer(problem, len(z0))] if guess is None else z0
     found = solve_optimum(problem, few, guess, starts=starts, seconds=seconds, max_iterations=max_iterations)
-    if len(few) == len(z0) or not found.cost.isfinite().all():
-        return found if len(few) == len(z0) else solve_optimum(problem, z0, guess, starts=starts, seconds=seconds)
+    if len(few) == len(z0):
+        return found
+    if not found.cost.isfinite().all():
+        return solve_optimum(problem, z0, starts=starts, seconds=seconds, max_iterations=max_iterations)
     _, u = _flown(problem, expand_agents(problem, found), z0)
     return solve_optimum(problem, z0, played(u), seconds=seconds, max_iterations=max_iterations)
 

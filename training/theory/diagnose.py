@@ -60,7 +60,7 @@ def diagnose(
     if not list(policy.value.parameters()):
         raise ValueError(
             f"the value function, {type(policy.value).__name__}, has no weights, and the theory is of training them; "
-            "expected a policy of train, not of solve"
+            "expected one with weights, as train makes it, and not solve"
         )
     if not isinstance(times, Integral) or not 1 <= times <= steps:
         raise ValueError(f"times is {times!r}; expected 1 to {steps}, the steps of {type(policy.problem).__name__}")
