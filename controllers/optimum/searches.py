@@ -18,7 +18,7 @@ from .guesses import initial_guesses, own_guess
 from .interior import interior
 from .raced import raced
 from .rescue import ATTEMPTS, feedback_flight, straight_line
-from .straight import REPLANNED, straight
+from .straight import REPLANNED, SHOWN, leads, straight
 from .trajectory import ReferenceTrajectory
 
 PILOTS = 8
@@ -188,12 +188,15 @@ def _guessed(
 
 
 def _from_neighbours(problem: Problem, z0: Tensor, pilots: Path, starts: int, limit: int, end: float | None) -> Path:
-    """``_near``, the states shared out."""
-    return Path.joined(shared(_near, len(z0), lambda rows: (problem, z0[rows], pilots, starts, limit, end)))
+    """``_near``, the states shared out. The last ones show whether to descend straight: the first may be pilots."""
+    plain = len(z0) <= SHOWN
+    if not plain and _alone(problem, z0[:1], pilots.u[:, :1]):
+        plain = leads(problem, *_along(problem, z0[-SHOWN:], pilots, 1)[:2], end)
+    return Path.joined(shared(_near, len(z0), lambda rows: (problem, z0[rows], pilots, starts, limit, end, plain)))
 
 
-def _near(problem: Problem, z0: Tensor, pilots: Path, starts: int, limit: int, end: float | None) -> Path:
-    """From each state the feedback along every pilot's optimum; downhill from the cheapest ``starts`` flights."""
+def _along(problem: Problem, z0: Tensor, pilots: Path, starts: int) -> tuple[Tensor, Tensor, int]:
+    """From each state the cheapest ``starts`` flights of the feedback along the pilots' optima: z0, u, and how many."""
     known = pilots.rows((pilots.cost.isfinite()).nonzero().ravel())
     if not len(known.cost):
         known = pilots
@@ -204,10 +207,15 @@ def _near(problem: Problem, z0: Tensor, pilots: Path, starts: int, limit: int, e
     order = cost.argsort(-1)[:, : min(starts, count)]
     u = torch.stack([x for x, _ in flown], 2)  # (K, B, pilots, m)
     chosen = u.gather(2, order[None, :, :, None].expand(len(u), -1, -1, u.shape[-1])).flatten(1, 2)
-    begin = z0.repeat_interleave(order.shape[1], 0)
+    return z0.repeat_interleave(order.shape[1], 0), chosen, order.shape[1]
+
+
+def _near(problem: Problem, z0: Tensor, pilots: Path, starts: int, limit: int, end: float | None, plain: bool) -> Path:
+    """From each state the feedback along every pilot's optimum; downhill from the cheapest ``starts`` flights."""
+    begin, chosen, each = _along(problem, z0, pilots, starts)
     if not _alone(problem, begin, chosen):
-        return _cheapest(descend(problem, begin, chosen, limit, end=end), order.shape[1])
-    path = straight(problem, begin, chosen, limit, end)
+        return _cheapest(descend(problem, begin, chosen, limit, end=end), each)
+    path = straight(problem, begin, chosen, limit, end) if plain else descend(problem, begin, chosen, 0)
     ways: tuple[Callable[[Path], Path], ...] = (
         lambda part: _ahead(problem, part, part.z.clone(), part.u.clone(), limit, end, NEAR_IPOPT),
         lambda part: _by_newton(problem, part.z, part.u, part, limit, end, NEAR_BARRIER),
@@ -216,7 +224,7 @@ def _near(problem: Problem, z0: Tensor, pilots: Path, starts: int, limit: int, e
         left = (~path.converged).nonzero().ravel()
         if len(left):
             path.put(left, way(path.rows(left)))
-    return _cheapest(_rescued(problem, begin, path, limit, end), order.shape[1])
+    return _cheapest(_rescued(problem, begin, path, limit, end), each)
 
 
 def _flights(problem: Problem, z0: Tensor, known: Path, back: Backward, pilot: int) -> tuple[Tensor, Tensor]:

@@ -19,18 +19,17 @@ an optimum in so many iterations, none of which promises more than the one befor
 
 
 def straight(problem: Problem, z0: Tensor, u: Tensor, limit: int, end: float | None) -> Path:
-    """Optima to which plain descent leads soon, of all flights if those SHOWN are of that kind; else they stay.
-
-    The last ones show it, for the first may begin at their own optima.
-    """
-    path, order = descend(problem, z0, u, 0), torch.arange(len(z0), device=z0.device).flip(0)
-    for rows in order.split([SHOWN, len(z0) - SHOWN]) if len(z0) > SHOWN else (order,):
-        found = descend(problem, z0[rows], u[:, rows], min(limit, SOON), REPLANNED, end, _falling())
-        sure = found.converged.nonzero().ravel()
-        path.put(rows[sure], found.rows(sure))
-        if len(sure) < MOST * len(rows):
-            break
+    """The optima to which plain descent from the flights of u leads soon; the others stay flights of u."""
+    path = descend(problem, z0, u, 0)
+    found = descend(problem, z0, u, min(limit, SOON), REPLANNED, end, _falling())
+    sure = found.converged.nonzero().ravel()
+    path.put(sure, found.rows(sure))
     return path
+
+
+def leads(problem: Problem, z0: Tensor, u: Tensor, end: float | None) -> bool:
+    """Whether it leads there from most of these."""
+    return int(straight(problem, z0, u, SOON, end).converged.sum()) >= MOST * len(z0)
 
 
 def _falling() -> Callable[[Path], Tensor]:
