@@ -12,7 +12,7 @@ from pontryagin.envs.files import read_json
 from pontryagin.training.checkpoint import History
 from pontryagin.training.commands.benchmark import write_results
 from pontryagin.training.console import PlainConsole
-from pontryagin.training.pictures import draw_gallery, draw_sweeps, history_figure, save_figure
+from pontryagin.training.pictures import draw_gallery, draw_networks, draw_sweeps, history_figure, save_figure
 from pontryagin.training.theory import compare_figures
 
 
@@ -42,6 +42,9 @@ def main(results: Path = Path("results"), out: Path | None = None) -> list[Path]
             drawn.append(save_figure(draw_gallery(rows), place(results / room) / "gallery.png"))
     for file in results.glob("sweeps/sweeps.json"):
         drawn.append(save_figure(draw_sweeps(read_json(file)), place(file.parent) / "sweeps.png"))
+    told = {file.stem: read_json(file) for file in sorted(results.glob("networks/*.json"))}
+    if told:
+        drawn.append(save_figure(draw_networks(told), place(results / "networks") / "networks.png"))
     for file in sorted(results.glob("*/log.csv")):
         with file.open(encoding="utf-8") as lines:
             history = History([{k: float(v) for k, v in row.items()} for row in csv.DictReader(lines)])

@@ -21,9 +21,14 @@ class TrainConfig(DescentConfig, StartConfig, SearchConfig, NetworkConfig, RunCo
         ValueError: naming the field, the value and what is expected.
     """
 
+    @property
+    def learns_expanded(self) -> bool:
+        """Whether optima are taught to a network on top of one expansion: those of the held control are."""
+        return self.anchor == "distilled" and self.hamiltonian == "held"
+
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.has_tables and self.steps is not None:
+        if (self.has_tables or self.learns_expanded) and self.steps is not None:
             raise ValueError(
                 f"TrainConfig.steps is {self.steps} with anchor {self.anchor!r}; expected None, for the tables "
                 "hold the feedback of the problem's own steps"

@@ -80,7 +80,8 @@ class StartConfig(Checked):
     """Begin with second-order expansions of the true value function about open-loop optima: agent by agent, with a
     network in their natural coordinates (``"expansion"``); whole, about that from the mean initial state
     (``"nominal"``), or about those from ``anchors`` random initial states (``"multi"``), kept as tables;
-    or with a network taught what thousands of them say (``"distilled"``), which is small and fast and goes further."""
+    or with a network taught what thousands of them say (``"distilled"``), which is small and fast and goes further:
+    under H_dt on top of the expansion about one optimum, of ``agent_width`` (or ``width``) for each agent."""
     anchors: Count = 256
     """How many optima are taken by ``"multi"`` and ``"distilled"``; each costs its time and a table's."""
     distill_iterations: Count = 8000

@@ -196,6 +196,16 @@ class Rounds:
             further = improve_optimum(self.problem, self.optima.rows(left), seconds=most)
             self.optima = self.optima.replaced(left, further)
 
+    def taught(self, network: ImplicitPolicy) -> Tensor:
+        """What it costs from the fresh states, ``(B,)``; the optimum is what is cheapest."""
+        self.stages.stage("flying the network")
+        cost = self._cost(network, self.fresh.to(network.value.scale))
+        gap = relative_gap(cost, self.optima.optimum)
+        self.stages.said(
+            f"a network, taught; gap {float(gap.nanmean()):.2%} mean, {float(gap[~gap.isnan()].max()):.2%} worst"
+        )
+        return cost
+
     def improved(self, known: ReferenceTrajectory) -> ReferenceTrajectory:
         """The same ones further downhill: none has converged so far."""
         self.stages.stage(f"{len(known.cost)} optima, further")

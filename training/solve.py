@@ -15,6 +15,7 @@ from .rounds import CANDIDATES, OPTIMA, Rounds
 from .share import share
 from .solved import Solved
 from .start import check_steps, families, fewer
+from .student import student
 
 
 def solve(
@@ -26,6 +27,7 @@ def solve(
     states: int = 64,
     fresh: bool = False,
     processes: int = 1,
+    network: str | float | None = None,
 ) -> Solved:
     """A feedback controller for any ``Problem``: optima, the expansions about them, and a choice by flights.
 
@@ -52,6 +54,9 @@ def solve(
         fresh: begin anew, whatever optima are there.
         processes: that share out the states in searches and flights (in a script: under
             ``if __name__ == "__main__":``, for they import it).
+        network: "3m", or seconds, in which the optima, and more of them, are then taught to a network
+            (``student``): ``Solved.network``, in the folder ``out / "network"``, can be exported, which the policy that
+            plans cannot.
 
     Raises:
         ValueError: if the problem or an option makes no sense, or no open-loop optimum is found at all.
@@ -59,6 +64,7 @@ def solve(
     states, seed, processes = whole(states, "states"), whole(seed, "seed", 0), whole(processes, "processes")
     enough = share(gap)
     budget, folder = seconds(time_budget), None if out is None else Path(out)
+    lessons = None if network is None else seconds(network)
     if folder is not None:
         check_folder(folder, "out")
         problem_record(problem)  # what cannot be stored is said before anything is sought
@@ -84,7 +90,14 @@ def solve(
             known = run.doubled(known) if known.converged.any() else run.improved(known)
             run.expanded(known)
         run.better(known, last=True)
-    return Solved(run.policy, run.path, run.optima, run.linear, tuple(run.history), len(known.cost), enough, run.good())
+        pupil = cost = None
+        if lessons is not None:
+            pupil = student(problem, known, lessons, seed, run.stages, folder)
+            cost = run.taught(pupil)
+    return Solved(
+        run.policy, run.path, run.optima, run.linear, tuple(run.history), len(known.cost), enough, run.good(), pupil,
+        cost,
+    )  # fmt: skip
 
 
 def stored(problem: Problem, folder: Path) -> ReferenceTrajectory | None:

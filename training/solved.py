@@ -71,6 +71,7 @@ class Solved:
         known: number of optima that were found for the policy.
         enough: the gap that was asked for.
         good: whether it was reached.
+        network: a network that was taught those optima, if one was asked for; and its cost ``(B,)``.
     """
 
     policy: ImplicitPolicy
@@ -81,6 +82,8 @@ class Solved:
     known: int = 0
     enough: float = 0.01
     good: bool = True
+    network: ImplicitPolicy | None = None
+    network_cost: Tensor | None = None
 
     @property
     def cost(self) -> Tensor:
@@ -93,10 +96,17 @@ class Solved:
         return relative_gap(self.cost, self.optima.optimum)
 
     @property
+    def gaps(self) -> dict[str, Tensor]:
+        """That of the policy, of the network, where there is one, and of linear feedback, each ``(B,)``."""
+        costs = {"policy": self.cost, "linear feedback along one optimum": self.linear_cost}
+        if self.network_cost is not None:
+            costs = {"policy": self.cost, "network, to be exported": self.network_cost, **costs}
+        return {name: relative_gap(cost, self.optima.optimum) for name, cost in costs.items()}
+
+    @property
     def report(self) -> str:
         """The gap as a table in words."""
-        one = relative_gap(self.linear_cost, self.optima.optimum)
-        rows = {"policy": self.gap, "linear feedback along one optimum": one}
+        rows = self.gaps
         known = int(self.optima.converged.sum())
         lines = [f"above the optimum, {known} fresh states:            mean    median     worst"]
         for name, gap in rows.items():

@@ -27,7 +27,7 @@ from .loss import Loss, path_loss
 from .parallel import from_first, joined, own_device, share_gradient, team
 from .report import Report
 from .schedule import clip_gradient, learning_rate, terminal_weight
-from .start import anchored, distilled, expanded, nominal_costate
+from .start import anchored, distilled, expanded, nominal_costate, taught
 from .validation import look, validate, validate_start
 from .watch import PATIENCE
 
@@ -123,6 +123,8 @@ def run(
 
 def make_value(problem: Problem, config: TrainConfig, device: torch.device | None = None) -> Value:
     """phi as the configuration describes it, with its first weights; taught on ``device``, where it is taught."""
+    if config.anchor == "expansion" or config.learns_expanded:
+        return expanded(problem, config) if config.anchor == "expansion" or config.resume else taught(problem, config)
     value = ValueFunction(
         problem, config.width, config.depth, config.rank, config.seed,
         agent_width=config.agent_width, agent_rank=config.agent_rank,
@@ -139,10 +141,7 @@ def make_value(problem: Problem, config: TrainConfig, device: torch.device | Non
         value.adopt(teacher)
     if config.anchor == "none":
         return value
-    if config.anchor == "expansion":
-        return expanded(problem, config)
-    if config.anchor == "distilled":
-        # A resumed run has its weights in the checkpoint.
+    if config.anchor == "distilled":  # a resumed run has its weights in the checkpoint
         return value if config.resume else distilled(problem, value.to(device), config)
     count = config.anchors if config.anchor == "multi" else 1
     return anchored(problem, value, count, config.nominal_share, config.blend, config.anchor_rounds)
@@ -240,5 +239,5 @@ def make_policy(problem: Problem, value: Value, config: TrainConfig) -> Implicit
     """The policy to fly: with projected Newton the solver is unhurried there, whatever training could afford."""
     newton = config.operator == "newton"
     operator = None if newton else config.make_operator()
-    most = (5 if config.hamiltonian == "held" else 10) if newton else config.argmax_iterations
+    most = 10 if newton else config.argmax_iterations
     return ImplicitPolicy(problem, value, operator, most, config.argmax_tolerance, config.starts, config.hamiltonian)

@@ -129,6 +129,25 @@ def sweeps() -> str:
     return table(("problem, optima", *ways), lines)
 
 
+def networks() -> str:
+    """What demos/networks.py measured, the best network first."""
+    rows = {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in (RESULTS / "networks").glob("*.json")}
+    lines = []
+    for name in sorted(rows, key=lambda name: rows[name]["network"]["mean"]):
+        row, ways = rows[name], ("network", "policy", "linear")
+        gaps = (", ".join(written(row[way][key], ".2%") for key in ("mean", "worst")) for way in ways)
+        lines.append((f"`{name}`", *gaps, f"{row['known']} of {row['states']}", f"{row['seconds']:.0f}"))
+    headings = (
+        "problem",
+        "network: mean, worst",
+        "policy of `solve`",
+        "linear feedback along one optimum",
+        "known optima",
+        "seconds",
+    )
+    return table(headings, lines)
+
+
 TIMES = ("eager", "first", "compiled")
 """Of a row of demos/compiling.py."""
 

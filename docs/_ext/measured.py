@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from docutils import nodes
-from figures import RESULTS, compiling, figure, gallery, optima, records, robustness, speed, sweeps
+from figures import RESULTS, compiling, figure, gallery, networks, optima, records, robustness, speed, sweeps
 from generated import FOLDER, write_pages
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxRole
@@ -37,6 +37,7 @@ def write(app: Sphinx, config: object) -> None:
             **pages,
             "gallery": gallery(),
             "strangers": gallery("strangers"),
+            "networks": networks(),
             "sweeps": sweeps(),
             "speed": speed(),
             "compiling": compiling(),

@@ -39,6 +39,13 @@ BRIEF = {
     "growth": lambda out: {"repeat": 1, "brief": True, "out_dir": out},
     "reproduce": lambda out: {"out": out},
     "optima": lambda out: {"rows": ("double_integrator",), "scale": 0.2, "checked": 2, "out_dir": out},
+    "networks": lambda out: {
+        "problems": ("double_integrator",),
+        "states": 2,
+        "time_budget": "5s",
+        "network": "1s",
+        "out_dir": out,
+    },  # fmt: skip
     "sweeps": lambda out: {"problems": ("van_der_pol",), "states": 2, "seconds": 2.0, "out_dir": out},
     "consumption": lambda out: {"households": (4,), "batch": 2, "few": (), "runs": 1, "out_dir": out},
     "swarm": lambda out: {

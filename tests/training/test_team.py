@@ -1,5 +1,6 @@
 """Several processes train as one: the same curve, the same weights, one folder, and a sentence where one is lost."""
 
+import dataclasses
 import json
 import os
 import signal
@@ -46,6 +47,11 @@ with joined("cpu"):
     lessons = TrainConfig(**BRIEF | {{"iterations": 1}}, anchor="distilled", anchors=6, distill_iterations=4)
     told["distilled"] = train(Pendulum(), lessons)[1].column("validation_cost")
     optimum = TrainConfig(**BRIEF | {{"iterations": 1}}, anchor="expansion", candidates=2, agent_width=4)
+    held = TrainConfig(
+        **BRIEF | {{"iterations": 1}}, anchor="distilled", hamiltonian="held", candidates=3, anchors=6,
+        distill_iterations=4,
+    )
+    told["taught"] = train(Pendulum(), held)[1].column("validation_cost")
     told["expanded"] = train(Pendulum(), optimum)[1].column("validation_cost")
 (out / f"{{me.rank}}.json").write_text(json.dumps(told))
 """
@@ -97,7 +103,8 @@ def test_lessons_and_optima_are_those_of_one_process(two, pendulum):
     brief = BRIEF | {"iterations": 1}
     lessons = TrainConfig(**brief, anchor="distilled", anchors=6, distill_iterations=4)
     optimum = TrainConfig(**brief, anchor="expansion", candidates=2, agent_width=4)
-    for name, config in (("distilled", lessons), ("expanded", optimum)):
+    held = dataclasses.replace(lessons, hamiltonian="held", candidates=3)
+    for name, config in (("distilled", lessons), ("taught", held), ("expanded", optimum)):
         alone = train(pendulum, config)[1].column("validation_cost")
         for told in two["told"]:
             assert told[name] == pytest.approx(alone, rel=1e-4)

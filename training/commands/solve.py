@@ -12,6 +12,7 @@ from ..console import PlainConsole
 from ..rounds import RECORD
 from ..solve import solve
 from ..solved import Solved
+from ..student import NETWORK
 from .arguments import ProblemName
 from .solved_page import write_page
 
@@ -24,6 +25,7 @@ def solve_command(
     states: int = 64,
     fresh: bool = False,
     processes: int | None = None,
+    network: str | None = None,
     out_dir: Path | None = None,
 ) -> None:
     """Find a feedback controller for any problem, and say how far above the optimum it is.
@@ -47,6 +49,8 @@ def solve_command(
         fresh: begin anew, whatever optima the folder holds.
         processes: that share out the states; as many as there are cores unless given; one
             where the problem cannot be sent to another (a lambda in a field, a lock).
+        network: for how long a network is then taught the optima, 3m: OUT_DIR/network can be exported, which a policy
+            that flies along its optima cannot.
         out_dir: folder; runs/<problem> unless given.
     """
     made = make_problem(problem)
@@ -54,17 +58,21 @@ def solve_command(
     check_folder(folder, "--out-dir")
     with alone(folder, "solve", A_MOMENT):
         count = cores(made) if processes is None else processes
-        found = solve(made, time_budget, seed, folder, gap, states, fresh, count)
+        found = solve(made, time_budget, seed, folder, gap, states, fresh, count, network)
         write_json(folder / RECORD, record(found, problem))
         command = f"pontryagin solve {problem} --time-budget {time_budget} --seed {seed} --gap {gap}"
+        command += f" --network {network}" if network else ""
         page = write_page(found, problem, command, folder)
-    PlainConsole(least=80).print(f"\n{found.report}\n\npolicy in {folder}; {page}", highlight=False)
+    beside = "" if found.network is None else f"; the network in {folder / NETWORK}, for pontryagin export"
+    PlainConsole(least=80).print(f"\n{found.report}\n\npolicy in {folder}; {page}{beside}", highlight=False)
 
 
 def record(found: Solved, problem: str) -> dict[str, object]:
     """What ``solved.json`` holds: plain numbers, nan as None."""
     optima: ReferenceTrajectory = found.optima
     numbers = {"cost": found.cost, "optimum": optima.optimum, "linear_cost": found.linear_cost, "gap": found.gap}
+    if found.network_cost is not None:
+        numbers["network_cost"] = found.network_cost
     tables = {k: [x if x == x and abs(x) != float("inf") else None for x in v.tolist()] for k, v in numbers.items()}
     history = json.loads(json.dumps(found.history).replace("NaN", "null").replace("Infinity", "null"))
     facts = {"optima": found.known, "enough": found.enough, "good": found.good}

@@ -2,7 +2,7 @@
 
 from .document import document, figure, sort_key, table
 from .film import film, write_film
-from .gaps import draw_gallery, draw_gaps, draw_sweeps
+from .gaps import draw_gallery, draw_gaps, draw_networks, draw_sweeps
 from .paths import ACCENT, FEW, INK, SOFT, Array
 from .plots import history_figure, plain_ticks, save_figure, tidy, trajectory_figure
 from .side_by_side import path_frames, side_by_side
@@ -16,6 +16,7 @@ __all__ = [
     "document",
     "draw_gallery",
     "draw_gaps",
+    "draw_networks",
     "draw_sweeps",
     "figure",
     "film",

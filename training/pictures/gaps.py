@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from typing import Any
 
 import matplotlib.figure
 import numpy as np
@@ -65,7 +66,7 @@ def draw_gallery(rows: list[dict[str, object]]) -> matplotlib.figure.Figure:
 
 
 def draw_sweeps(told: dict[str, dict[str, dict[str, float]]]) -> matplotlib.figure.Figure:
-    """Mean gaps of problem -> way -> figures, what ``demos/sweeps.py`` writes: a group of bars for each problem."""
+    """Mean gaps of problem -> way -> figures, as ``demos/sweeps.py`` writes them: a group of bars for each problem."""
     figure = matplotlib.figure.Figure(figsize=(9, 4.2), layout="constrained")
     axis, ways = figure.subplots(), list(next(iter(told.values())))
     colours = ("0.75", "C1", "#9ecae1", "#4292c6", "#084594")
@@ -80,6 +81,27 @@ def draw_sweeps(told: dict[str, dict[str, dict[str, float]]]) -> matplotlib.figu
     axis.set_title("A plan that is swept and remembered flies next to the optimum")
     axis.legend(ncols=len(ways), loc="upper center", bbox_to_anchor=(0.5, -0.1), frameon=False)
     tidy(figure)
+    return figure
+
+
+def draw_networks(told: dict[str, dict[str, Any]]) -> matplotlib.figure.Figure:
+    """Mean and worst gap of each problem, as ``demos/networks.py`` writes them: linear feedback, network, policy."""
+    names = sorted(told, key=lambda name: -told[name]["network"]["mean"])
+    figure = matplotlib.figure.Figure(figsize=(8, 0.42 * len(names) + 1.6), layout="constrained")
+    axis = figure.subplots()
+    kinds = (("linear", "linear feedback along one optimum", "0.6", "D"), ("network", "network", "C1", "o"),
+             ("policy", "policy of solve", "C0", "s"))  # fmt: skip
+    for way, label, color, marker in kinds:
+        mean, worst = ([100 * max(told[name][way][key], 1e-5) for name in names] for key in ("mean", "worst"))
+        axis.plot(mean, range(len(names)), marker, color=color, label=f"{label}, mean", markersize=8)
+        axis.plot(worst, range(len(names)), "|", color=color, label="worst", markersize=10, markeredgewidth=2)
+    axis.axvline(1.0, color="0.6", linestyle="--", linewidth=1)
+    axis.set_xscale("log")
+    axis.set_yticks(range(len(names)), names)
+    axis.set_xlabel("cost above the optimum, % (fresh states; 0.001 and less at the left)")
+    axis.set_title("A network that optima have taught, and that can be exported")
+    axis.legend(loc="upper center", bbox_to_anchor=(0.5, -0.12), ncols=3, frameon=False, fontsize=9)
+    axis.grid(axis="x", alpha=0.3)
     return figure
 
 

@@ -4,12 +4,16 @@ from .anchoring import anchored
 from .coarse import check_steps, coarseness
 from .distill import distilled
 from .expansion import choose, excess, expanded, families, member_costs, sound
+from .lessons import Lessons, attune, beginning, taught, teach
 from .nominal import nominal_costate, nominal_path
 from .seeking import agreed, fewer, played, searched
 
 __all__ = [
+    "Lessons",
     "agreed",
     "anchored",
+    "attune",
+    "beginning",
     "check_steps",
     "choose",
     "coarseness",
@@ -24,4 +28,6 @@ __all__ = [
     "played",
     "searched",
     "sound",
+    "taught",
+    "teach",
 ]
