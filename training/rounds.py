@@ -197,13 +197,12 @@ class Rounds:
             self.optima = self.optima.replaced(left, further)
 
     def taught(self, network: ImplicitPolicy) -> Tensor:
-        """What it costs from the fresh states, ``(B,)``; the optimum is what is cheapest."""
+        """What it costs from the fresh states, ``(B,)``."""
         self.stages.stage("flying the network")
         cost = self._cost(network, self.fresh.to(network.value.scale))
         gap = relative_gap(cost, self.optima.optimum)
-        self.stages.said(
-            f"a network, taught; gap {float(gap.nanmean()):.2%} mean, {float(gap[~gap.isnan()].max()):.2%} worst"
-        )
+        worst = float(gap.nan_to_num(-torch.inf).max())
+        self.stages.said(f"a network, taught; gap {float(gap.nanmean()):.2%} mean, {worst:.2%} worst")
         return cost
 
     def improved(self, known: ReferenceTrajectory) -> ReferenceTrajectory:

@@ -30,3 +30,15 @@ def test_a_time_for_the_network_that_makes_no_sense_is_refused(tmp_path):
     with pytest.raises(ValueError, match="0s"):
         solve(DoubleIntegrator(), "5s", out=tmp_path, network="0s")
     assert not (tmp_path / "optima.npz").exists()
+
+
+def test_lessons_that_make_it_worse_are_forgotten(monkeypatch):
+    def spoil(value, *_, **__):
+        with torch.no_grad():
+            for weight in value.parameters():
+                weight += 1.0
+
+    monkeypatch.setattr("pontryagin.training.student.teach", spoil)
+    found = solve(DoubleIntegrator(), "5s", states=4, network="1s")
+    assert all(weight.abs().max() == 0 for weight in (found.network.value.network.output,))
+    assert torch.allclose(found.network_cost, found.optima.cost, rtol=1e-3)

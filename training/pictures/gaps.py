@@ -100,7 +100,7 @@ def draw_networks(told: dict[str, dict[str, Any]]) -> matplotlib.figure.Figure:
     axis.set_yticks(range(len(names)), names)
     axis.set_xlabel("cost above the optimum, % (fresh states; 0.001 and less at the left)")
     axis.set_title("A network that optima have taught, and that can be exported")
-    axis.legend(loc="upper center", bbox_to_anchor=(0.5, -0.12), ncols=3, frameon=False, fontsize=9)
+    figure.legend(loc="outside lower center", ncols=3, frameon=False, fontsize=9)
     axis.grid(axis="x", alpha=0.3)
     return figure
 
