@@ -10,7 +10,7 @@ from pontryagin.envs.states import drawn
 from pontryagin.training.commands.cli import main
 
 
-def test_a_network_is_taught_that_can_be_exported(tmp_path, capsys):
+def test_a_network_is_taught_and_measured_with_the_rest(tmp_path, capsys):
     words = ["--time-budget", "5s", "--states", "4", "--network", "2s", "--processes", "1", "--out-dir", str(tmp_path)]
     main(["solve", "double_integrator", *words])
     assert "network, to be exported" in capsys.readouterr().out
@@ -22,6 +22,11 @@ def test_a_network_is_taught_that_can_be_exported(tmp_path, capsys):
     cost = evaluate(network.problem, network, z0).cost
     assert cost.tolist() == pytest.approx(told["network_cost"], rel=1e-5)
     assert cost.tolist() == pytest.approx(told["optimum"], rel=1e-2)
+
+
+def test_it_can_be_exported(tmp_path):
+    pytest.importorskip("onnxruntime")
+    solve(DoubleIntegrator(), "5s", states=4, network="1s", out=tmp_path)
     main(["export", str(tmp_path / "network"), "--to", "onnx", "--out-dir", str(tmp_path / "export")])
     main(["parity", str(tmp_path / "export"), "--states", "20"])
 
