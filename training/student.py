@@ -17,8 +17,7 @@ from ..envs.problem import Problem
 from ..envs.states import drawn
 from .gear import PAYS
 from .stages import Stages
-from .start import Lessons, attune, beginning, teach
-from .start.lessons import CHUNK, PROBES, SPREAD
+from .start import Lessons, attune, beginning, outlying, teach
 
 WIDTH, RANK = 128, 16
 """Of the network of each agent."""
@@ -26,6 +25,8 @@ ENOUGH, SOUGHT = 1_000, 0.25
 """Optima that are taught, and the share of the time in which more of them are sought, until there are so many."""
 TABLES = 20_000_000
 """Numbers in the tables of their expansions, at most."""
+AT_ONCE, PROBES = 250, 64
+"""Optima sought at a time; states that are flown before and after the lessons."""
 NETWORK = "network"
 """The folder of its policy."""
 
@@ -42,8 +43,7 @@ def student(
     stages.stage("optima to teach")
     most = min(ENOUGH, max(1, TABLES // ((problem.steps + 1) * problem.state_dim * problem.state_block)))
     while len(known.cost) < most and (left := SOUGHT * budget - (stages.gone - begin)) > 0:
-        z0 = drawn(problem, min(CHUNK, max(len(known.cost), 8)), generator).double()
-        z0 = torch.lerp(z0.mean(0), z0, SPREAD)
+        z0 = outlying(problem, min(AT_ONCE, max(len(known.cost), 8)), generator)
         known = known.joined(solve_optimum(problem, z0, known=pilots, seconds=left))
     lessons = Lessons.of(problem, known)
     stages.stage(f"teaching {len(lessons.weight)} optima")

@@ -4,7 +4,7 @@ from .anchoring import anchored
 from .coarse import check_steps, coarseness
 from .distill import distilled
 from .expansion import choose, excess, expanded, families, member_costs, sound
-from .lessons import Lessons, attune, beginning, taught, teach
+from .lessons import Lessons, attune, beginning, outlying, taught, teach
 from .nominal import nominal_costate, nominal_path
 from .seeking import agreed, fewer, played, searched
 
@@ -25,6 +25,7 @@ __all__ = [
     "member_costs",
     "nominal_costate",
     "nominal_path",
+    "outlying",
     "played",
     "searched",
     "sound",

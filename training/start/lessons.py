@@ -97,6 +97,12 @@ def regret(problem: Problem, phi: Value, t: Tensor, z: Tensor, u: Tensor) -> Ten
     return (both[0] - both[1]).squeeze(-1).clamp_min(0.0)
 
 
+def outlying(problem: Problem, count: int, generator: torch.Generator) -> Tensor:
+    """Draws of rho_0, SPREAD times as far from their mean, float64."""
+    z0 = drawn(problem, count, generator).double()
+    return torch.lerp(z0.mean(0), z0, SPREAD)
+
+
 def beginning(problem: Problem, known: ReferenceTrajectory, width: int, rank: int, seed: int = 0) -> ExpandedValue:
     """The expansion about that one of ``known`` along which the feedback flies best, and a network that is 0."""
     z0 = drawn(problem, PROBES, torch.Generator().manual_seed(SEED + 2)).double()
@@ -182,8 +188,7 @@ def taught(problem: Problem, config: TrainConfig) -> ExpandedValue:
     console = PlainConsole()
     console.print(f"teaching {config.anchors} optima", highlight=False)
     known = families(problem, min(config.candidates, config.anchors))
-    z0 = drawn(problem, config.anchors, torch.Generator().manual_seed(SEED)).double()
-    z0 = torch.lerp(z0.mean(0), z0, SPREAD)
+    z0 = outlying(problem, config.anchors, torch.Generator().manual_seed(SEED))
     me = team()
     own = z0.split(CHUNK if me.count == 1 else max(1, min(CHUNK, -(-len(z0) // me.count))))[me.rank :: me.count]
     parts = [
