@@ -51,7 +51,7 @@ class Progress:
     """
 
     value: Value
-    optimizer: torch.optim.Adam
+    optimizer: torch.optim.Optimizer
     generator: torch.Generator
     history: History
     best: dict[str, Tensor]
@@ -94,7 +94,7 @@ def kept(progress: Progress) -> Kept:
     tensors = {f"value.{k}": v for k, v in progress.value.state_dict().items()}
     tensors |= {f"best.{k}": v for k, v in progress.best.items()}
     for index, state in progress.optimizer.state_dict()["state"].items():
-        tensors |= {f"adam.{index}.{k}": torch.as_tensor(v) for k, v in state.items()}
+        tensors |= {f"optimizer.{index}.{k}": torch.as_tensor(v) for k, v in state.items()}
     tensors["generator"] = progress.generator.get_state()
     tensors = {k: v.detach().cpu() for k, v in tensors.items()}
     figures = {"history": progress.history.rows} | {name: getattr(progress, name) for name in FIGURES}
@@ -106,11 +106,11 @@ def fill(progress: Progress, found: Kept) -> None:
     device = progress.value.scale.device
     progress.value.load_state_dict(_under(found.tensors, "value."))
     progress.best = {k: v.to(device) for k, v in _under(found.tensors, "best.").items()}
-    adam = progress.optimizer.state_dict()
-    for name, tensor in _under(found.tensors, "adam.").items():
+    moments = progress.optimizer.state_dict()
+    for name, tensor in _under(found.tensors, "optimizer.").items():
         index, _, key = name.partition(".")
-        adam["state"].setdefault(int(index), {})[key] = tensor
-    progress.optimizer.load_state_dict(adam)
+        moments["state"].setdefault(int(index), {})[key] = tensor
+    progress.optimizer.load_state_dict(moments)
     progress.generator.set_state(found.tensors["generator"])
     rows = found.figures["history"]
     progress.history = History([{name: float(x) for name, x in row.items()} for row in rows])

@@ -1,8 +1,9 @@
-"""How it is trained: the steps of Adam and what they descend, how long the run is and what it leaves."""
+"""How it is trained: the steps of the optimizer and what they descend, how long the run is and what it leaves."""
 
 from __future__ import annotations
 
 import dataclasses
+from typing import Literal
 
 import torch
 
@@ -12,7 +13,6 @@ from .duration import seconds
 from .rules import (
     Checked,
     Count,
-    Decays,
     DeviceName,
     DisturbOrNone,
     Limit,
@@ -30,7 +30,7 @@ from .words import AutoOrFlag, DurationOrNone
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class DescentConfig(Checked):
-    """The rollouts, their loss, and Adam."""
+    """The rollouts, their loss, and the optimizer."""
 
     batch: Count = 64
     """Initial states per iteration."""
@@ -49,13 +49,13 @@ class DescentConfig(Checked):
     """Peak of the one-cycle schedule."""
     warmup: ShareBelowOne = 0.2
     """Share of the run in which the learning rate rises."""
-    betas: Decays = (0.9, 0.99)
-    """Adam's two decay rates."""
+    optimizer: Literal["soap", "adam"] = "soap"
+    """SOAP, which is Adam in the eigenbasis of Shampoo's preconditioner (``training/soap.py``), or Adam itself."""
     gradient_clip: Limit = 2.0
     """Largest norm of the gradient, in multiples of its running mean; a longer one is scaled down to it."""
     rollback: Multiple | None = None
     """How many times the best validation cost a run may reach before it returns to the best weights, with fresh moments
-    of Adam and a learning rate reduced by ``rollback_pace``; None: never. A steep cost has cliffs from which nothing
+    and a learning rate reduced by ``rollback_pace``; None: never. A steep cost has cliffs from which nothing
     climbs back."""
     rollback_pace: Positive = 0.7
     """Factor on the learning rate at each return."""
@@ -87,7 +87,7 @@ class RunConfig(Checked):
     count_all: bool = False
     """Count in ``time_budget`` whatever the run needs: the optima that it begins from and compiling, too."""
     iterations: Count = 4000
-    """Steps of Adam, each on fresh initial states."""
+    """Steps of the optimizer, each on fresh initial states."""
     seed: Seed = 0
     """Of the initial weights and of the initial states."""
     validation_states: Count = 128

@@ -85,7 +85,7 @@ class StartConfig(Checked):
     anchors: Count = 256
     """How many optima are taken by ``"multi"`` and ``"distilled"``; each costs its time and a table's."""
     distill_iterations: Count = 8000
-    """Steps of Adam that teach them to the network, before the run."""
+    """Steps of the optimizer that teach them to the network, before the run."""
     distill_rate: Positive = 1e-2
     """Peak of their learning rate."""
     distill_distance: Positive = 0.03

@@ -51,20 +51,6 @@ class Number(Rule):
 
 
 @dataclasses.dataclass(frozen=True)
-class Pair(Rule):
-    """Two numbers under one rule, from any sequence."""
-
-    each: Number
-
-    def accept(self, value: Any) -> tuple[Any, Any]:
-        try:
-            first, second = (self.each.accept(v) for v in value)
-        except (TypeError, ValueError):
-            raise ValueError(f"a pair, each {self.each.expected}") from None
-        return first, second
-
-
-@dataclasses.dataclass(frozen=True)
 class Choice(Rule):
     """One of some words, spelled exactly so."""
 
@@ -168,7 +154,6 @@ Multiple: TypeAlias = Annotated[float, Number(float, "a number above 1", lambda 
 Share: TypeAlias = Annotated[float, Number(float, "a share in [0, 1]", lambda x: 0 <= x <= 1)]
 ShareAboveZero: TypeAlias = Annotated[float, Number(float, "a share in (0, 1]", lambda x: 0 < x <= 1)]
 ShareBelowOne: TypeAlias = Annotated[float, Number(float, "a share in [0, 1)", lambda x: 0 <= x < 1)]
-Decays: TypeAlias = Annotated[tuple[float, float], Pair(Number(float, "a number in [0, 1)", lambda x: 0 <= x < 1))]
 Name: TypeAlias = Annotated[str, Text()]
 DisturbOrNone: TypeAlias = Annotated[str | None, OrNone(Levels())]
 FolderPath: TypeAlias = Annotated[Path, Folder()]

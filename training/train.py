@@ -1,4 +1,4 @@
-"""Train phi_theta so that the controller it implies is cheap: Adam on E[J] with the JFB gradient."""
+"""Train phi_theta so that the controller it implies is cheap: SOAP on E[J] with the JFB gradient."""
 
 from __future__ import annotations
 
@@ -27,6 +27,7 @@ from .loss import Loss, path_loss
 from .parallel import from_first, joined, own_device, share_gradient, team
 from .report import Report
 from .schedule import clip_gradient, learning_rate, terminal_weight
+from .soap import make_optimizer
 from .start import anchored, distilled, expanded, nominal_costate, taught
 from .validation import look, validate, validate_start
 from .watch import PATIENCE
@@ -152,7 +153,7 @@ def begin(problem: Problem, config: TrainConfig, device: torch.device, value: Va
     value = (make_value(problem, config, device) if value is None else value).to(device)
     if not any(True for _ in value.parameters()):
         raise ValueError(f"{type(value).__name__} has no weights to train: fly it, ImplicitPolicy(problem, value)")
-    optimizer = torch.optim.Adam(value.parameters(), lr=config.learning_rate, betas=config.betas)
+    optimizer = make_optimizer(value, config, config.learning_rate)
     best = {k: v.clone() for k, v in value.state_dict().items()}
     return Progress(value, optimizer, torch.Generator().manual_seed(config.seed), History(), best)
 
@@ -202,7 +203,7 @@ def descend(
 def iterate(
     course: Problem, config: TrainConfig, progress: Progress, step: Flights, share: float, device: torch.device
 ) -> tuple[Loss, float]:
-    """One step of Adam; returns the loss and the norm of its gradient.
+    """One step of the optimizer; returns the loss and the norm of its gradient.
 
     Each of several processes draws the whole batch and flies its rows of it; ``progress.clock`` is made the same.
     """

@@ -61,7 +61,6 @@ REFUSED = {
     "steps": [0, 1.5, True],
     "iterations": [0, 1e4, math.inf],
     "seed": [-1, 0.5, True, None, 2**63, "0"],
-    "betas": [(0.9,), (0.9, 0.99, 0.999), (0.9, 1.0), (-0.1, 0.9), (0.9, math.nan), 0.9, ("0.9", 0.99), None],
     "learning_rate": [0, -1.0, math.nan, math.inf, "1e-2", True, None, 10**400],
     "hjb_weight": [-1, math.nan, math.inf],
     "argmax_tolerance": [-1e-9, math.nan],
@@ -113,12 +112,12 @@ def test_refused_combinations(fields, name):
 
 def test_values_become_plain_python():
     config = TrainConfig(
-        batch=np.int64(8), learning_rate=np.float32(0.5), betas=np.array([0.5, 0.75]), compile=np.bool_(True),
+        batch=np.int64(8), learning_rate=np.float32(0.5), compile=np.bool_(True),
         hjb_weight=1, time_budget=np.float64(90), out="runs/x", begin_from=Path("runs/y"), device=torch.device("cpu"),
         gradient_clip=math.inf, rollback=None,
     )  # fmt: skip
     expected = {
-        "batch": 8, "learning_rate": 0.5, "betas": (0.5, 0.75), "compile": True, "hjb_weight": 1.0, "time_budget": 90.0,
+        "batch": 8, "learning_rate": 0.5, "compile": True, "hjb_weight": 1.0, "time_budget": 90.0,
         "out": Path("runs/x"), "begin_from": "runs/y", "device": "cpu", "gradient_clip": math.inf,
     }  # fmt: skip
     for name, value in expected.items():

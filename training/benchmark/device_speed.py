@@ -30,6 +30,7 @@ from ..config import TrainConfig
 from ..evaluate import evaluate
 from ..loss import make_step, path_loss
 from ..recipes import recipe
+from ..soap import SOAP
 from ..train import make_value, train
 from .on_device import CHECKS, apart
 
@@ -114,7 +115,7 @@ def argmaxima(timer: Timer, quick: bool) -> Rows:
 
 
 def iteration(name: str, batch: int, device: torch.device, compile: bool, mode: str | None) -> Callable[[], None]:
-    """One step of Adam on the recipe of ``name``; of bicycles from the shipped expansions on."""
+    """One step of SOAP on the recipe of ``name``; of bicycles from the shipped expansions on."""
     problem: Any = make_problem(name)
     config = dataclasses.replace(recipe(name), compile=compile)
     course = problem if config.steps is None else dataclasses.replace(problem, steps=config.steps)
@@ -123,7 +124,7 @@ def iteration(name: str, batch: int, device: torch.device, compile: bool, mode: 
     value = value.to(device)
     with unittest.mock.patch("torch.compile", functools.partial(torch.compile, mode=mode)):
         step = make_step(course, value, config)
-    optimizer = torch.optim.Adam(value.parameters(), lr=1e-5)
+    optimizer = SOAP(value.parameters(), lr=1e-5)
 
     def once() -> None:
         if mode is not None:

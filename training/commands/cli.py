@@ -45,7 +45,7 @@ STORES_AT_ITS_END = ("reference", "evaluate", "diagnose", "parity", "play")
 
 
 def train_command(problem: ProblemName, config: tyro.conf.OmitArgPrefixes[TrainConfig]) -> None:
-    """Train a feedback controller: Adam on E[J] through the implicit argmax, with the JFB gradient.
+    """Train a feedback controller: SOAP on E[J] through the implicit argmax, with the JFB gradient.
 
     The defaults are the recipe of the problem. For example
 

@@ -21,6 +21,7 @@ from ..config import TrainConfig
 from ..console import PlainConsole
 from ..parallel import gathered, share_gradient, team
 from ..schedule import clip_gradient, one_cycle
+from ..soap import make_optimizer
 from .nominal import SEED, gentle, nominal_path, optima
 
 SPREAD = 1.2
@@ -28,7 +29,7 @@ SPREAD = 1.2
 CHUNK = 500
 """Optima solved and expanded at a time: what bounds the memory."""
 BATCH = 1024
-"""Lessons per step of Adam."""
+"""Lessons per step of the optimizer."""
 WARMUP = 0.05
 """Share of the steps in which the learning rate rises."""
 BESIDE = 0.5
@@ -82,7 +83,8 @@ def distilled(problem: Problem, value: ValueFunction, config: TrainConfig) -> Va
     """``value``, taught ``config.anchors`` optima from draws of rho_0, and the feedback beside them.
 
     Minimises E[weight · fenchel_young] over the control steps of the optima, ``config.distill_iterations`` steps of
-    Adam on one cycle of learning rates. It knows no roll-out: that the errors do not add up is JFB's to see to.
+    ``config.optimizer`` on one cycle of learning rates. It knows no roll-out: that the errors do not add up is JFB's to
+    see to.
 
     Raises:
         ValueError: if no optimum was found at all.
@@ -143,7 +145,7 @@ def teach(problem: Problem, value: ValueFunction, teacher: Teacher, config: Trai
 
     if config.compiled:
         loss = compiled(loss, device)
-    optimizer = torch.optim.Adam(value.parameters(), lr=config.distill_rate, betas=config.betas)
+    optimizer = make_optimizer(value, config, config.distill_rate)
     usual, last = 0.0, []
     rows = team().rows(BATCH)
     for iteration in track(range(config.distill_iterations), "distilling", transient=True, console=PlainConsole()):

@@ -26,7 +26,7 @@ from .expansion import choose, families, sound
 from .nominal import SEED
 
 BATCH = 256
-"""Lessons per step of Adam."""
+"""Lessons per step of the optimizer."""
 BESIDE, DISTANCE, REACH = 0.75, 0.3, 0.1
 """Share of the lessons that lie beside an optimal path; how far at most, in standard deviations over the optima at that
 time; and how far the feedback may ask for, in ranges of the control: it is linear, the law is not."""
