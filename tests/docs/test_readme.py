@@ -19,6 +19,9 @@ MOST_LINES, WIDEST = 150, 120
 
 SOURCES = {
     "`quadrotor`: JFB from random weights": ["quadrotor/evaluation.json"],
+    "JFB from 600 optima, ten minutes, three seeds": [
+        f"benchmark/quadrotor/jfb-anchored-{seed}.json:summary" for seed in range(3)
+    ],
     "`quadrotor_wide`: 4000 optima, then JFB": ["quadrotor_wide/evaluation.json"],
     "`bicycle5`: expansions, held Hamiltonian": ["bicycle5/evaluation.json"],
     "`bicycle100`: one optimum, roles, then JFB": ["bicycle100/evaluation.json"],
@@ -42,7 +45,7 @@ def test_it_is_short():
 
 def test_its_figures_are_those_of_results():
     rows = table("problem")
-    assert [controller for _, controller, *_ in rows] == list(SOURCES) and len(rows) == 6
+    assert [controller for _, controller, *_ in rows] == list(SOURCES) and len(rows) == 7
     for _, controller, *cells in rows:
         runs = []
         for source in SOURCES[controller]:

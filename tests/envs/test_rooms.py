@@ -30,7 +30,7 @@ LEVELS = (
         "training/words",
     ),
     ("training/parallel",),
-    ("training/config", "training/recipes", "training/schedule"),
+    ("training/config", "training/recipes", "training/schedule", "training/soap"),
     ("training/start",),
     ("training",),
     ("training/pictures",),
