@@ -4,6 +4,7 @@ Each result is kept in results/gallery/NAME-SEED.json and not made again; the ta
 """
 
 import json
+import math
 import time
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from pontryagin import Problem, RecedingHorizon, make_problem, solve
 from pontryagin.controllers.optimum import cores, crew
 from pontryagin.envs.files import write_json
 from pontryagin.training.console import PlainConsole
-from pontryagin.training.evaluate import relative_gap
+from pontryagin.training.evaluate import gap_figures, relative_gap
 from pontryagin.training.pictures import draw_gallery, save_figure
 from pontryagin.training.solved import Solved, flown_by
 
@@ -75,14 +76,10 @@ def table_of(rows: list[dict[str, object]], states: int) -> Table:
 
 def summary(found: Solved, seconds: float) -> dict[str, object]:
     """Plain numbers; ``None`` where nothing is known."""
-    gap = found.gap[~found.gap.isnan()]
-    one = (found.linear_cost / found.optima.optimum.abs() - found.optima.optimum.sign())[~found.gap.isnan()]
-    figures = (
-        {"mean": gap.mean(), "median": gap.quantile(0.5), "worst": gap.max(), "linear": one.mean()} if len(gap) else {}
-    )
-    plain = {k: float(v) if v.isfinite() else None for k, v in figures.items()}
+    one = relative_gap(found.linear_cost, found.optima.optimum)
+    figures = gap_figures(found.gap) | {"linear": gap_figures(one)["mean"]}
     return {
-        **dict.fromkeys(("mean", "median", "worst", "linear")), **plain, "known": len(gap), "seconds": seconds,
+        **finite(figures), "known": int((~found.gap.isnan()).sum()), "seconds": seconds,
         "states": len(found.gap), "optima": found.known, "stage": str(found.history[-1]["stage"]),
         "threads": torch.get_num_threads(), "processes": cores(found.policy.problem),
     }  # fmt: skip
@@ -95,10 +92,14 @@ def by_mpc(found: Solved) -> dict[str, object]:
         planner = RecedingHorizon(problem, every=-(-problem.steps // 10))
         cost = flown_by(problem, planner, found.path.z[0]).cost
     gap = relative_gap(cost.nan_to_num(torch.inf, torch.inf), found.optima.optimum)
-    gap = gap[~gap.isnan()]
-    figures = {"mpc": gap.mean(), "mpc_worst": gap.max()} if len(gap) else {}
-    plain = {k: float(v) if v.isfinite() else None for k, v in figures.items()}
-    return {**dict.fromkeys(("mpc", "mpc_worst")), **plain, "mpc_seconds": time.perf_counter() - begin}
+    figures = gap_figures(gap)
+    plain = finite({"mpc": figures["mean"], "mpc_worst": figures["worst"]})
+    return {**plain, "mpc_seconds": time.perf_counter() - begin}
+
+
+def finite(figures: dict[str, float]) -> dict[str, float | None]:
+    """``None`` in place of what is infinite or not known."""
+    return {name: x if math.isfinite(x) else None for name, x in figures.items()}
 
 
 def spoken(gap: object) -> str:

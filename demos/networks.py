@@ -13,6 +13,7 @@ from pontryagin import make_problem, solve
 from pontryagin.demos.strangers import STRANGERS
 from pontryagin.envs.files import read_json, write_json
 from pontryagin.training.console import PlainConsole
+from pontryagin.training.evaluate import gap_figures
 from pontryagin.training.pictures import draw_networks, save_figure
 
 NAMES = ("rocket", "cartpole", "pendulum", "crazyflie", "car", "moon", "arm", "quad", "slew", "stall")
@@ -40,14 +41,7 @@ def main(
         problem = STRANGERS[name]() if name in STRANGERS else make_problem(name)
         begin = time.perf_counter()
         found = solve(problem, time_budget, states=states, network=network)
-        figures = {}
-        for way, gap in found.gaps.items():
-            seen = gap[~gap.isnan()]
-            figures[WAYS[way]] = {
-                "mean": float(seen.mean()),
-                "median": float(seen.median()),
-                "worst": float(seen.max()),
-            }
+        figures = {WAYS[way]: gap_figures(gap) for way, gap in found.gaps.items()}
         facts = {"known": int(found.optima.converged.sum()), "states": states, "seconds": time.perf_counter() - begin}
         write_json(file, figures | facts)
         row = ", ".join(f"{way} {x['mean']:.2%} (worst {x['worst']:.1%})" for way, x in figures.items())

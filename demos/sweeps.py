@@ -18,7 +18,7 @@ from pontryagin.controllers.optimum import cores, crew, expand_agents, solve_opt
 from pontryagin.controllers.value import FlownValue
 from pontryagin.envs.files import write_json
 from pontryagin.training.console import PlainConsole
-from pontryagin.training.evaluate import relative_gap
+from pontryagin.training.evaluate import gap_figures, relative_gap
 from pontryagin.training.pictures import draw_sweeps, save_figure
 from pontryagin.training.solved import flown_by
 from pontryagin.training.start import families
@@ -68,9 +68,8 @@ def row(problem: Problem, optima: int, states: int, seconds: float) -> dict[str,
         policy = ImplicitPolicy(problem, value, max_iterations=iterations, hamiltonian="held")
         begin = time.perf_counter()
         cost = flown_by(problem, policy, z0).cost.nan_to_num(torch.inf, torch.inf)
-        took, gap = time.perf_counter() - begin, relative_gap(cost, best.optimum)
-        gap = gap[~gap.isnan()]
-        found[way] = {"mean": float(gap.mean()), "worst": float(gap.max()), "seconds": took, "optima": len(known.cost)}
+        took, figures = time.perf_counter() - begin, gap_figures(relative_gap(cost, best.optimum))
+        found[way] = figures | {"seconds": took, "optima": len(known.cost)}
     return found
 
 

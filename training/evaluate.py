@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import statistics
 import time
 from typing import Any
@@ -94,6 +95,14 @@ class Evaluation:
 def relative_gap(cost: Tensor, optimum: Tensor) -> Tensor:
     """(cost - optimum) / |optimum|, which is cost / optimum - 1 where costs are positive."""
     return (cost - optimum) / optimum.abs()
+
+
+def gap_figures(gap: Tensor) -> dict[str, float]:
+    """Mean, median and worst of the gaps that are known, (B,) with nan for the others; nan where none is."""
+    known = gap[~gap.isnan()]
+    if not len(known):
+        return dict.fromkeys(("mean", "median", "worst"), math.nan)
+    return {"mean": float(known.mean()), "median": float(known.quantile(0.5)), "worst": float(known.max())}
 
 
 @torch.no_grad()

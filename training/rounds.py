@@ -24,7 +24,7 @@ from ..controllers.value import ExpandedValue, FlownValue
 from ..envs.integrate import Controller, Trajectory
 from ..envs.problem import Problem
 from ..envs.states import drawn
-from .evaluate import relative_gap
+from .evaluate import gap_figures, relative_gap
 from .solved import flights, flown_by, small, sure
 from .stages import Stages
 from .start import agreed, excess, fewer, member_costs, played, sound
@@ -161,7 +161,7 @@ class Rounds:
                 policy.save(self.out, {"command": "pontryagin solve", "stage": name})
         self.compared(way, known, path, cost)
         gap = relative_gap(self.cost, self.optima.optimum)
-        worst = float(gap[~gap.isnan()].max()) if not gap.isnan().all() else math.nan
+        worst = gap_figures(gap)["worst"]
         self.history.append(
             {"stage": self.stage, "seconds": self.stages.gone, "gap_mean": self.gap, "gap_worst": worst}
         )

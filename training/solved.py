@@ -13,7 +13,7 @@ from ..controllers.optimum import ReferenceTrajectory, shared
 from ..controllers.policy import ImplicitPolicy
 from ..envs.integrate import Controller, Trajectory, rollout
 from ..envs.problem import Problem
-from .evaluate import relative_gap
+from .evaluate import gap_figures, relative_gap
 
 WORST = 5.0
 """How many times the mean gap asked for the worst state's may be."""
@@ -110,9 +110,7 @@ class Solved:
         known = int(self.optima.converged.sum())
         lines = [f"above the optimum, {known} fresh states:            mean    median     worst"]
         for name, gap in rows.items():
-            seen = gap[~gap.isnan()]
-            figures = (seen.mean(), seen.quantile(0.5), seen.max()) if len(seen) else (torch.tensor(torch.nan),) * 3
-            lines.append(f"{name:<42}" + "".join(f"{float(x):>10.2%}" for x in figures))
+            lines.append(f"{name:<42}" + "".join(f"{x:>10.2%}" for x in gap_figures(gap).values()))
         left = len(self.gap) - known
         lines += [f"the optimum of {left} more is not known: its search did not converge"] if left else []
         if not self.good:

@@ -1,6 +1,7 @@
 """Every demo runs, headless and briefly."""
 
 import importlib.util
+import math
 from pathlib import Path
 
 import pytest
@@ -46,7 +47,7 @@ BRIEF = {
         "network": "1s",
         "out_dir": out,
     },  # fmt: skip
-    "sweeps": lambda out: {"problems": ("van_der_pol",), "states": 2, "seconds": 2.0, "out_dir": out},
+    "sweeps": lambda out: {"problems": ("van_der_pol",), "states": 2, "seconds": 20.0, "out_dir": out},
     "consumption": lambda out: {"households": (4,), "batch": 2, "few": (), "runs": 1, "out_dir": out},
     "swarm": lambda out: {
         "problem": "swarm5",
@@ -66,6 +67,12 @@ def loaded(name):
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+@pytest.mark.slow
+def test_sweeps_without_an_optimum_in_the_time(tmp_path, capsys):
+    told = loaded("sweeps").main(problems=("van_der_pol",), states=2, seconds=1e-9, out_dir=tmp_path)
+    assert all(math.isnan(way["worst"]) for way in told["van_der_pol"].values()) and "nan" in capsys.readouterr().out
 
 
 def test_every_demo_has_a_brief_form():

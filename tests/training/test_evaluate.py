@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from pontryagin import evaluate
-from pontryagin.training.evaluate import relative_gap
+from pontryagin.training.evaluate import gap_figures, relative_gap
 
 
 def test_evaluation_figures(policy, short_quadrotor):
@@ -22,6 +22,13 @@ def test_evaluation_figures(policy, short_quadrotor):
     assert plain.residual is None and plain.gap is None
     with pytest.raises(ValueError, match="index 2"):
         evaluate(short_quadrotor, policy, torch.cat([z0[:2], z0[:1] * float("inf")]))
+
+
+def test_gaps_that_are_not_known_are_left_out():
+    assert gap_figures(torch.tensor([0.1, math.nan, 0.3, 0.2])) == pytest.approx(
+        {"mean": 0.2, "median": 0.2, "worst": 0.3}
+    )
+    assert all(math.isnan(x) for x in gap_figures(torch.full((2,), math.nan)).values())
 
 
 def test_the_first_answer_is_timed_apart_from_those_that_remember(short_quadrotor):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import math
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import torch
 from torch import Tensor
 
 from ...envs.files import replace_file
-from ..evaluate import Evaluation, evaluate
+from ..evaluate import Evaluation, evaluate, gap_figures
 from ..pictures import document, draw_gaps, figure, path_frames, save_figure, table, trajectory_figure, write_film
 from ..rounds import PAGE
 from ..solved import Recording, Solved, flights
@@ -24,11 +25,11 @@ def write_page(found: Solved, name: str, command: str, folder: Path) -> Path:
     """gaps.png, trajectory.png, flight.gif and report.html in ``folder``; returns the page."""
     problem = found.policy.problem
     gaps = {{"policy": "this policy"}.get(k, k): v for k, v in found.gaps.items()}
-    seen = found.gap[~found.gap.isnan()]
-    mean = f"{float(seen.mean()):.2%}" if len(seen) else "an unknown share"
+    mean = gap_figures(found.gap)["mean"]
+    above = "an unknown share" if math.isnan(mean) else f"{mean:.2%}"
     pictures = {
         save_figure(
-            draw_gaps({k: v.numpy() for k, v in gaps.items()}, f"{name}: {mean} above the optimum in the mean"),
+            draw_gaps({k: v.numpy() for k, v in gaps.items()}, f"{name}: {above} above the optimum in the mean"),
             folder / "gaps.png",
         ): "How far above the optimum each of the fresh states is flown, none of which was used to find the policy.",
         trajectory_figure(problem, measured(found, min(len(found.cost), FLOWN)), folder / "trajectory.png"): (
@@ -44,8 +45,8 @@ def write_page(found: Solved, name: str, command: str, folder: Path) -> Path:
         for row in found.history
     ]
     parts = [
-        f"<h1>{html.escape(name)}: a controller {html.escape(mean)} above the optimum in the mean</h1>",
-        f"<p class=note>{len(seen)} of {len(found.cost)} fresh states have a known optimum.</p>",
+        f"<h1>{html.escape(name)}: a controller {html.escape(above)} above the optimum in the mean</h1>",
+        f"<p class=note>{int((~found.gap.isnan()).sum())} of {len(found.cost)} fresh states have a known optimum.</p>",
         table(["controller", "mean", "median", "worst"], rows),
         *(figure(picture, caption) for picture, caption in pictures.items()),
         "<h2>How it was found</h2>",
@@ -57,9 +58,7 @@ def write_page(found: Solved, name: str, command: str, folder: Path) -> Path:
 
 
 def _figures(gap: Tensor) -> list[str]:
-    seen = gap[~gap.isnan()]
-    figures = (seen.mean(), seen.quantile(0.5), seen.max()) if len(seen) else (torch.nan,) * 3
-    return [_percent(float(x)) for x in figures]
+    return [_percent(x) for x in gap_figures(gap).values()]
 
 
 def _percent(share: float | str) -> str:
