@@ -54,7 +54,7 @@ def main(
     policy = ImplicitPolicy.load(problem, device="cpu")
     figures["predict, batch 1, ms"] = 1e3 * evaluate(made, policy, made.sample_initial_state(1)).latency
     if training:
-        config = recipe(problem)
+        config = recipe(problem, taught=False)
         course = made if config.steps is None else dataclasses.replace(made, steps=config.steps)
         value = make_value(course, config)
         loss_step, optimizer = make_step(course, value, config), torch.optim.Adam(value.parameters(), lr=1e-3)

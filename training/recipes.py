@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 from ..controllers.policy import Hamiltonian
@@ -24,27 +25,16 @@ CROWD: dict[str, Any] = {
 HUNDRED = CROWD | {"iterations": 60, "batch": 16, "validation_states": 32}
 """And crowds of a hundred."""
 
+TAUGHT: dict[str, Any] = {
+    "width": 128, "depth": 2, "rank": 20, "anchor": "distilled", "distill_distance": 0.06, "batch": 128,
+    "learning_rate": 5e-4, "argmax_iterations": 3, "backtracks": 2, "compile": True,
+}  # fmt: skip
+"""A network of the quadrotor that is taught optima before it flies."""
+
 RECIPES: dict[str, TrainConfig] = {
-    "quadrotor": TrainConfig(
-        iterations=7000, steps=80, width=96, learning_rate=1.5e-2, argmax_iterations=3, backtracks=2, compile=True
-    ),
+    "quadrotor": TrainConfig(**TAUGHT, anchors=1000, distill_iterations=10_000, iterations=1000),
     "quadrotor_wide": TrainConfig(
-        iterations=10_000,
-        time_budget="6m",
-        steps=80,
-        batch=128,
-        width=128,
-        depth=2,
-        rank=20,
-        learning_rate=2e-3,
-        rollback=2.0,
-        argmax_iterations=3,
-        backtracks=2,
-        anchor="distilled",
-        anchors=4000,
-        distill_iterations=16_000,
-        distill_distance=0.06,
-        compile=True,
+        **TAUGHT, steps=80, anchors=4000, distill_iterations=16_000, iterations=2500, rollback=2.0
     ),
     "quadrotor_paper": TrainConfig(  # as it is written: plain ascent, JFB through one application, random weights
         iterations=1000,
@@ -103,11 +93,26 @@ CONTINUOUS: dict[str, TrainConfig] = {
 }
 """Recipes for the continuous Hamiltonian of the slides, where the default is the held one."""
 
+UNTAUGHT: dict[str, TrainConfig] = {
+    "quadrotor": TrainConfig(
+        iterations=7000, steps=80, width=96, learning_rate=1.5e-2, argmax_iterations=3, backtracks=2, compile=True
+    ),
+}
+"""Recipes from random weights, where the default is taught optima first."""
 
-def recipe(name: str, hamiltonian: Hamiltonian | None = None) -> TrainConfig:
-    """The recipe of a shipped problem, for another Hamiltonian than its usual one if asked; else the plain defaults."""
+
+def recipe(name: str, hamiltonian: Hamiltonian | None = None, taught: bool = True) -> TrainConfig:
+    """The recipe of a shipped problem; of any other name the plain defaults.
+
+    Args:
+        name: as on the command line.
+        hamiltonian: another than its usual one.
+        taught: whether a network that the usual recipe teaches optima is taught them, or begins with random weights.
+    """
     check_is(name, str, "name")
     usual = RECIPES.get(name, TrainConfig())
-    if hamiltonian is None or hamiltonian == usual.hamiltonian:
+    if hamiltonian is not None and hamiltonian != usual.hamiltonian:
+        return CONTINUOUS.get(name, TrainConfig()) if hamiltonian == "continuous" else TrainConfig(hamiltonian="held")
+    if taught or usual.anchor != "distilled":
         return usual
-    return CONTINUOUS.get(name, TrainConfig()) if hamiltonian == "continuous" else TrainConfig(hamiltonian="held")
+    return UNTAUGHT.get(name, dataclasses.replace(usual, anchor="none"))

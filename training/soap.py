@@ -28,9 +28,10 @@ class SOAP(torch.optim.Optimizer):
                                     made distinct (``STEADY``) where gradients say nothing
         M = E[Q_Lᵀ G Q_R],  V = E[(Q_Lᵀ G Q_R)²]
 
-    q = ``QUIET`` and ``STEADY`` are ours. M is averaged in the weight's own axes and turned with the basis; V is not
-    turned. What is no matrix, and a side of more than ``LARGEST``, keeps its axes: there SOAP is Adam. A step is as
-    long as one of Adam, and so is its learning rate.
+    q = ``QUIET`` and ``STEADY`` are ours, and so is float64 for all five, whatever the weight is: eigenvectors of G Gᵀ
+    magnify rounding by the square of its condition. M is averaged in the weight's own axes and turned with the basis; V
+    is not turned. What is no matrix, and a side of more than ``LARGEST``, keeps its axes: there SOAP is Adam. A step is
+    as long as one of Adam, and so is its learning rate.
 
     Args:
         params: the weights.
@@ -57,8 +58,17 @@ class SOAP(torch.optim.Optimizer):
         for group in self.param_groups:
             for weight in group["params"]:
                 if weight.grad is not None:
-                    self._descend(weight, weight.grad, group)
+                    self._descend(weight, weight.grad.double(), group)
         return loss
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """As any optimizer's, but to the last bit: torch would round to the precision of the weights."""
+        super().load_state_dict(state_dict)
+        weights = [weight for group in self.param_groups for weight in group["params"]]
+        for index, stored in state_dict["state"].items():
+            weight = weights[index]
+            kept = {key: x.to(weight.device, copy=True) for key, x in stored.items() if isinstance(x, Tensor)}
+            self.state[weight].update(kept)
 
     def _descend(self, weight: Tensor, slope: Tensor, group: dict[str, Any]) -> None:
         slow, fast = group["betas"]

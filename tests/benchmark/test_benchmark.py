@@ -69,6 +69,8 @@ def test_runs_go_seed_by_seed_and_only_those_that_learn_have_several():
     assert {job.states for job in jobs if job.method != "mpc"} == {128}
     assert [(job.states, job.robust_states) for job in jobs if job.method == "mpc"] == [(16, 2)]
     assert all(job.threads == 1 and job.budget == 600 for job in jobs)
+    crowd = make_jobs("bicycle100", BenchmarkConfig(methods="jfb,ppo", seeds=1))
+    assert [(job.states, job.robust_states) for job in crowd] == [(128, 8), (128, 64)]
 
 
 def test_a_benchmark_goes_on_where_it_was(tmp_path, here):
@@ -210,11 +212,12 @@ def test_compiling_is_for_budgets_that_can_pay_for_it(monkeypatch):
     monkeypatch.setattr(methods, "train", lambda problem, config: seen.append(config) or (None, History([])))
     for budget in (60.0, 600.0):
         METHODS["jfb"].make(Task("quadrotor", Quadrotor(), 1, budget))
-    METHODS["jfb-anchored"].make(Task("quadrotor", Quadrotor(), 1, 600.0))
+    METHODS["jfb-random"].make(Task("quadrotor", Quadrotor(), 1, 600.0))
     assert [config.compile for config in seen] == [False, True, True]
     assert all(config.count_all and config.seed == 1 and config.device == "cpu" for config in seen)
     assert seen[1].time_budget == pytest.approx(600, abs=0.6) and seen[1].width == recipes.recipe("quadrotor").width
-    assert seen[2].anchor == "distilled" and seen[2].anchors == 600
+    assert [(config.anchor, config.anchors) for config in seen[:2]] == [("distilled", 60), ("distilled", 600)]
+    assert seen[2].anchor == "none" and seen[2].width == recipes.recipe("quadrotor", taught=False).width
 
 
 def test_optima_are_found_for_all_states_or_beside_them():

@@ -54,6 +54,21 @@ def test_the_recipe_is_that_of_the_hamiltonian(line, hamiltonian):
     assert found.hamiltonian == hamiltonian and found.compile
 
 
+@pytest.mark.parametrize(
+    ("line", "anchor"),
+    [
+        ("train quadrotor", "distilled"),
+        ("train quadrotor --anchor none", "none"),
+        ("train --anchor=none quadrotor_wide", "none"),
+    ],
+)
+def test_the_recipe_is_that_of_the_start(line, anchor):
+    from pontryagin.training.commands.cli import _recipe_for
+
+    found = _recipe_for(line.split())
+    assert found.anchor == anchor and (found.depth == 1) == (line == "train quadrotor --anchor none")
+
+
 def test_classical_controllers_by_name(capsys):
     """evaluate lqr --problem .., and a policy on the initial states of another problem."""
     import json

@@ -16,7 +16,7 @@ from ...envs.extras import optional
 from ...envs.files import alone, check_folder, from_record, plain, read_json, replace_file
 from ...envs.problem import Problem
 from .config import BenchmarkConfig
-from .methods import method_named, own_digest, own_files
+from .methods import LARGE, method_named, own_digest, own_files
 from .run import Job, Outcome, Record, describe, run_job
 from .table import markdown
 
@@ -76,13 +76,15 @@ def keep(outcome: Outcome, record: Path, policy: Path) -> None:
 
 def make_jobs(name: str, config: BenchmarkConfig) -> list[Job]:
     """Seed by seed, so that a benchmark that is cut short has something of every method."""
-    jobs = []
+    jobs, crowd = [], make_problem(name).state_dim > LARGE
     for seed in range(config.seeds):
         for method in config.names:
-            if seed and not method_named(method).learns:
+            about = method_named(method)
+            if seed and not about.learns:
                 continue
             few = method == "mpc"
-            states, part = (config.mpc_states, 8) if few else (config.robust_states, method_named(method).robust_share)
+            part = 8 if few else max(about.robust_share, about.crowd_share if crowd else 1)
+            states = config.mpc_states if few else config.robust_states
             jobs.append(
                 Job(
                     name, method, seed, config.budget_seconds, config.threads,

@@ -17,7 +17,7 @@ class BenchmarkConfig(Checked):
     """Methods, their common budget, and what they are asked afterwards."""
 
     methods: Name = "solve,jfb,ppo,sac,direct,lqr-tracking,mpc"
-    """Of solve, jfb, jfb-continuous, jfb-anchored, ppo, sac, tqc, direct (analytic policy gradient), lqr-tracking, mpc,
+    """Of solve, jfb, jfb-continuous, jfb-random, ppo, sac, tqc, direct (analytic policy gradient), lqr-tracking, mpc,
     with commas between; and agents of your own, flown as they are: mine=PATH of a policy's folder, of a zip of
     Stable-Baselines3 (a pickle: reading it runs its author's code; mine=model.zip+stats.pkl with its VecNormalize), or
     of module:function."""

@@ -117,7 +117,7 @@ def argmaxima(timer: Timer, quick: bool) -> Rows:
 def iteration(name: str, batch: int, device: torch.device, compile: bool, mode: str | None) -> Callable[[], None]:
     """One step of SOAP on the recipe of ``name``; of bicycles from the shipped expansions on."""
     problem: Any = make_problem(name)
-    config = dataclasses.replace(recipe(name), compile=compile)
+    config = dataclasses.replace(recipe(name, taught=False), compile=compile)
     course = problem if config.steps is None else dataclasses.replace(problem, steps=config.steps)
     shipped = config.anchor == "expansion"
     value = ImplicitPolicy.load(name, device="cpu").value.float() if shipped else make_value(course, config)
@@ -194,7 +194,7 @@ def curves(timer: Timer, quick: bool) -> Rows:
     for name, states in (("quadrotor", 128), ("bicycle100", 4))[: 1 if quick else 2]:
         problem = make_problem(name)
         changes: dict[str, Any] = few if quick else {"time_budget": "100s"} if name == "quadrotor" else {}
-        config: TrainConfig = dataclasses.replace(recipe(name), device=str(timer.device), **changes)
+        config: TrainConfig = dataclasses.replace(recipe(name, taught=False), device=str(timer.device), **changes)
         begin = time.perf_counter()
         policy, history = train(problem, config)
         seconds = time.perf_counter() - begin

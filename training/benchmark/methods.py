@@ -76,7 +76,8 @@ class Method:
     """A method by name: how it is written in tables, its colour, whether seeds mean anything to it.
 
     ``needs`` are modules that it imports, each with the extra that brings it. ``robust_share``: of the states that are
-    flown under each disturbance it flies one in so many, for it seeks an optimum wherever it is pushed to.
+    flown under each disturbance it flies one in so many, for it seeks an optimum wherever it is pushed to;
+    ``crowd_share``: the same of problems with more than ``LARGE`` states, where its argmax takes seconds a step.
     """
 
     label: str
@@ -85,12 +86,18 @@ class Method:
     make: Callable[[Task], Trained]
     needs: tuple[tuple[str, str], ...] = ()
     robust_share: int = 1
+    crowd_share: int = 1
 
 
-def _jfb(task: Task, changes: dict[str, Any], hamiltonian: Hamiltonian | None = None) -> Trained:
-    """``train`` with the recipe of the problem, for another Hamiltonian than its usual one if asked."""
+def _jfb(task: Task, hamiltonian: Hamiltonian | None = None, taught: bool = True) -> Trained:
+    """``train`` with the recipe of the problem; of optima to be taught no more than about half the budget pays for."""
     begun = time.monotonic()
-    config = _budgeted(dataclasses.replace(recipe(task.name, hamiltonian), begin_from=None, **changes), task)
+    found = recipe(task.name, hamiltonian, taught)
+    anchors = min(found.anchors, max(8, round(task.budget)))
+    few: dict[str, Any] = (
+        {"anchors": anchors, "distill_iterations": 10 * anchors} if found.anchor == "distilled" else {}
+    )
+    config = _budgeted(dataclasses.replace(found, begin_from=None, **few), task)
     policy, history = train(task.problem, config)
     return _trained(policy, history, config, task.problem, time.monotonic() - begun)
 
@@ -98,7 +105,7 @@ def _jfb(task: Task, changes: dict[str, Any], hamiltonian: Hamiltonian | None = 
 def _direct(task: Task) -> Trained:
     """Analytic policy gradient: ``train_direct`` with what the recipe has for it, at a learning rate of its own."""
     begun = time.monotonic()
-    found = recipe(task.name)
+    found = recipe(task.name, taught=False)
     config = _budgeted(
         dataclasses.replace(
             found, width=max(found.width, 64), learning_rate=DIRECT_RATES.get(task.name, found.learning_rate),
@@ -192,13 +199,6 @@ def _refuse_large(problem: Problem) -> None:
         )
 
 
-def _jfb_anchored(task: Task) -> Trained:
-    """JFB from a network that was taught optima, as many as a third or so of the budget pays for on one thread."""
-    small = {"depth": 2, "width": 128, "rank": 20, "batch": 128, "learning_rate": 5e-4}
-    lessons = {"anchors": max(8, round(task.budget)), "distill_iterations": max(8, round(10 * task.budget))}
-    return _jfb(task, {"anchor": "distilled", "distill_distance": 0.06, **lessons, **small})
-
-
 def _solved(task: Task) -> Trained:
     """``solve`` with its defaults on one thread, until it is a tenth as far above the optimum as is enough for it."""
     begun = time.monotonic()
@@ -209,9 +209,9 @@ def _solved(task: Task) -> Trained:
 
 SB3 = (("stable_baselines3", "sb3"),)
 METHODS: dict[str, Method] = {
-    "jfb": Method("JFB", "#2563eb", True, lambda task: _jfb(task, {})),
-    "jfb-continuous": Method("JFB, continuous H", "#0891b2", True, lambda task: _jfb(task, {}, "continuous")),
-    "jfb-anchored": Method("JFB, anchored", "#06b6d4", True, _jfb_anchored),
+    "jfb": Method("JFB", "#2563eb", True, _jfb, crowd_share=8),
+    "jfb-continuous": Method("JFB, continuous H", "#0891b2", True, lambda task: _jfb(task, "continuous")),
+    "jfb-random": Method("JFB, random weights", "#06b6d4", True, lambda task: _jfb(task, taught=False)),
     "ppo": Method("PPO", "#d97706", True, lambda task: _rl(task, "ppo"), SB3),
     "sac": Method("SAC", "#b91c1c", True, lambda task: _rl(task, "sac"), SB3),
     "tqc": Method("TQC", "#0e7490", True, lambda task: _rl(task, "tqc"), (*SB3, ("sb3_contrib", "contrib"))),

@@ -16,7 +16,7 @@ from typing import Any
 
 import tyro
 
-from ...controllers.policy import ImplicitPolicy
+from ...controllers.policy import Hamiltonian, ImplicitPolicy
 from ...envs.catalog import PROBLEMS, make_problem
 from ...envs.files import from_record, read_file
 from ..benchmark import BenchmarkConfig, TuneConfig
@@ -127,10 +127,15 @@ def _problem_named(arguments: list[str]) -> str:
 
 
 def _recipe_for(arguments: list[str]) -> TrainConfig:
-    """The recipe of the problem in ``train .. PROBLEM ..``, for the Hamiltonian that is asked for, if one is."""
-    asked = [word.partition("=")[2] or after for word, after in itertools.pairwise([*arguments, ""]) if
-             word.partition("=")[0] == "--hamiltonian"]  # fmt: skip
-    return recipe(_problem_named(arguments), "continuous" if asked == ["continuous"] else None)
+    """The recipe of the problem in ``train .. PROBLEM ..``, for the Hamiltonian and the start that are asked for."""
+
+    def asked(option: str, value: str) -> bool:
+        given = [word.partition("=")[2] or after for word, after in itertools.pairwise([*arguments, ""]) if
+                 word.partition("=")[0] == option]  # fmt: skip
+        return given == [value]
+
+    hamiltonian: Hamiltonian | None = "continuous" if asked("--hamiltonian", "continuous") else None
+    return recipe(_problem_named(arguments), hamiltonian, taught=not asked("--anchor", "none"))
 
 
 def _commands(defaults: TrainConfig) -> dict[str, Any]:

@@ -42,7 +42,7 @@ def compare_command(problem: str, config: CompareConfig) -> None:
             print(f"{100 * share:3.0f} %  {line}", flush=True)
 
     with bar:
-        result = compare_gradients(made, recipe(problem, config.hamiltonian), config, name, tell)
+        result = compare_gradients(made, recipe(problem, config.hamiltonian, taught=False), config, name, tell)
     for table in tables(result):
         console.print(table)
     for sentence in findings(result):
