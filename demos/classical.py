@@ -33,7 +33,7 @@ def main(states: int = 128, mpc_states: int = 16, seed: int = 0, out_dir: Path =
         "LQR at hover": pontryagin.LinearQuadraticRegulator(problem),
         "LQR along one optimum": pontryagin.TimeVaryingLQR(problem, nominal),
         "MPC (replans at every step)": pontryagin.RecedingHorizon(problem),
-        "JFB from random weights": pontryagin.ImplicitPolicy.load("quadrotor", device="cpu"),
+        "1000 optima, distilled + JFB": pontryagin.ImplicitPolicy.load("quadrotor", device="cpu"),
         "4000 optima, distilled + JFB": pontryagin.ImplicitPolicy.load("quadrotor_wide", device="cpu"),
     }
     table = Table(title=f"quadrotor, {states} initial states, optimum {float(optimum.cost.mean()):.4f}")
@@ -58,7 +58,7 @@ def main(states: int = 128, mpc_states: int = 16, seed: int = 0, out_dir: Path =
         share = (torch.arange(count) + 1) / count
         axis.semilogx(100 * gap.clamp_min(1e-6).sort().values, share, lw=2, label=name)
         figures[name], within[name] = s, float((gap <= 0.01).float().mean())
-    taught, linear = within["4000 optima, distilled + JFB"], within["LQR along one optimum"]
+    taught, linear = within["1000 optima, distilled + JFB"], within["LQR along one optimum"]
     axis.axvline(1.0, color="0.6", linestyle="--", linewidth=1)
     axis.set(xlabel="cost above the optimum, %", ylabel="share of the initial states")
     axis.set_title(

@@ -117,7 +117,7 @@ def evaluate(
 
     Args:
         problem: what is controlled.
-        controller: any callable (t, z) -> u; an ``ImplicitPolicy`` also reports its argmax residual.
+        controller: any callable (t, z) -> u; an ``ImplicitPolicy`` that seeks one also reports its argmax residual.
         z0: initial states; their device and dtype are used throughout.
         reference_cost: ``(B,)`` optimal costs from the same states.
         flown: paths from ``z0`` that were flown elsewhere, by ``simulate`` in a simulator, to be measured instead of
@@ -134,16 +134,18 @@ def evaluate(
     check_functions(problem, z0.device)
     residuals: list[Tensor] = []
     flying = begun(controller)
+    seeks = isinstance(controller, ImplicitPolicy) and controller.max_iterations > 0  # a plan's control is no argmax
 
     def observed(t: Tensor, z: Tensor) -> Tensor:
-        if not isinstance(flying, ImplicitPolicy | Flight):
+        if not seeks or not isinstance(flying, ImplicitPolicy | Flight):
             return flying(t, z)
         solution = flying.solve(t, z)
         residuals.append(solution.residual.cpu())
         return solution.control
 
     path = rollout(problem, observed, z0) if flown is None else _from(flown, z0)
-    if flown is not None and isinstance(controller, ImplicitPolicy):
+    if flown is not None and seeks:
+        assert isinstance(controller, ImplicitPolicy)
         residuals = [controller.solve(t, z).residual.cpu() for t, z in zip(path.t[:-1], path.z[:-1], strict=True)]
     check_finite("the cost", path.cost)
     error = problem.terminal_error(path.z[-1])

