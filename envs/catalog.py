@@ -42,6 +42,7 @@ PROBLEMS: dict[str, tuple[type[Problem], dict[str, Any]]] = {
     "quadrotor_free": (Quadrotor, {"thrust_low": -3.0}),
     "quadrotor_slides": (Quadrotor, {"thrust_low": -3.0, "cost_exponent": 1.0}),
     "quadrotor_paper": (Quadrotor, {"thrust_low": -3.0}),
+    "quadrotor_robust": (Quadrotor, {}),
     "bicycle5": (MultiBicycle, {}),
     "bicycle10": (MultiBicycle, {"num_agents": 10}),
     "bicycle100": (MultiBicycle, {"num_agents": 100, "success_radius": 0.2}),

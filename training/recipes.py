@@ -25,10 +25,10 @@ CROWD: dict[str, Any] = {
 HUNDRED = CROWD | {"iterations": 60, "batch": 16, "validation_states": 32}
 """And crowds of a hundred."""
 
-TAUGHT: dict[str, Any] = {
-    "width": 128, "depth": 2, "rank": 20, "anchor": "distilled", "distill_distance": 0.06, "batch": 128,
-    "learning_rate": 5e-4, "argmax_iterations": 3, "backtracks": 2, "compile": True,
+DEEP: dict[str, Any] = {
+    "width": 128, "depth": 2, "rank": 20, "batch": 128, "argmax_iterations": 3, "backtracks": 2, "compile": True,
 }  # fmt: skip
+TAUGHT = DEEP | {"anchor": "distilled", "distill_distance": 0.06, "learning_rate": 5e-4}
 """A network of the quadrotor that is taught optima before it flies."""
 
 RECIPES: dict[str, TrainConfig] = {
@@ -36,6 +36,14 @@ RECIPES: dict[str, TrainConfig] = {
     "quadrotor_wide": TrainConfig(
         **TAUGHT, steps=80, anchors=4000, distill_iterations=16_000, iterations=2500, rollback=2.0
     ),
+    "quadrotor_robust": TrainConfig(
+        **DEEP,
+        begin_from="quadrotor",
+        iterations=500,
+        learning_rate=1e-3,
+        validate_every=50,
+        disturb="noise=0.05,wind=0.2,push=0.5,lag=0.2,delay=4,mass=0.8:1.2,starts=2",
+    ),  # fmt: skip
     "quadrotor_paper": TrainConfig(  # as it is written: plain ascent, JFB through one application, random weights
         iterations=1000,
         steps=80,

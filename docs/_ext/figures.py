@@ -12,7 +12,7 @@ from typing import Any
 
 from generated import FOLDER, table
 
-from pontryagin.training.benchmark.methods import METHODS
+from pontryagin.training.benchmark.methods import METHODS, method_named
 from pontryagin.training.benchmark.table import by_method
 
 RESULTS = Path(__file__).resolve().parents[2] / "results"
@@ -51,11 +51,11 @@ def figure(text: str) -> str:
         raise ValueError(f"{text!r} names no figure of results/: {error!r}") from error
 
 
-def records(problem: str) -> list[Record]:
-    """The runs of a benchmark, in the order of its methods."""
-    found = [json.loads(path.read_text(encoding="utf-8")) for path in (RESULTS / "benchmark" / problem).glob("*.json")]
-    order = list(METHODS)
-    return sorted(found, key=lambda record: (order.index(record["method"]), record["seed"]))
+def records(problem: str, room: str = "benchmark") -> list[Record]:
+    """The runs of a benchmark, or of another room of results/, in the order of its methods; agents that were trained elsewhere come last."""
+    found = [json.loads(path.read_text(encoding="utf-8")) for path in (RESULTS / room / problem).glob("*.json")]
+    order = {method: place for place, method in enumerate(METHODS)}
+    return sorted(found, key=lambda record: (order.get(record["method"], len(order)), record["method"], record["seed"]))
 
 
 def mean_rows(runs: list[Record], disturbance: str) -> list[tuple[float, float, float | None]]:
@@ -70,16 +70,16 @@ def mean_rows(runs: list[Record], disturbance: str) -> list[tuple[float, float, 
     return found
 
 
-def robustness(problem: str) -> str:
+def robustness(problem: str, room: str = "benchmark") -> str:
     """A row for each disturbance and strength: flights that land, mean cost."""
-    runs = {name: made for name, made in by_method(records(problem)).items() if "robustness" in made[0]}
+    runs = {name: made for name, made in by_method(records(problem, room)).items() if "robustness" in made[0]}
     lines: list[tuple[str, ...]] = []
     for disturbance in dict.fromkeys(kind for made in runs.values() for kind in made[0]["robustness"]):
         columns = [mean_rows(made, disturbance) for made in runs.values()]
         for cells in itertools.zip_longest(*columns):
             told = ("-" if x is None else f"{written(x[1], '.0%')}, {cost_text(x[2])}" for x in cells)
             lines.append((disturbance, f"{next(x for x in cells if x)[0]:g}", *told))
-    return table(("disturbance", "strength", *(METHODS[name].label for name in runs)), lines)
+    return table(("disturbance", "strength", *(method_named(name).label for name in runs)), lines)
 
 
 def cost_text(cost: float | None) -> str:

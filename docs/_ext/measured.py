@@ -35,6 +35,7 @@ def write(app: Sphinx, config: object) -> None:
         Path(app.srcdir, FOLDER, "results"),
         {
             **pages,
+            "robust": robustness("quadrotor", "robust"),
             "gallery": gallery(),
             "strangers": gallery("strangers"),
             "networks": networks(),

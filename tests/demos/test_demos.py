@@ -100,7 +100,8 @@ def test_demo(name, tmp_path, capsys):
     ("name", "states", "gap", "terminal_error"),
     [
         ("quadrotor", 128, 0.002, 0.05),
-        ("quadrotor_wide", 128, 0.02, 0.1),
+        ("quadrotor_wide", 128, 0.01, 0.1),
+        ("quadrotor_robust", 128, 0.04, 0.05),
         ("bicycle5", 128, 0.01, 0.01),
         ("bicycle5_continuous", 128, 0.10, 0.1),
         ("bicycle100", 4, 0.15, 0.2),

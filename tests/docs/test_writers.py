@@ -73,11 +73,11 @@ def test_a_disturbance_that_one_method_has_not_met_is_a_dash(tmp_path, monkeypat
     monkeypatch.setattr(figures, "RESULTS", tmp_path)
     (tmp_path / "benchmark" / "p").mkdir(parents=True)
     row = '[{"level": 1, "success_rate": 0.5, "cost_mean": 2.0}]'
-    for method, met in (("jfb", f'"wind": {row}, "delay": {row}'), ("ppo", f'"wind": {row}')):
+    for method, met in (("jfb", f'"wind": {row}, "delay": {row}'), ("ppo", f'"wind": {row}'), ("mine", "")):
         record = f'{{"method": "{method}", "seed": 0, "robustness": {{{met}}}}}'
         (tmp_path / "benchmark" / "p" / f"{method}-0.json").write_text(record)
     lines = figures.robustness("p").splitlines()
-    assert "| wind | 1 | 50 %, 2 | 50 %, 2 |" in lines and "| delay | 1 | 50 %, 2 | - |" in lines
+    assert "| wind | 1 | 50 %, 2 | 50 %, 2 | - |" in lines and "| delay | 1 | 50 %, 2 | - | - |" in lines
 
 
 def test_docstrings_become_restructured_text():
