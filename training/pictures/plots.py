@@ -18,7 +18,7 @@ from ..checkpoint import History
 from ..evaluate import Evaluation
 from .paths import ACCENT, INK, SOFT, PlanePaths, control_kinds, draw_control, draw_distances, draw_paths, plane_paths
 
-HEAVY = 300_000
+HEAVY = 150_000
 """Bytes of a PNG above which it is written in few colours."""
 
 
