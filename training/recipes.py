@@ -20,7 +20,7 @@ CROWD: dict[str, Any] = {
     "anchor": "expansion", "argmax_iterations": 1, "backtracks": 2, "compile": True, "validation_states": 256,
     "optimizer": "adam",
 }  # fmt: skip
-"""What all crowds share. What they gain on their expansions is small, and was measured with Adam."""
+"""What all crowds share. What they gain on their expansions is small, and with SOAP smaller."""
 
 HUNDRED = CROWD | {"iterations": 60, "batch": 16, "validation_states": 32}
 """And crowds of a hundred."""
