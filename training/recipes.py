@@ -67,7 +67,7 @@ RECIPES: dict[str, TrainConfig] = {
     "bicycle100_wide": TrainConfig(**HUNDRED, candidates=8),
     "swap100": TrainConfig(**HUNDRED, candidates=1, members=1),
     "crazyflie": TrainConfig(
-        iterations=1250,
+        iterations=2500,
         agent_width=64,
         agent_rank=16,
         learning_rate=2e-3,

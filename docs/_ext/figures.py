@@ -52,7 +52,7 @@ def figure(text: str) -> str:
 
 
 def records(problem: str, room: str = "benchmark") -> list[Record]:
-    """The runs of a benchmark, or of another room of results/, in the order of its methods; agents that were trained elsewhere come last."""
+    """The runs of a benchmark, or of another room of results/, in the order of its methods; one's own agents last."""
     found = [json.loads(path.read_text(encoding="utf-8")) for path in (RESULTS / room / problem).glob("*.json")]
     order = {method: place for place, method in enumerate(METHODS)}
     return sorted(found, key=lambda record: (order.get(record["method"], len(order)), record["method"], record["seed"]))

@@ -105,7 +105,7 @@ def test_demo(name, tmp_path, capsys):
         ("bicycle5", 128, 0.01, 0.01),
         ("bicycle5_continuous", 128, 0.10, 0.1),
         ("bicycle100", 4, 0.15, 0.2),
-        ("crazyflie", 128, 0.02, 0.05),
+        ("crazyflie", 128, 0.005, 0.02),
     ],
 )
 def test_shipped_policies_are_near_the_optimum(name, states, gap, terminal_error):
