@@ -56,6 +56,7 @@ REPEATS = {
     "quadrotor_narrow": evaluation(
         "quadrotor_wide", "--on", "quadrotor", kept="quadrotor_wide/evaluation_narrow.json", minutes=0.3
     ),
+    "quadrotor_robust": evaluation("quadrotor_robust", kept="quadrotor_robust/evaluation.json", minutes=0.3),
     "bicycle5": evaluation("bicycle5", kept="bicycle5/evaluation.json", minutes=0.7),
     "crazyflie": evaluation("crazyflie", kept="crazyflie/evaluation.json", minutes=0.3),
     "anchors": script("anchors", "--time-budget", "1.5m", kept="anchors/curves.json"),
