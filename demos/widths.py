@@ -64,7 +64,7 @@ def main(
         raise ValueError(f"{path} was made with {figures['options']}, not {options}; move it away first")
     config = dataclasses.replace(
         recipe("quadrotor_wide"), anchors=anchors, distill_iterations=teaching, compile=compile,
-        width=128 if compile else 16,
+        learning_rate=recipe("quadrotor_wide", taught=False).learning_rate, width=128 if compile else 16,
     )  # fmt: skip
     for width in widths:
         if str(width) not in figures:

@@ -105,6 +105,7 @@ UNTAUGHT: dict[str, TrainConfig] = {
     "quadrotor": TrainConfig(
         iterations=7000, steps=80, width=96, learning_rate=1.5e-2, argmax_iterations=3, backtracks=2, compile=True
     ),
+    "quadrotor_wide": TrainConfig(**DEEP, iterations=10_000, steps=80, learning_rate=2e-3, rollback=2.0),
 }
 """Recipes from random weights, where the default is taught optima first."""
 

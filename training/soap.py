@@ -62,13 +62,14 @@ class SOAP(torch.optim.Optimizer):
         return loss
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """As any optimizer's, but to the last bit: torch would round to the precision of the weights."""
+        """As any optimizer's, but in float64: torch would round to the precision of the weights."""
         super().load_state_dict(state_dict)
         weights = [weight for group in self.param_groups for weight in group["params"]]
         for index, stored in state_dict["state"].items():
             weight = weights[index]
-            kept = {key: x.to(weight.device, copy=True) for key, x in stored.items() if isinstance(x, Tensor)}
-            self.state[weight].update(kept)
+            for key, x in stored.items():
+                if isinstance(x, Tensor):
+                    self.state[weight][key] = x.to(weight.device, torch.float64, copy=True)
 
     def _descend(self, weight: Tensor, slope: Tensor, group: dict[str, Any]) -> None:
         slow, fast = group["betas"]

@@ -1,5 +1,7 @@
 """SOAP: Adam where there is no basis to turn, the same in turned coordinates, and better where Adam is blind."""
 
+import copy
+
 import pytest
 import torch
 from torch import nn
@@ -112,13 +114,27 @@ def test_its_state_can_be_stored(dtype: torch.dtype) -> None:
     rule = SOAP([parameter], lr=3e-2)
     for step in range(25):
         if step == 7:
-            stored = rule.state_dict()
+            stored = copy.deepcopy(rule.state_dict())
             rule = SOAP([parameter], lr=1.0)
             rule.load_state_dict(stored)
         rule.zero_grad()
         crooked(parameter.double()).backward()
         rule.step()
     assert torch.equal(gone, parameter)
+
+
+def test_a_state_of_less_precision_is_gone_on_from() -> None:
+    """As runs have it that were stored when SOAP kept float32."""
+    parameter = nn.Parameter(weights(6, 6).float())
+    parameter.grad = weights(6, 6, seed=1).float()
+    rule = SOAP([parameter], lr=3e-2)
+    rule.step()
+    stored = rule.state_dict()
+    stored["state"][0] = {k: x.float() if isinstance(x, torch.Tensor) else x for k, x in stored["state"][0].items()}
+    other = SOAP([parameter], lr=3e-2)
+    other.load_state_dict(stored)
+    other.step()
+    assert {x.dtype for x in other.state[parameter].values() if isinstance(x, torch.Tensor)} == {torch.float64}
 
 
 def test_a_gradient_of_zero_moves_nothing() -> None:

@@ -77,7 +77,8 @@ class Method:
 
     ``needs`` are modules that it imports, each with the extra that brings it. ``robust_share``: of the states that are
     flown under each disturbance it flies one in so many, for it seeks an optimum wherever it is pushed to;
-    ``crowd_share``: the same of problems with more than ``LARGE`` states, where its argmax takes seconds a step.
+    ``crowd_share``: the same of problems with more than ``LARGE`` states, where its argmax takes a tenth of a second a
+    state.
     """
 
     label: str
@@ -94,9 +95,8 @@ def _jfb(task: Task, hamiltonian: Hamiltonian | None = None, taught: bool = True
     begun = time.monotonic()
     found = recipe(task.name, hamiltonian, taught)
     anchors = min(found.anchors, max(8, round(task.budget)))
-    few: dict[str, Any] = (
-        {"anchors": anchors, "distill_iterations": 10 * anchors} if found.anchor == "distilled" else {}
-    )
+    lessons = min(found.distill_iterations, 10 * anchors)
+    few: dict[str, Any] = {"anchors": anchors, "distill_iterations": lessons} if found.anchor == "distilled" else {}
     config = _budgeted(dataclasses.replace(found, begin_from=None, **few), task)
     policy, history = train(task.problem, config)
     return _trained(policy, history, config, task.problem, time.monotonic() - begun)
@@ -109,7 +109,7 @@ def _direct(task: Task) -> Trained:
     config = _budgeted(
         dataclasses.replace(
             found, width=max(found.width, 64), learning_rate=DIRECT_RATES.get(task.name, found.learning_rate),
-            anchor="none", nominal=False, bound_penalty=0.0, hjb_weight=0.0, terminal_value_weight=0.0,
+            anchor="none", begin_from=None, nominal=False, bound_penalty=0.0, hjb_weight=0.0, terminal_value_weight=0.0,
             terminal_gradient_weight=0.0,
         ),
         task,

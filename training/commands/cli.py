@@ -129,13 +129,12 @@ def _problem_named(arguments: list[str]) -> str:
 def _recipe_for(arguments: list[str]) -> TrainConfig:
     """The recipe of the problem in ``train .. PROBLEM ..``, for the Hamiltonian and the start that are asked for."""
 
-    def asked(option: str, value: str) -> bool:
-        given = [word.partition("=")[2] or after for word, after in itertools.pairwise([*arguments, ""]) if
-                 word.partition("=")[0] == option]  # fmt: skip
-        return given == [value]
+    def asked(option: str) -> list[str]:
+        return [word.partition("=")[2] or after for word, after in itertools.pairwise([*arguments, ""]) if
+                word.partition("=")[0] == option]  # fmt: skip
 
-    hamiltonian: Hamiltonian | None = "continuous" if asked("--hamiltonian", "continuous") else None
-    return recipe(_problem_named(arguments), hamiltonian, taught=not asked("--anchor", "none"))
+    hamiltonian: Hamiltonian | None = "continuous" if asked("--hamiltonian") == ["continuous"] else None
+    return recipe(_problem_named(arguments), hamiltonian, taught=asked("--anchor") in ([], ["distilled"]))
 
 
 def _commands(defaults: TrainConfig) -> dict[str, Any]:
