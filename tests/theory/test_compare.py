@@ -66,7 +66,7 @@ def test_jfb_with_newton_is_the_exact_gradient_along_the_whole_rollout(problem, 
 
 
 def test_more_tracked_steps_come_closer_to_the_exact_gradient():
-    problem = Quadrotor(steps=20)
+    problem = Quadrotor(steps=40)  # flown coarser, these weights leave where they were taught, and T is no contraction
     value, z0, samples = flights(problem, "quadrotor", every=4)
     alpha = steady_step(problem, samples)
     variants = [Variant("ascent", "jfb", 400, k) for k in (1, 8, 64)]

@@ -128,13 +128,9 @@ def _problem_named(arguments: list[str]) -> str:
 
 def _recipe_for(arguments: list[str]) -> TrainConfig:
     """The recipe of the problem in ``train .. PROBLEM ..``, for the Hamiltonian and the start that are asked for."""
-
-    def asked(option: str) -> list[str]:
-        return [word.partition("=")[2] or after for word, after in itertools.pairwise([*arguments, ""]) if
-                word.partition("=")[0] == option]  # fmt: skip
-
-    hamiltonian: Hamiltonian | None = "continuous" if asked("--hamiltonian") == ["continuous"] else None
-    return recipe(_problem_named(arguments), hamiltonian, taught=asked("--anchor") in ([], ["distilled"]))
+    given = {w.partition("=")[0]: w.partition("=")[2] or after for w, after in itertools.pairwise([*arguments, ""])}
+    law: Hamiltonian | None = "continuous" if given.get("--hamiltonian") == "continuous" else None
+    return recipe(_problem_named(arguments), law, taught=given.get("--anchor", "distilled") == "distilled")
 
 
 def _commands(defaults: TrainConfig) -> dict[str, Any]:
