@@ -10,10 +10,12 @@ from pontryagin.controllers.baselines import (
     RecedingHorizon,
     TimeVaryingLQR,
 )
+from pontryagin.controllers.channel import Channel
 from pontryagin.controllers.export import export_policy, load_runtime
 from pontryagin.controllers.hamiltonian import hamiltonian
 from pontryagin.controllers.held import HeldHamiltonian, bellman_residual, solve_held_argmax
 from pontryagin.controllers.implicit import ImplicitGradient
+from pontryagin.controllers.observer import Observer
 from pontryagin.controllers.operators import GradientAscent, ProjectedNewton
 from pontryagin.controllers.optimum import (
     Certificate,
@@ -70,6 +72,7 @@ __all__ = [
     "AnchoredValue",
     "BatchedPlant",
     "Certificate",
+    "Channel",
     "CommonRoadBicycles",
     "ControllerPolicy",
     "Consumption",
@@ -98,6 +101,7 @@ __all__ = [
     "Plant",
     "PricedRate",
     "Problem",
+    "Observer",
     "ProjectedNewton",
     "Quadrotor",
     "RecedingHorizon",

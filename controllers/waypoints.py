@@ -43,7 +43,7 @@ class Towards(Predictor):
 
     def __init__(self, policy: Any, target: Sequence[float]) -> None:
         check_callable(policy)
-        self.policy, own = policy, _own(policy)
+        self.policy, own = policy, own_problem(policy)
         self.problem = moved(own, target)
         shift = torch.zeros(own.state_dim, dtype=torch.float64)
         there, here = (torch.tensor(_target(p), dtype=torch.float64) for p in (self.problem, own))
@@ -64,7 +64,7 @@ class Towards(Predictor):
     def held_over(self, dt: float) -> Towards:
         """The same where each answer is held for ``dt``, which only a policy of the held Hamiltonian minds."""
         other = copy.copy(self)
-        other.policy = _held(self.policy, dt)
+        other.policy = held_over(self.policy, dt)
         return other
 
     def respond(self, seen: Tensor, state: Memory, episode_start: np.ndarray | None) -> tuple[Tensor, Memory]:
@@ -98,7 +98,7 @@ class Waypoints(Predictor):
 
     def __init__(self, policy: Any, points: Sequence[Sequence[float]], then: Then = None, stay: float = 0.0) -> None:
         check_callable(policy)
-        own = _own(policy)
+        own = own_problem(policy)
         if isinstance(points, str) or not len(points):
             raise ValueError(f"points is {points!r}; expected one target or more")
         steps = round(number(stay, "stay") / own.time_step)
@@ -151,7 +151,7 @@ class Waypoints(Predictor):
         """The same where each answer is held for ``dt``; see ``Towards``."""
         other = copy.copy(self)
         other.legs = [leg.held_over(dt) for leg in self.legs]
-        other.after = _held(self.after, dt)
+        other.after = held_over(self.after, dt)
         return other
 
     def respond(self, seen: Tensor, state: Memory, episode_start: np.ndarray | None) -> tuple[Tensor, Memory]:
@@ -207,11 +207,11 @@ def _samples(problem: Problem) -> tuple[Tensor, Tensor, Tensor]:
     return torch.zeros((), dtype=torch.float64), z, u
 
 
-def _held(policy: Any, dt: float) -> Any:
+def held_over(policy: Any, dt: float) -> Any:
     return policy.held_over(dt) if hasattr(policy, "held_over") else policy
 
 
-def _own(policy: Any) -> Problem:
+def own_problem(policy: Any) -> Problem:
     problem: Any = getattr(policy, "problem", None)
     if problem is None:
         raise ValueError(f"policy is a {type(policy).__name__} without a problem; expected one, or a ControllerPolicy")

@@ -13,13 +13,17 @@ from torch import Tensor
 
 from ..controllers.adapter import ControllerPolicy, Predictor
 from ..controllers.baselines import ActorPolicy, AgentPolicy, DirectPolicy, check_algorithm
-from ..controllers.policy import ImplicitPolicy
+from ..controllers.observer import Observer
+from ..controllers.policy import SHIPPED, ImplicitPolicy
 from ..controllers.storage import read_store
 from ..envs.catalog import make_problem
 from ..envs.files import sha256
 from ..envs.problem import Problem
 from ..envs.states import as_numbers
 from .checkpoint import import_class
+
+BEHIND = "observer:"
+"""Before the word for a controller: the same behind an ``Observer``."""
 
 
 def load_controller(
@@ -33,7 +37,8 @@ def load_controller(
     Args:
         source: a folder that ``save`` wrote (of an ``ImplicitPolicy``, a ``DirectPolicy`` or an ``ActorPolicy``), a
             shipped name, a zip of Stable-Baselines3 or sb3-contrib (**a pickle: loading it runs its author's code**),
-            or ``module:function`` of a controller (t, z) -> u; of a class, what it makes of the problem.
+            or ``module:function`` of a controller (t, z) -> u; of a class, what it makes of the problem. After
+            ``observer:`` each of these is flown behind an ``Observer``.
         problem: a problem or its name; a folder names its own, everything else needs it.
         algorithm: of a zip, found out unless given.
         vecnormalize: of a zip, the file of its statistics (a pickle, too).
@@ -43,6 +48,8 @@ def load_controller(
         ImportError: if what reads a zip is not installed.
     """
     source, made = str(source), make_problem(problem) if isinstance(problem, str) else problem
+    if source.startswith(BEHIND):
+        return Observer(load_controller(source.removeprefix(BEHIND), made, algorithm, vecnormalize))
     if algorithm is not None:
         check_algorithm(algorithm)
     if source.endswith(".zip") or algorithm is not None:
@@ -103,7 +110,10 @@ def digest(source: str) -> str:
     Raises:
         ValueError: if there is nothing to read.
     """
+    source = source.removeprefix(BEHIND)
     path = Path(source)
+    if not (path / "policy.json").exists() and (SHIPPED / source / "policy.json").exists():
+        path = SHIPPED / source
     if (path / "policy.json").exists():
         path = path / "policy.json"
     elif ":" in source and not path.exists():

@@ -14,7 +14,8 @@ AgentPath = Annotated[
     tyro.conf.Positional,
     tyro.conf.arg(
         metavar="CHECKPOINT",
-        help="folder of a policy, shipped name, zip of Stable-Baselines3, or module:function",
+        help="folder of a policy, shipped name, zip of Stable-Baselines3, or module:function; observer:WORD flies it "
+        "behind an Observer",
     ),
 ]
 PolicyPath = Annotated[
