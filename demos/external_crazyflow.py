@@ -1,4 +1,4 @@
-"""A controller of the Crazyflie in Crazyflow: 256 worlds, heavier and lighter drones, noise, and a tour on film."""
+"""A controller of the Crazyflie in Crazyflow: 256 worlds, other masses, noise and an observer, a tour on film."""
 
 from pathlib import Path
 
@@ -16,6 +16,8 @@ PLANTS = {"as it is": 0.0, "15 % lighter": -0.15, "15 % heavier": 0.15}
 """What is flown: the mass beside the model's, as a share."""
 NOISE = 0.02
 """Of the observed position, standard deviation in m."""
+SEEN = pontryagin.Channel(noise=(NOISE,) * 3 + (0.0,) * 9, drift=0.03)
+"""What the observer is told: this noise, and of the drone only what the model says."""
 POINTS = [(0.8, 0.0, 0.4), (0.8, 0.8, 0.8), (0.0, 0.8, 0.4), (-0.6, 0.0, 0.9), (0.0, 0.0, 0.0)]
 
 
@@ -44,7 +46,10 @@ def main(
     figures = {"model": shown(table, "the model", model)}
     for name, share in PLANTS.items():
         plant = pontryagin.CrazyflowDrone(problem, mass_error=share)
-        for label, controller in ((name, policy), (f"{name}, 2 cm noise", noisy(policy, seed))):
+        observer = pontryagin.Observer(policy, SEEN).begin()
+        flights = {name: policy, f"{name}, 2 cm noise": noisy(policy, seed)}
+        flights |= {f"{name}, 2 cm noise, observed": noisy(observer, seed)}
+        for label, controller in flights.items():
             flown = pontryagin.simulate(problem, plant, controller, z0)
             figures[label] = shown(table, label, pontryagin.evaluate(problem, policy, z0, flown=flown))
     figures["tour"] = tour(policy, film, out_dir)

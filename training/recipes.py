@@ -33,9 +33,7 @@ TAUGHT = DEEP | {"anchor": "distilled", "distill_distance": 0.06, "learning_rate
 
 RECIPES: dict[str, TrainConfig] = {
     "quadrotor": TrainConfig(**TAUGHT, anchors=1000, distill_iterations=10_000, iterations=1000),
-    "quadrotor_wide": TrainConfig(
-        **TAUGHT, steps=80, anchors=4000, distill_iterations=16_000, iterations=2500, rollback=2.0
-    ),
+    "quadrotor_wide": TrainConfig(**TAUGHT, anchors=4000, distill_iterations=16_000, iterations=2500, rollback=2.0),
     "quadrotor_robust": TrainConfig(
         **DEEP,
         begin_from="quadrotor",

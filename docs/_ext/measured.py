@@ -35,7 +35,7 @@ def write(app: Sphinx, config: object) -> None:
         Path(app.srcdir, FOLDER, "results"),
         {
             **pages,
-            "robust": robustness("quadrotor", "robust"),
+            **{f"robust_{name}": robustness(name, "robust") for name in ("quadrotor", "bicycle5")},
             "gallery": gallery(),
             "strangers": gallery("strangers"),
             "networks": networks(),

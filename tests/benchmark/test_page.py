@@ -4,7 +4,9 @@ import imageio
 import numpy as np
 import pytest
 
+from pontryagin.training.benchmark.methods import METHODS, methods_named
 from pontryagin.training.benchmark.page import write_report
+from pontryagin.training.benchmark.plots import curves_figure
 from pontryagin.training.pictures import sort_key, table
 
 
@@ -78,3 +80,18 @@ def test_cells_sort_by_their_numbers():
     cells = ("15.7 ± 0.1", "2.5 %", "×42", "98,765", "1.23e+07", "-", "JFB")
     assert [sort_key(cell) for cell in cells] == ["15.7", "2.5", "4100", "98765", "1.23e+07", "", "JFB"]
     assert 'data-key="15.7"' in table(("cost",), [("15.7 ± 0.1",)])
+
+
+def test_a_run_that_died_at_its_first_step_is_a_line():
+    dead = {"seconds": 2.0, "env_steps": 0.0, "validation_cost": 25_682.0}
+    alive = [{"seconds": 1.0 + k, "env_steps": 10.0 + k, "validation_cost": 20.0 - k} for k in range(3)]
+    found = {"ppo": [record("ppo", 25_682.0, curve=[dead])], "jfb": [record("jfb", 18.0, curve=alive)]}
+    figure = curves_figure("crazyflie", found, 15.0)
+    drawn = [[line.get_label() for line in axis.lines if line.get_label()[0] != "_"] for axis in figure.axes]
+    assert all({"PPO", "JFB"} <= set(labels) for labels in drawn)
+
+
+def test_agents_of_ones_own_have_a_colour_each():
+    looks = methods_named(["before", "jfb", "after", "observed", "robust"])
+    assert len({look.color for look in looks.values()}) == 5
+    assert looks["jfb"] == METHODS["jfb"]

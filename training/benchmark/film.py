@@ -15,7 +15,7 @@ from ...envs.problem import Problem
 from ...envs.render import Renderer
 from ...envs.scene import Color, Glow, Line, Marks, Scene
 from ..pictures import write_film
-from .methods import method_named
+from .methods import methods_named
 from .paths import Array, Ghost
 from .table import Record, by_method
 
@@ -38,10 +38,11 @@ def benchmark_film(problem: Problem, records: list[Record], ghost: Ghost | None,
     """The first run of jfb, PPO and SAC, as far as there are such; of all methods where there are none of these."""
     found = {method: runs[0] for method, runs in by_method(records).items()}
     chosen = {m: run for m, run in found.items() if m in ("jfb", "ppo", "sac")} or found
+    looks = methods_named(found)
     flown = [
         Flown(
-            method_named(m).label,
-            rgb(method_named(m).color),
+            looks[m].label,
+            rgb(looks[m].color),
             np.array(run["path"]["z"]),
             np.array(run["path"]["u"]),
             run["cost"][0],

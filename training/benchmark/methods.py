@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import time
-import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from itertools import cycle
 from typing import Any
 
 from ...controllers.baselines import RecedingHorizon, TimeVaryingLQR
@@ -166,13 +166,8 @@ def _rl(task: Task, algorithm: Algorithm) -> Trained:
     states = recipe(task.name).validation_states
     learned = train_rl(task.problem, settings, task.budget, task.seed, states=states)
     seconds = time.monotonic() - begun
-    return Trained(
-        learned.policy,
-        learned.curve,
-        seconds,
-        learned.curve[-1]["env_steps"],
-        dataclasses.asdict(settings) | {"diverged": learned.diverged},
-    )
+    steps, told = learned.curve[-1]["env_steps"], dataclasses.asdict(settings) | {"diverged": learned.diverged}
+    return Trained(learned.policy, learned.curve, seconds, steps, told)
 
 
 def _lqr_tracking(task: Task) -> Trained:
@@ -227,7 +222,13 @@ OWN_COLORS = ("#db2777", "#0f766e", "#9333ea", "#ca8a04")
 
 def method_named(name: str) -> Method:
     """The method called ``name``; any other name is that of an agent of the user's own, which is not trained here."""
-    return METHODS.get(name) or Method(name, OWN_COLORS[zlib.crc32(name.encode()) % len(OWN_COLORS)], False, _own)
+    return METHODS.get(name) or Method(name, OWN_COLORS[0], False, _own)
+
+
+def methods_named(names: Iterable[str]) -> dict[str, Method]:
+    """The methods of one figure: agents of the user's own have a colour each, as far as there are some."""
+    colors = cycle(OWN_COLORS)
+    return {name: METHODS.get(name) or Method(name, next(colors), False, _own) for name in names}
 
 
 def own_files(source: str) -> tuple[str, str | None]:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from ...envs.problem import Problem
 from ...envs.scene import Scene
 from ..pictures import FEW, INK, SOFT
-from .methods import method_named
+from .methods import methods_named
 from .table import Record
 
 Array: TypeAlias = NDArray[np.floating]
@@ -35,6 +35,7 @@ def paths_figure(
     figure = matplotlib.figure.Figure(figsize=(4.1 * columns, 4.4 * lines), layout="constrained")
     shade = None if ghost is None else body_paths(problem, *ghost)
     panels: list[Any] = []
+    looks = methods_named(found)
     flown: list[Array] = []
     for index, (method, runs) in enumerate(found.items()):
         bodies = body_paths(problem, np.array(runs[0]["path"]["z"]), np.array(runs[0]["path"]["u"]))
@@ -42,18 +43,18 @@ def paths_figure(
         axis: Any = figure.add_subplot(lines, columns, index + 1, projection="3d" if solid else None)
         for points, color, width, name in (
             (shade, SOFT, 3.0, "optimum"),
-            (bodies, method_named(method).color, 1.6, "flown"),
+            (bodies, looks[method].color, 1.6, "flown"),
         ):
             if points is not None:
                 many = points.shape[1] > FEW
                 for body in range(points.shape[1]):
                     label = name if body == 0 else None
                     axis.plot(*points[:, body].T, color=color, lw=0.5 * width if many else width, label=label)
-        axis.plot(*bodies[-1].T, "o", color=method_named(method).color, ms=4)
+        axis.plot(*bodies[-1].T, "o", color=looks[method].color, ms=4)
         if (goals := target_points(problem, runs[0])) is not None:
             axis.plot(*goals.T, "x", color=INK, ms=7, label="target")
         axis.set_title(
-            f"{method_named(method).label}: J = {runs[0]['cost'][0]:.4g}",
+            f"{looks[method].label}: J = {runs[0]['cost'][0]:.4g}",
             color=INK,
             fontsize=11,
             y=0.97 if solid else None,

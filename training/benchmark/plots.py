@@ -13,7 +13,7 @@ import numpy as np
 from ...envs.problem import Problem
 from ..disturbances import disturbances
 from ..pictures import INK, SOFT, plain_ticks, save_figure, tidy
-from .methods import method_named
+from .methods import Method, methods_named
 from .paths import Ghost, paths_figure
 from .table import Record, by_method
 
@@ -50,11 +50,11 @@ def curves_figure(name: str, found: dict[str, list[Record]], optimum: float | No
     axes = figure.subplots(1, 3)
     most = max(runs[0]["states"] for runs in found.values())
     keys = {"seconds": "wall time, everything included (s)", "env_steps": "environment steps"}
-    highest, lowest = 0.0, math.inf
+    highest, lowest, looks = 0.0, math.inf, methods_named(found)
     for axis, key in zip(axes, ("seconds", "env_steps", "seconds"), strict=True):
         for method, runs in found.items():
             if runs[0]["states"] == most:  # the mean over fewer states is another figure
-                best = _curves(axis, method, runs, key)
+                best = _curves(axis, looks[method], runs, key)
                 best = best[np.isfinite(best)]
                 highest, lowest = max([highest, *best]), min([lowest, *best])
         if optimum is not None:
@@ -79,9 +79,9 @@ def curves_figure(name: str, found: dict[str, list[Record]], optimum: float | No
     return figure
 
 
-def _curves(axis: Axis, method: str, runs: list[Record], key: str) -> np.ndarray:
-    """Draw the seeds of a method, and their mean, which is returned; a controller that does not learn is a line."""
-    look, learned = method_named(method), [run for run in runs if run["curve"]]
+def _curves(axis: Axis, look: Method, runs: list[Record], key: str) -> np.ndarray:
+    """Draw the seeds of a method, and their mean, which is returned; a controller that has learnt nothing is a line."""
+    learned = [run for run in runs if any(row[key] > 1e-2 for row in run["curve"])]
     if not learned:
         cost = runs[0]["summary"]["cost_mean"]
         axis.axhline(cost, color=look.color, ls=":", lw=1.6, label=look.label)
@@ -103,8 +103,9 @@ def distribution_figure(name: str, found: dict[str, list[Record]]) -> matplotlib
     figure = matplotlib.figure.Figure(figsize=(8, 4.8), layout="constrained")
     axis = figure.subplots()
     known = all(run["gap"] is not None for runs in found.values() for run in runs)
+    looks = methods_named(found)
     for method, runs in found.items():
-        look = method_named(method)
+        look = looks[method]
         for index, run in enumerate(runs):
             values = np.sort(run["gap"] if known else run["cost"])
             values = np.maximum(100 * values, 1e-4) if known else values
@@ -123,7 +124,7 @@ def latency_figure(found: dict[str, list[Record]]) -> matplotlib.figure.Figure:
     figure = matplotlib.figure.Figure(figsize=(8, 0.55 * len(found) + 1.2), layout="constrained")
     axis = figure.subplots()
     values = [float(np.mean([run["summary"]["latency_ms"] for run in runs])) for runs in found.values()]
-    looks = [method_named(method) for method in found]
+    looks = list(methods_named(found).values())
     axis.barh([look.label for look in looks], values, color=[look.color for look in looks], height=0.6)
     for index, value in enumerate(values):
         axis.text(1.08 * value, index, f"{value:.3g}", va="center", color=INK, fontsize=9)
@@ -138,6 +139,7 @@ def robustness_figure(problem: Problem, name: str, found: dict[str, list[Record]
     """Cost against the strength of each disturbance: mean of the seeds, and their range."""
     met = {kind for runs in found.values() for run in runs for kind in run.get("robustness", ())}
     kinds = {kind: disturbance for kind, disturbance in disturbances(problem).items() if kind in met}
+    looks = methods_named(found)
     figure = matplotlib.figure.Figure(figsize=(15, 4.1 * math.ceil(len(kinds) / 3)), layout="constrained")
     axes = figure.subplots(math.ceil(len(kinds) / 3), 3, squeeze=False).ravel()
     for axis, (kind, disturbance) in zip(axes, kinds.items(), strict=False):
@@ -147,7 +149,7 @@ def robustness_figure(problem: Problem, name: str, found: dict[str, list[Record]
                 continue
             level = [row["level"] for row in rows[0]]
             cost = np.array([[_value(row["cost_mean"]) for row in run] for run in rows])
-            look = method_named(method)
+            look = looks[method]
             axis.plot(level, cost.mean(0), "o-", color=look.color, lw=1.8, ms=4, label=look.label)
             if len(rows) > 1:
                 axis.fill_between(level, cost.min(0), cost.max(0), color=look.color, alpha=0.15, lw=0)

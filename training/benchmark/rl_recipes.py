@@ -134,6 +134,7 @@ RECIPES: dict[tuple[str, Algorithm], PPORecipe | SACRecipe] = {
         learning_rate=1e-3,
         tau=0.01,
     ),
+    ("crazyflie", "ppo"): PPORecipe(num_envs=64, n_steps=100, log_std=-2.5, width=128, action_share=(0.5,)),
     ("bicycle100", "ppo"): PPORecipe(
         start="middle",
         num_envs=128,
