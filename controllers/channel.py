@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -21,6 +22,8 @@ NOISES = (0.01, 0.03, 0.1)
 DRIFT, GALE = 0.03, 0.3
 """Standard deviation of what the model does not know of a rate, as such a share in a unit of time: of every suspect,
 and of the one that trusts what it sees."""
+ROUNDING = 1e-6
+"""What is not known of a step where nothing is said to be, as such a share."""
 TAIL = 4.0
 """Degrees of freedom of Student's t, in which surprises are counted: one that is large, a push, does not decide."""
 
@@ -46,10 +49,13 @@ class Channel:
 
     def __post_init__(self) -> None:
         whole(self.delay, "delay", 0)
-        for name, value in (("lag", self.lag), ("noise", self.noise), ("drift", self.drift)):
-            several = name != "lag" and isinstance(value, tuple | list)
-            if any(number(x, name) < 0 for x in (value if several else (value,))):  # type: ignore[union-attr]
+        for name in ("lag", "noise", "drift"):
+            value: Any = getattr(self, name)
+            several = name != "lag" and np.ndim(value) == 1
+            entries = tuple(number(x, name) for x in np.asarray(value).tolist()) if several else number(value, name)
+            if min(entries if isinstance(entries, tuple) else (entries,)) < 0:
                 raise ValueError(f"{name} is {value!r}; expected 0 or above")
+            object.__setattr__(self, name, entries)
 
 
 def suspects(problem: Problem) -> tuple[Channel, ...]:
@@ -69,25 +75,27 @@ def suspects(problem: Problem) -> tuple[Channel, ...]:
 
 
 class Tables(NamedTuple):
-    """Channels as tensors, H of them: ``delay (H,)``, ``share (H, 1)`` of the way to what is asked that a lagging
-    actuator goes in a step, variances ``noise (H, n)`` of what is seen and ``drift (H, n)`` of a step."""
+    """Channels as tensors, H of them: ``delay (H,)``, ``lag (H, 1)``, variances ``noise (H, n)`` of what is seen and
+    standard deviations ``drift (H, n)`` of a rate."""
 
     delay: Tensor
-    share: Tensor
+    lag: Tensor
     noise: Tensor
     drift: Tensor
 
     @classmethod
-    def of(cls, problem: Problem, channels: tuple[Channel, ...], dt: float, like: Tensor) -> Tables:
-        """For states like ``like`` and controls held over dt; a variance of nothing is one of rounding."""
-        lag = torch.tensor([[c.lag] for c in channels]).to(like)
-        scale = 1e-6 * typical(problem, like)
+    def of(cls, problem: Problem, channels: tuple[Channel, ...], like: Tensor) -> Tables:
+        """For states like ``like``."""
         return cls(
             torch.tensor([c.delay for c in channels], device=like.device),
-            torch.where(lag > 0, 1 - torch.exp(-dt / lag.clamp_min(1e-9)), 1.0),
+            torch.tensor([[c.lag] for c in channels], dtype=like.dtype, device=like.device),
             torch.stack([vector(c.noise, problem.state_dim, like) ** 2 for c in channels]),
-            torch.stack([(vector(c.drift, problem.state_dim, like) * dt) ** 2 + scale**2 for c in channels]),
+            torch.stack([vector(c.drift, problem.state_dim, like) for c in channels]),
         )
+
+    def share(self, dt: float) -> Tensor:
+        """Of the way to what is asked, what an actuator goes in dt, ``(H, 1)``."""
+        return torch.where(self.lag > 0, 1 - torch.exp(-dt / self.lag.clamp_min(1e-9)), 1.0)
 
 
 class Belief(NamedTuple):
@@ -99,6 +107,7 @@ class Belief(NamedTuple):
         score: log-likelihood of what was seen, ``(B, H)``.
         asked: the last D + 1 controls that were asked for, the latest last, ``(B, D + 1, m)``.
         acting: the control that acts, ``(B, H, m)``.
+        time: of the last answer, ``(B,)``.
     """
 
     state: Tensor
@@ -106,6 +115,7 @@ class Belief(NamedTuple):
     score: Tensor
     asked: Tensor
     acting: Tensor
+    time: Tensor
 
     @property
     def best(self) -> Tensor:
@@ -113,19 +123,19 @@ class Belief(NamedTuple):
         return self.score.argmax(-1)
 
 
-def first_belief(problem: Problem, tables: Tables, y: Tensor) -> Belief:
+def first_belief(problem: Problem, tables: Tables, t: Tensor, y: Tensor) -> Belief:
     """Before anything was asked: what is seen, ``y (B, n)``, with its noise."""
     count, m, n = len(tables.delay), problem.control_dim, problem.state_dim
     spread = torch.diag_embed(tables.noise.unflatten(-1, (-1, agent_size(problem, y)))).expand(len(y), -1, -1, -1, -1)
     latest = int(tables.delay.max()) + 1
     return Belief(
         y.unsqueeze(1).expand(-1, count, n), spread, y.new_zeros(len(y), count), y.new_zeros(len(y), latest, m),
-        y.new_zeros(len(y), count, m),
+        y.new_zeros(len(y), count, m), t,
     )  # fmt: skip
 
 
 def seen(problem: Problem, tables: Tables, last: Belief, t: Tensor, y: Tensor, dt: float) -> Belief:
-    """One step of the extended Kalman filter of each channel: from a step before ``t (B,)`` to what is seen at t.
+    """One step of the extended Kalman filter of each channel: from ``dt`` before ``t (B,)`` to what is seen at t.
 
         a <- a + share (u_{k-1-delay} - a),   x⁻ = F(x, a),   P⁻ = A P Aᵀ + Q,   K = P⁻ (P⁻ + R)⁻¹
         x = x⁻ + K (y - x⁻),   P = (1 - K) P⁻,   score += Σ_i log t_4((y - x⁻)_i / √S_ii) - ½ log S_ii
@@ -133,27 +143,29 @@ def seen(problem: Problem, tables: Tables, last: Belief, t: Tensor, y: Tensor, d
     A = ∂F/∂x by agent, by central differences. What is asked at t itself is ``asked`` afterwards.
     """
     count, heard = len(tables.delay), last.asked[:, last.asked.shape[1] - 1 - tables.delay]
-    acting, before = last.acting + tables.share * (heard - last.acting), (t - dt).repeat_interleave(count)
+    acting = last.acting + tables.share(dt) * (heard - last.acting)
+    before = (t - dt).clamp_min(0.0).repeat_interleave(count)
     after, slope = _linearised(problem, before, last.state.flatten(0, 1), acting.flatten(0, 1), dt)
     after, slope = after.unflatten(0, (-1, count)), slope.unflatten(0, (-1, count))
     b = slope.shape[-1]
-    spread = slope @ last.spread @ slope.mT + torch.diag_embed(tables.drift.unflatten(-1, (-1, b)))
+    unknown = (tables.drift * dt) ** 2 + (ROUNDING * typical(problem, y)) ** 2
+    spread = slope @ last.spread @ slope.mT + torch.diag_embed(unknown.unflatten(-1, (-1, b)))
     whole_spread = spread + torch.diag_embed(tables.noise.unflatten(-1, (-1, b)))
     gain = torch.linalg.solve(whole_spread, spread).mT
     surprise = y.unsqueeze(1) - after
     state = after + (gain @ surprise.unflatten(-1, (-1, b)).unsqueeze(-1)).squeeze(-1).flatten(-2)
     variance = whole_spread.diagonal(dim1=-2, dim2=-1).flatten(-2)
     likely = -0.5 * (TAIL + 1) * torch.log1p(surprise**2 / (TAIL * variance)) - 0.5 * variance.log()
-    return Belief(state, spread - gain @ spread, last.score + likely.sum(-1), last.asked, acting)
+    return Belief(state, spread - gain @ spread, last.score + likely.sum(-1), last.asked, acting, t)
 
 
-def remembered(belief: Belief, u: Tensor, begins: bool) -> Belief:
-    """With the control that is asked for now; where a flight begins it acts at once, late or lagging as it may be."""
-    if begins:
-        return belief._replace(
-            asked=u.unsqueeze(1).expand_as(belief.asked), acting=u.unsqueeze(1).expand_as(belief.acting)
-        )
-    return belief._replace(asked=torch.cat([belief.asked[:, 1:], u.unsqueeze(1)], 1))
+def remembered(belief: Belief, u: Tensor, begins: Tensor) -> Belief:
+    """With the control that is asked for now; where a flight ``begins (B,)`` it acts at once, late or slow as it is."""
+    new, first = u.unsqueeze(1), begins.reshape(-1, 1, 1)
+    return belief._replace(
+        asked=torch.where(first, new, torch.cat([belief.asked[:, 1:], new], 1)),
+        acting=torch.where(first, new, belief.acting),
+    )
 
 
 class Ahead(NamedTuple):
@@ -169,10 +181,10 @@ class Ahead(NamedTuple):
 def ahead(problem: Problem, tables: Tables, belief: Belief, t: Tensor, dt: float) -> Ahead:
     """The state under the likeliest channel, carried over the controls that are under way: Smith's predictor."""
     rows, best = torch.arange(len(t), device=t.device), belief.best
-    delay, share = tables.delay[best], tables.share[best]
+    delay, share = tables.delay[best], tables.share(dt)[best]
     x, acting = belief.state[rows, best], belief.acting[rows, best]
     latest = belief.asked.shape[1]
-    for j in range(int(delay.max())):
+    for j in range(int(tables.delay.max())):
         late = (j < delay).unsqueeze(-1)
         coming = belief.asked[rows, (latest - delay + j).clamp(0, latest - 1)]
         acts = acting + share * (coming - acting)
@@ -198,7 +210,7 @@ def _linearised(problem: Problem, t: Tensor, x: Tensor, u: Tensor, dt: float) ->
     b = agent_size(problem, x)
     step = torch.finfo(x.dtype).eps ** (1 / 3) * typical(problem, x)
     seeds = torch.eye(b, dtype=x.dtype, device=x.device).repeat(1, x.shape[-1] // b) * step
-    away = torch.cat([torch.zeros_like(x[:1]), seeds, -seeds]).unsqueeze(1)
+    away = torch.cat([seeds.new_zeros(1, x.shape[-1]), seeds, -seeds]).unsqueeze(1)
     many, rows = len(away), len(x)
     moved = advance(problem, t.repeat(many), (x + away).flatten(0, 1), u.repeat(many, 1), dt)[0]
     after, up, down = moved.unflatten(0, (many, rows)).split([1, b, b])

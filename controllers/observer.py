@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from ..envs.fields import check_callable
 from ..envs.integrate import begun
@@ -51,73 +51,107 @@ class Observer(Predictor):
         if late >= self.problem.steps:
             raise ValueError(f"delay is {late}; expected less than the {self.problem.steps} control steps of a flight")
         n, name = self.problem.state_dim, type(self.problem).__name__
-        sizes = {len(x) for c in self.channels for x in (c.noise, c.drift) if not isinstance(x, int | float)}
+        sizes = {len(x) for c in self.channels for x in (c.noise, c.drift) if isinstance(x, tuple)}
         if not sizes <= {n}:
             raise ValueError(
                 f"noise or drift has {sorted(sizes)} entries; expected a number or {n}, as {name} has states"
             )
-        self.dt = self.problem.time_step
-        self.belief: Belief | None = None
+        self.flying, self.belief = False, cast("Belief | None", None)
 
     def __call__(self, t: Tensor | float, z: Tensor) -> Tensor:
         """u(t, z), ``(B, m)``; of one state ``(n,)``: ``(m,)``. Before ``begin``: as at the beginning of a flight."""
         t, batch = asked(self.problem, t, z)
-        u, belief = self._answer(t, batch, self.belief)
-        self.belief = belief if self._flying else None
-        return answered(u, z)
-
-    _flying = False
+        times = torch.as_tensor(t).to(batch).expand(len(batch))
+        wanted = None if self.belief is None else self._look(times, batch, self.belief)
+        wanted = self._begin(times, batch) if wanted is None else wanted
+        at = wanted.t[0] if len(batch) and bool((wanted.t == wanted.t[0]).all()) else wanted.t
+        u, belief = self._asked(wanted, self.policy(at.to(batch), wanted.state.to(batch)))
+        self.belief = belief if self.flying and len(batch) else None
+        return answered(u.to(batch), z)
 
     def begin(self) -> Observer:
-        """One episode, in the order of time."""
+        """One episode, in the order of time; a time that is not later than the last begins another."""
         other = copy.copy(self)
-        other.policy, other.belief, other._flying = begun(self.policy), None, True
+        other.policy, other.belief, other.flying = begun(self.policy), None, True
         return other
 
     def held_over(self, dt: float) -> Observer:
-        """The same where each answer is held for ``dt``, by the model, too."""
-        other = copy.copy(self)
-        other.policy, other.dt = held_over(self.policy, dt), dt
+        """The same, its policy's answers held for ``dt``; what has begun goes on."""
+        other = self if self.flying else copy.copy(self)
+        other.policy = held_over(self.policy, dt)
         return other
 
+    @torch.no_grad()
     def respond(self, seen: Tensor, state: Memory, episode_start: np.ndarray | None) -> tuple[Tensor, Memory]:
-        """u(t, z), and what is believed, asked for and under way."""
-        weight = next(self.policy.parameters(), seen) if isinstance(self.policy, nn.Module) else seen
-        t, z = seen[:, -1].to(weight.device), seen[:, :-1].to(weight.device)
-        begins = torch.ones(len(z), dtype=torch.bool)
-        if state is not None and len(state) == len(Belief._fields):
-            given = episode_start if episode_start is not None else False
-            begins = torch.as_tensor(given, dtype=torch.bool).expand(len(z))
-        u, belief = z.new_empty(len(z), self.problem.control_dim), None
-        for at in (begins.nonzero().ravel(), (~begins).nonzero().ravel()):
-            if not len(at):
-                continue
-            known = (
-                None if begins[at[0]] else Belief(*(torch.from_numpy(part)[at].to(z.device) for part in state or ()))
-            )
-            u[at], new = self._answer(t[at], z[at], known)
-            blank = Belief(*(x.new_zeros(len(z), *x.shape[1:]) for x in new)) if belief is None else belief
-            belief = Belief(*(x.index_copy(0, at, part) for x, part in zip(blank, new, strict=True)))
-        return u.cpu(), tuple(x.cpu().numpy() for x in belief or ())
+        """u(t, z), and what is believed, asked for and under way; and what the policy remembers."""
+        if not len(seen):
+            return seen.new_zeros(0, self.problem.control_dim), state
+        t, z, size = seen[:, -1].double(), seen[:, :-1].double(), len(Belief._fields)
+        begins = torch.zeros(len(z), dtype=torch.bool)
+        if episode_start is not None:
+            begins = torch.as_tensor(episode_start, dtype=torch.bool).expand(len(z))
+        wanted = self._begin(t, z)
+        if state is not None:
+            parts = [torch.from_numpy(part) for part in state[:size]]
+            if [part.shape for part in parts] != [part.shape for part in wanted.belief]:
+                raise ValueError("state is of another observer, or of a policy; expected what the last call returned")
+            wanted = self._look(t, z, Belief(*parts), begins)
+        if isinstance(self.policy, Predictor):
+            there = torch.cat([wanted.state, wanted.t.unsqueeze(-1)], -1).float()
+            u, inner = self.policy.respond(there, (state or ())[size:] or None, wanted.begins.numpy())
+        else:
+            u, inner = self.policy(wanted.t.to(seen), wanted.state.to(seen)), None
+        u, belief = self._asked(wanted, u)
+        return u.float(), (*(part.numpy() for part in belief), *(inner or ()))
+
+    def _begin(self, t: Tensor, z: Tensor) -> Wanted:
+        """Nothing is under way."""
+        y = z.detach().double()
+        t = t.detach().to(y)
+        belief = first_belief(self.problem, Tables.of(self.problem, self.channels, y), t, y)
+        begins = torch.ones(len(y), dtype=torch.bool, device=y.device)
+        return Wanted(t, y, belief, belief.acting[:, 0], y.new_ones(len(y), 1), begins)
 
     @torch.no_grad()
-    def _answer(self, t: Tensor | float, z: Tensor, last: Belief | None) -> tuple[Tensor, Belief]:
-        """The control, and what is believed with it."""
-        y = z.detach().double()
-        times = torch.as_tensor(t, dtype=y.dtype, device=y.device).expand(len(y))
-        tables = Tables.of(self.problem, self.channels, self.dt, y)
-        if last is None or last.state.shape != (len(y), len(self.channels), self.problem.state_dim):
-            u = self._asked(times, z).to(y)
-            return u.to(z), remembered(first_belief(self.problem, tables, y), u, True)
-        belief = seen(self.problem, tables, last, times, y, self.dt)
-        there = ahead(self.problem, tables, belief, times, self.dt)
-        acts = there.t.clamp_max(self.problem.horizon - self.dt).maximum(times)  # later than T nothing acts
-        wanted = self._asked(acts, there.state.to(z)).to(y)
-        low, high = self.problem.control_bounds(y)
-        u = (there.acting + (wanted - there.acting) / there.share).maximum(low).minimum(high)
-        return u.to(z), remembered(belief, u, False)
+    def _look(self, t: Tensor, z: Tensor, last: Belief, begins: Tensor | None = None) -> Wanted:
+        """What is believed by now, and where the next control will act; rows that begin, or go back in time, anew."""
+        first = self._begin(t, z)
+        if last.state.shape != first.belief.state.shape:
+            return first
+        begins = (first.t <= last.time) if begins is None else begins | (first.t <= last.time)
+        if bool(begins.all()):
+            return first
+        dt = float((first.t - last.time)[~begins].median())
+        tables = Tables.of(self.problem, self.channels, first.state)
+        belief = seen(self.problem, tables, last, first.t, first.state, dt)
+        there = ahead(self.problem, tables, belief, first.t, dt)
+        acts = there.t.clamp_max(self.problem.horizon - dt).maximum(first.t)  # later than T nothing acts
+        found = Wanted(acts, there.state, belief, there.acting, there.share, begins)
+        mixed = (_where(begins, a, b) for a, b in zip(first.belief, belief, strict=True))
+        return found._replace(
+            t=_where(begins, first.t, acts), state=_where(begins, first.state, there.state), belief=Belief(*mixed)
+        )
 
-    def _asked(self, t: Tensor, z: Tensor) -> Tensor:
-        """The policy's answer; at one time where all are of one time."""
-        u: Tensor = self.policy(t[0].to(z) if len(t) and bool((t == t[0]).all()) else t.to(z), z)
-        return u
+    def _asked(self, wanted: Wanted, u: Tensor) -> tuple[Tensor, Belief]:
+        """What brings the actuators to the policy's u, within the bounds; and what is remembered with it."""
+        goal = u.detach().to(wanted.state)
+        u = torch.where(wanted.begins.unsqueeze(-1), goal, wanted.acting + (goal - wanted.acting) / wanted.share)
+        low, high = self.problem.control_bounds(u)
+        u = u.maximum(low).minimum(high)
+        return u, remembered(wanted.belief, u, wanted.begins)
+
+
+class Wanted(NamedTuple):
+    """What a policy is asked, by flight, and what its answer is for: the time ``(B,)`` and state ``(B, n)`` at which it
+    will act, what is believed, what acts before it, how far the actuators come in a step, which flights begin."""
+
+    t: Tensor
+    state: Tensor
+    belief: Belief
+    acting: Tensor
+    share: Tensor
+    begins: Tensor
+
+
+def _where(rows: Tensor, yes: Tensor, no: Tensor) -> Tensor:
+    return torch.where(rows.reshape(-1, *[1] * (no.ndim - 1)), yes, no)

@@ -110,7 +110,7 @@ def digest(source: str) -> str:
     Raises:
         ValueError: if there is nothing to read.
     """
-    source = source.removeprefix(BEHIND)
+    source = source.split(BEHIND)[-1]
     path = Path(source)
     if not (path / "policy.json").exists() and (SHIPPED / source / "policy.json").exists():
         path = SHIPPED / source

@@ -17,6 +17,7 @@ from ...envs.integrate import Controller, Trajectory, begun
 from ...envs.problem import Problem
 from ...envs.states import as_states
 from ..chosen import Flight
+from ..observer import Observer
 from ..policy import ImplicitPolicy
 from ..waypoints import Towards, Waypoints
 
@@ -201,7 +202,7 @@ def _flight(
 
 
 def _ask(problem: Problem, controller: Controller, t: float, z: Tensor, period: float) -> Tensor:
-    if isinstance(controller, ImplicitPolicy | Flight | Towards | Waypoints):
+    if isinstance(controller, ImplicitPolicy | Flight | Observer | Towards | Waypoints):
         controller = controller.held_over(min(period, problem.horizon - t))
     u = controller(torch.tensor(t, dtype=z.dtype, device=z.device), z)
     if u.shape != (len(z), problem.control_dim):
