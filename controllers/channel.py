@@ -140,7 +140,7 @@ def seen(problem: Problem, tables: Tables, last: Belief, t: Tensor, y: Tensor, d
         a <- a + share (u_{k-1-delay} - a),   x⁻ = F(x, a),   P⁻ = A P Aᵀ + Q,   K = P⁻ (P⁻ + R)⁻¹
         x = x⁻ + K (y - x⁻),   P = (1 - K) P⁻,   score += Σ_i log t_4((y - x⁻)_i / √S_ii) - ½ log S_ii
 
-    A = ∂F/∂x by agent, by central differences. What is asked at t itself is ``asked`` afterwards.
+    A = ∂F/∂x by agent, by central differences. What is asked at t itself is ``remembered`` afterwards.
     """
     count, heard = len(tables.delay), last.asked[:, last.asked.shape[1] - 1 - tables.delay]
     acting = last.acting + tables.share(dt) * (heard - last.acting)

@@ -62,8 +62,8 @@ class Observer(Predictor):
         """u(t, z), ``(B, m)``; of one state ``(n,)``: ``(m,)``. Before ``begin``: as at the beginning of a flight."""
         t, batch = asked(self.problem, t, z)
         times = torch.as_tensor(t).to(batch).expand(len(batch))
-        wanted = None if self.belief is None else self._look(times, batch, self.belief)
-        wanted = self._begin(times, batch) if wanted is None else wanted
+        last = self.belief
+        wanted = self._begin(times, batch) if last is None else self._look(times, batch, last)
         at = wanted.t[0] if len(batch) and bool((wanted.t == wanted.t[0]).all()) else wanted.t
         u, belief = self._asked(wanted, self.policy(at.to(batch), wanted.state.to(batch)))
         self.belief = belief if self.flying and len(batch) else None
@@ -126,11 +126,9 @@ class Observer(Predictor):
         belief = seen(self.problem, tables, last, first.t, first.state, dt)
         there = ahead(self.problem, tables, belief, first.t, dt)
         acts = there.t.clamp_max(self.problem.horizon - dt).maximum(first.t)  # later than T nothing acts
-        found = Wanted(acts, there.state, belief, there.acting, there.share, begins)
-        mixed = (_where(begins, a, b) for a, b in zip(first.belief, belief, strict=True))
-        return found._replace(
-            t=_where(begins, first.t, acts), state=_where(begins, first.state, there.state), belief=Belief(*mixed)
-        )
+        mixed = Belief(*(_where(begins, a, b) for a, b in zip(first.belief, belief, strict=True)))
+        t, state = _where(begins, first.t, acts), _where(begins, first.state, there.state)
+        return Wanted(t, state, mixed, there.acting, there.share, begins)
 
     def _asked(self, wanted: Wanted, u: Tensor) -> tuple[Tensor, Belief]:
         """What brings the actuators to the policy's u, within the bounds; and what is remembered with it."""
