@@ -30,6 +30,7 @@ class Transition(NamedTuple):
     observation: Tensor
     reward: Tensor
     is_success: Tensor
+    lost: Tensor
 
 
 TransitionFunction: TypeAlias = Callable[[Tensor, Tensor, Tensor], Transition]
@@ -73,6 +74,9 @@ def _time(problem: Problem, index: Tensor, z: Tensor) -> Tensor:
 def transition(problem: Problem, index: Tensor, z: Tensor, action: Tensor) -> Transition:
     """The pure step of the environment: hold the control over dt, pay ∫L, and G on the last step.
 
+    Where the next state or one of these costs is not finite the flight is lost: it ends where it was and pays
+    ``lost_cost`` in their place.
+
     Args:
         problem: what is controlled.
         index: ``(B,)`` int64, steps taken so far.
@@ -85,9 +89,14 @@ def transition(problem: Problem, index: Tensor, z: Tensor, action: Tensor) -> Tr
     index = index + 1
     terminated = index >= problem.steps
     terminal = torch.where(terminated, problem.terminal_cost(after), 0.0)
-    success = terminated & (problem.terminal_error(after) <= problem.success_radius)
+    finite = (after.abs().amax(-1) < torch.inf) & ((running + terminal).abs() < torch.inf)
+    lost = finite.logical_not()
+    after = torch.where(lost.unsqueeze(-1), z, after)
+    running, terminal = torch.where(lost, 0.0, running), torch.where(lost, problem.lost_cost, terminal)
+    terminated = terminated | lost
+    success = terminated & finite & (problem.terminal_error(after) <= problem.success_radius)
     observation = observe(problem, index, after)
-    return Transition(after, u, running, terminal, index, terminated, observation, -(running + terminal), success)
+    return Transition(after, u, running, terminal, index, terminated, observation, -(running + terminal), success, lost)
 
 
 def make_info(problem: Problem, index: Tensor, z: Tensor, step: Transition | None) -> dict[str, np.ndarray]:
@@ -101,6 +110,7 @@ def make_info(problem: Problem, index: Tensor, z: Tensor, step: Transition | Non
         "running_cost": nothing if step is None else step.running_cost.cpu().numpy().astype(float),
         "terminal_cost": nothing if step is None else step.terminal_cost.cpu().numpy().astype(float),
         "is_success": np.zeros(count, bool) if step is None else step.is_success.cpu().numpy(),
+        "lost": np.zeros(count, bool) if step is None else step.lost.cpu().numpy(),
     }
     for name, metric in problem.metrics(z).items():
         info[name] = metric.cpu().numpy().astype(float)

@@ -27,10 +27,11 @@ def check_problem(problem: Problem) -> None:
         value = whole(getattr(problem, field), f"{name}.{field}")
         if type(getattr(problem, field)) is not int and not isinstance(getattr(type(problem), field, None), property):
             object.__setattr__(problem, field, value)
-    for field, expected in (("horizon", "a positive, finite time"), ("success_radius", "a positive, finite distance")):
+    positive = {"horizon": "time", "success_radius": "distance", "lost_cost": "cost"}
+    for field, kind in positive.items():
         value = getattr(problem, field)
         if not finite(value) or value <= 0:
-            raise ValueError(f"{name}.{field} is {value!r:.100}; expected {expected}")
+            raise ValueError(f"{name}.{field} is {value!r:.100}; expected a positive, finite {kind}")
     if problem.control_block < 1 or problem.control_dim % problem.control_block:
         raise ValueError(
             f"{name}.control_block is {problem.control_block}; expected a divisor of control_dim {problem.control_dim}"

@@ -23,7 +23,7 @@ from .boundary import (
 )
 from .checking import check_class
 from .fields import seeded
-from .problem import Problem, check_finite
+from .problem import Problem
 from .render import Renderer
 
 
@@ -44,10 +44,12 @@ class OptimalControlEnv(gymnasium.Env[np.ndarray, np.ndarray]):
     ``z(0) ~ rho_0``, or ``reset(options={"state": z0})``; after ``reset(seed=s)`` that of
     ``pontryagin evaluate --states 1 --seed s``. ``terminated=True`` after ``steps`` steps, at t = T: the
     problem has a finite horizon, there is nothing to bootstrap from. Never ``truncated``.
+    A step after which the state or the cost is not finite is the last one, too: the flight is ``lost``, stays where
+    it was, and pays ``problem.lost_cost``, 10⁶ unless the problem says otherwise, in place of the costs of that step.
 
     ## Info
     ``time``, ``state``, ``control`` (physical units, as applied), ``running_cost``, ``terminal_cost`` (of the step),
-    ``is_success`` (terminal error within ``success_radius``), and the problem's own ``metrics``.
+    ``is_success`` (terminal error within ``success_radius``), ``lost``, and the problem's own ``metrics``.
 
     Args:
         problem: what to control; ``env.unwrapped.problem`` is the door to f, L and G.
@@ -69,7 +71,7 @@ class OptimalControlEnv(gymnasium.Env[np.ndarray, np.ndarray]):
         self._index = torch.zeros(1, dtype=torch.int64)
         self._z: torch.Tensor | None = None
         self._u = np.zeros(problem.control_dim, np.float32)
-        self._cost = 0.0
+        self._cost, self._ended = 0.0, False
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
@@ -83,7 +85,7 @@ class OptimalControlEnv(gymnasium.Env[np.ndarray, np.ndarray]):
             self._z = seeded_states(self.problem, 1, seed)
         else:
             self._z = sample_states(self.problem, [self.np_random])
-        self._index = torch.zeros(1, dtype=torch.int64)
+        self._index, self._ended = torch.zeros(1, dtype=torch.int64), False
         self._u, self._cost = np.zeros(self.problem.control_dim, np.float32), 0.0
         if self._renderer is not None:
             self._renderer.clear()
@@ -95,20 +97,18 @@ class OptimalControlEnv(gymnasium.Env[np.ndarray, np.ndarray]):
     def step(self, action: np.ndarray) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
         if self._z is None:
             raise ValueError("step was called before reset")
-        if int(self._index) >= self.problem.steps:
+        if self._ended:
             raise ValueError("the episode has ended; call reset before step")
         array = check_action(action, (self.problem.control_dim,))
         with torch.no_grad():
             step = transition(self.problem, self._index, self._z, torch.from_numpy(array).unsqueeze(0).to(DTYPE))
-        check_finite("the state after this step", step.z)
-        check_finite("the reward of this step", step.reward)
         self._z, self._index, self._u = step.z, step.steps, step.u[0].numpy()
-        reward = float(step.reward)
+        reward, self._ended = float(step.reward), bool(step.terminated)
         self._cost -= reward
         if self.render_mode == "human":
             self.render()
         info = _first(make_info(self.problem, step.steps, step.z, step))
-        return step.observation[0].numpy(), reward, bool(step.terminated), False, info
+        return step.observation[0].numpy(), reward, self._ended, False, info
 
     def render(self) -> np.ndarray | None:
         if self.render_mode is None:

@@ -73,6 +73,8 @@ class Problem(abc.ABC):
     """Bound of the observation space; observations are clipped to it, states are not."""
     success_radius: float = 0.1
     """An episode is a success when ``terminal_error`` is at most this."""
+    lost_cost: float = 1e6
+    """What an environment charges where the next state or the cost is not finite: the episode ends there."""
     position_states: Sequence[int] = ()
     """The states that a field ``target`` is about. Where f and L do not depend on them, and G only on their distance
     from it, a policy for one target is one for all: ``Towards``."""

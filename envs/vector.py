@@ -32,7 +32,7 @@ from .checking import check_class
 from .compiling import compiled, device_named
 from .environment import frames_per_second
 from .fields import whole
-from .problem import Problem, check_finite
+from .problem import Problem
 from .render import Renderer
 
 
@@ -142,8 +142,6 @@ class OptimalControlVectorEnv(gymnasium.vector.VectorEnv[np.ndarray, np.ndarray,
             step = self._transition(self._index, self._z, torch.from_numpy(array).to(self.device, DTYPE))
         if self.autoreset_mode is AutoresetMode.NEXT_STEP and resetting.any():
             step = self._with_restarts(step, resetting)
-        check_finite("the state after this step", step.z)
-        check_finite("the reward of this step", step.reward)
         self._z, self._index, self._u = step.z, step.steps, step.u.cpu().numpy()
         rewards, terminated = step.reward.cpu().numpy().astype(float), step.terminated.cpu().numpy()
         self._cost = np.where(resetting, 0.0, self._cost - rewards)
@@ -186,7 +184,7 @@ class OptimalControlVectorEnv(gymnasium.vector.VectorEnv[np.ndarray, np.ndarray,
         fresh = Transition(
             self._z, torch.zeros_like(step.u), torch.zeros_like(step.running_cost), torch.zeros_like(step.reward),
             self._index, torch.zeros_like(step.terminated), observation, torch.zeros_like(step.reward),
-            torch.zeros_like(step.is_success),
+            torch.zeros_like(step.is_success), torch.zeros_like(step.lost),
         )  # fmt: skip
         pairs = zip(fresh, step, strict=True)
         return Transition(*(torch.where(again.reshape(-1, *[1] * (a.ndim - 1)), a, b) for a, b in pairs))

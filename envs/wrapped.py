@@ -53,6 +53,10 @@ class Wrapped(Problem):
     def success_radius(self) -> float:  # type: ignore[override]
         return self.inner.success_radius
 
+    @property
+    def lost_cost(self) -> float:  # type: ignore[override]
+        return self.inner.lost_cost
+
     def terminal_cost(self, z: Tensor) -> Tensor:
         return self.inner.terminal_cost(z)
 

@@ -31,7 +31,7 @@ class Forced(Problem):
         self.state_dim, self.control_dim = problem.state_dim, problem.control_dim
         self.horizon, self.steps, self.substeps = problem.horizon, problem.steps, problem.substeps
         self.control_low, self.control_high = problem.control_low, problem.control_high
-        self.success_radius = problem.success_radius
+        self.success_radius, self.lost_cost = problem.success_radius, problem.lost_cost
         super().__post_init__()
 
     def dynamics(self, t: Tensor, z: Tensor, u: Tensor) -> Tensor:

@@ -213,11 +213,10 @@ class _Log:
         """Add a row; whether to go on."""
         actor = actor_policy(self.problem, self.model, self.env)
         with torch.no_grad():
-            cost = float(rollout(self.problem, actor, self.z0).cost.mean())
-        row = {
-            "seconds": self.clock.seconds, "env_steps": float(self.model.num_timesteps),
-            "validation_cost": cost if math.isfinite(cost) else math.inf,
-        }  # fmt: skip
+            costs = rollout(self.problem, actor, self.z0).cost
+        cost = float(costs.where(costs.isfinite(), self.problem.lost_cost).mean())  # as its environment charges
+        seconds, steps = self.clock.seconds, float(self.model.num_timesteps)
+        row = {"seconds": seconds, "env_steps": steps, "validation_cost": cost}
         self.curve.append(row)
         if cost < self.best_cost:
             self.best, self.best_cost = actor, cost
