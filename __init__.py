@@ -13,7 +13,8 @@ from pontryagin.controllers.baselines import (
 from pontryagin.controllers.channel import Channel
 from pontryagin.controllers.export import export_policy, load_runtime
 from pontryagin.controllers.hamiltonian import hamiltonian
-from pontryagin.controllers.held import HeldHamiltonian, bellman_residual, solve_held_argmax
+from pontryagin.controllers.held import HeldHamiltonian
+from pontryagin.controllers.held_argmax import bellman_residual, solve_held_argmax
 from pontryagin.controllers.implicit import ImplicitGradient
 from pontryagin.controllers.observer import Observer
 from pontryagin.controllers.operators import GradientAscent, ProjectedNewton

@@ -14,7 +14,7 @@ from .anderson import Past, accelerated
 from .hamiltonian import check_point, check_tensors, control_hamiltonian
 from .implicit import ImplicitGradient
 from .looking import host_may_look
-from .operators import Box, GradientAscent, Operator, ProjectedNewton, held, look, slope_scale
+from .operators import Box, GradientAscent, Look, Operator, ProjectedNewton, held, look, raised, slope_scale
 from .starts import pick_blocks, region_starts
 
 Gradient: TypeAlias = Literal["jfb", "implicit", "unroll"]
@@ -209,8 +209,9 @@ def iterate(h: ControlHamiltonian, box: Box, size: int, search: Search, u0: Tens
     u = u0.clamp(*box)
     operator, tolerance = search.operator, search.tolerance
     # an answer that is the start itself needs no curvature
-    slope, scale, bend = look(h, u, None, operator.curved and search.max_iterations > 0)
-    residual = projected_residual(u, slope, box, scale)
+    seen = look(h, u, None, operator.curved and search.max_iterations > 0)
+    scale = seen.scale
+    residual = projected_residual(u, seen.slope, box, scale)
     iterations = torch.zeros_like(residual, dtype=torch.int32)
     past: tuple[Past, ...] = ()
     for count in range(search.max_iterations):
@@ -218,15 +219,35 @@ def iterate(h: ControlHamiltonian, box: Box, size: int, search: Search, u0: Tens
         moving = torch.ones_like(residual, dtype=torch.bool) if always else residual > tolerance
         if host_may_look(moving) and not moving.numpy().any():
             break
-        after = operator.iterate(h, u, slope, box, bend)
-        if operator.memory:
-            after, past = accelerated(h, u, after, past, box, operator.memory)
-        u = torch.where(moving.unsqueeze(-1), after, u)
-        slope, _, bend = look(h, u, scale, operator.curved)
-        residual = projected_residual(u, slope, box, scale)
+        whole = _whole_step(h, u, moving, seen, box, operator)
+        if whole is None:
+            after = operator.iterate(h, u, seen.slope, box, seen.bend)
+            if operator.memory:
+                after, past = accelerated(h, u, after, past, box, operator.memory)
+            u = torch.where(moving.unsqueeze(-1), after, u)
+            seen = look(h, u, scale, operator.curved)
+        else:
+            u, seen = whole
+        residual = projected_residual(u, seen.slope, box, scale)
         iterations = iterations + moving
     own = iterations.new_zeros((*u.shape[:-1], u.shape[-1] // size), dtype=torch.int64)
     return Solution(u, residual, iterations, residual <= tolerance, own)
+
+
+def _whole_step(
+    h: ControlHamiltonian, u: Tensor, moving: Tensor, seen: Look, box: Box, operator: Operator
+) -> tuple[Tensor, Look] | None:
+    """T(u) where every step of Newton's can be taken whole, and what is seen there: no search along it was needed.
+
+    ``None`` where it was, where H does not come along with its slope, or the host must not look.
+    """
+    if seen.value is None or not isinstance(operator, ProjectedNewton) or not host_may_look(u):
+        return None
+    after = torch.where(moving.unsqueeze(-1), u + operator.direction(h, u, seen.slope, box, seen.bend), u).clamp(*box)
+    found = look(h, after, seen.scale)
+    if found.value is None or not raised(seen.value, found.value, (after - u) * seen.slope).numpy().all():
+        return None
+    return after, found
 
 
 def projected_residual(u: Tensor, slope: Tensor, box: Box, scale: Tensor) -> Tensor:

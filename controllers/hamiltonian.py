@@ -79,8 +79,8 @@ class DerivedHamiltonian:
             columns.append(back(seed)[0].reshape(*u.shape[:-1], -1, size))
         return torch.stack(columns, -1)
 
-    def look(self, u: Tensor) -> tuple[Tensor, Tensor, Tensor] | None:
-        """∇_u H at u and at 0, and H_uu at u, in three sweeps; ``None`` where there is no saving in it.
+    def look(self, u: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor | None] | None:
+        """∇_u H at u and at 0, H_uu at u, in three sweeps, and H there if it is one block; ``None``: no saving in it.
 
         u is taken once for each row of a block, so that one sweep back gives all of H_uu: for FEW rows the number of
         operations counts, and not their size.
@@ -90,12 +90,14 @@ class DerivedHamiltonian:
             return None
         with torch.enable_grad():
             rows = torch.cat([u.detach().expand(size, *u.shape), torch.zeros_like(u).unsqueeze(0)]).requires_grad_()
-            slope = _swept_back(self.whole(rows).sum(), rows, None, more=True)
+            whole = self.whole(rows)
+            slope = _swept_back(whole.sum(), rows, None, more=True)
             seeds = torch.eye(size, dtype=u.dtype, device=u.device).repeat(1, u.shape[-1] // size)
             seeds = torch.cat([seeds, seeds.new_zeros(1, u.shape[-1])]).reshape(-1, *[1] * (u.ndim - 1), u.shape[-1])
             columns = _swept_back(slope, rows, seeds.expand_as(rows))[:size]
         bend = columns.unflatten(-1, (-1, size)).movedim(0, -1)
-        return slope[0].detach(), slope[-1].detach(), bend
+        value = whole[0].detach().unsqueeze(-1) if size == u.shape[-1] else None
+        return slope[0].detach(), slope[-1].detach(), bend, value
 
     def start(self) -> Tensor:
         """The admissible control nearest to zero, ``(B, m)``."""

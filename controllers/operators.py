@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import ClassVar, Literal, TypeAlias, get_args
+from typing import ClassVar, Literal, NamedTuple, TypeAlias, get_args
 
 import torch
 from torch import Tensor
@@ -82,20 +82,25 @@ class ProjectedNewton:
         ``bend`` is H_uu at u where it is known.
         """
         low, high = box
-        direction = self._direction(h, u, slope, box, bend)
-        # A step longer than the box says only that the curvature is small; H may overflow that far out.
-        reach = ((high - low) / direction.abs().clamp_min(1e-30)).amin(-1, keepdim=True).clamp_max(1.0)
-        direction = reach * direction
+        direction = self.direction(h, u, slope, box, bend)
         lengths = torch.tensor(STEP_LENGTHS[: self.backtracks], dtype=u.dtype, device=u.device).reshape(
             -1, *[1] * u.ndim
         )
         candidates = (u + lengths * direction).clamp(low, high)
         before, after = h.value(torch.cat([u.unsqueeze(0), candidates])).split([1, len(lengths)])
-        blocks = before.shape[-1]
-        gain = in_blocks((candidates - u) * slope, blocks).sum(-1)
-        rounding = 8 * torch.finfo(u.dtype).eps * (1 + before.abs())
-        longest = ((after >= before + 1e-4 * gain - rounding) * lengths).amax(0)
-        return (u + (longest.unsqueeze(-1) * in_blocks(direction, blocks)).flatten(-2)).clamp(low, high)
+        longest = (raised(before, after, (candidates - u) * slope) * lengths).amax(0)
+        return (u + (longest.unsqueeze(-1) * in_blocks(direction, before.shape[-1])).flatten(-2)).clamp(low, high)
+
+    def direction(
+        self, h: ControlHamiltonian, u: Tensor, slope: Tensor, box: Box, bend: Tensor | None = None
+    ) -> Tensor:
+        """-H_uu^-1 ∇_u H on the free controls, no longer than the box.
+
+        A longer step says only that the curvature is small; H may overflow that far out.
+        """
+        low, high = box
+        direction = self._direction(h, u, slope, box, bend)
+        return ((high - low) / direction.abs().clamp_min(1e-30)).amin(-1, keepdim=True).clamp_max(1.0) * direction
 
     def linearised(self, h: ControlHamiltonian, u: Tensor, slope: Tensor, box: Box) -> Tensor:
         """P(u - H_uu^-1 slope) once more, the slope tracked and the inverse held constant."""
@@ -127,6 +132,12 @@ class ProjectedNewton:
 Operator: TypeAlias = GradientAscent | ProjectedNewton
 
 
+def raised(before: Tensor, after: Tensor, gain: Tensor) -> Tensor:
+    """Whether H rose from ``before`` to ``after``, by block, by a share of the slope's ``gain (.., m)`` (Armijo)."""
+    rounding = 8 * torch.finfo(before.dtype).eps * (1 + before.abs())
+    return after >= before + 1e-4 * in_blocks(gain, before.shape[-1]).sum(-1) - rounding
+
+
 def newton_direction(h: ControlHamiltonian, u: Tensor, slope: Tensor, box: Box, bend: Tensor | None = None) -> Tensor:
     """-H_uu^-1 slope on the free controls, 0 on those held by an active bound; differentiable in ``slope`` alone.
 
@@ -142,16 +153,23 @@ def newton_direction(h: ControlHamiltonian, u: Tensor, slope: Tensor, box: Box, 
     return solve_blocks(curvature, free * in_blocks(slope, blocks)).flatten(-2)
 
 
-def look(
-    h: ControlHamiltonian, u: Tensor, scale: Tensor | None = None, curved: bool = True
-) -> tuple[Tensor, Tensor, Tensor | None]:
-    """∇_u H at u, what residuals are relative to (``scale`` if known), and H_uu where it comes along and is wanted."""
+class Look(NamedTuple):
+    """∇_u H at u, what residuals are relative to; and H_uu and H there, where they come along."""
+
+    slope: Tensor
+    scale: Tensor
+    bend: Tensor | None = None
+    value: Tensor | None = None
+
+
+def look(h: ControlHamiltonian, u: Tensor, scale: Tensor | None = None, curved: bool = True) -> Look:
+    """H at u, looked at once; ``scale`` if it is known, ``curved`` if H_uu is wanted."""
     at_once = getattr(h, "look", None)
     seen = None if at_once is None or not curved or torch.is_grad_enabled() else at_once(u)
     if seen is None:
-        return h.gradient(u), slope_scale(h, u) if scale is None else scale, None
-    slope, rest, bend = seen
-    return slope, 1 + rest.abs(), bend
+        return Look(h.gradient(u), slope_scale(h, u) if scale is None else scale)
+    slope, rest, bend, value = seen
+    return Look(slope, 1 + rest.abs(), bend, value)
 
 
 def slope_scale(h: ControlHamiltonian, u: Tensor) -> Tensor:

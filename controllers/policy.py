@@ -21,7 +21,8 @@ from .adapter import Memory, Predictor, answered, asked
 from .argmax import Solution, Starts, solve_argmax
 from .chosen import Chosen, Flight, followed
 from .hamiltonian import control_hamiltonian
-from .held import held_hamiltonian, solve_held_argmax
+from .held import held_hamiltonian
+from .held_argmax import solve_held_argmax
 from .operators import GradientAscent, Operator, ProjectedNewton
 from .storage import check_sizes, fill, read_policy, write_policy
 from .value import FlownValue, Value, restore_value, restored_tensors, stored_tensors

@@ -10,9 +10,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from .bicycle_step import bicycle_step
 from .fields import plain_fields
 from .nearness import distances, nearness, nearness_hessian
-from .problem import Problem
+from .problem import HeldStep, Problem
 from .scene import Scene, bicycle_scene
 from .steering import SMALL, STEERING, BicycleHamiltonian, keep_aside
 
@@ -206,6 +207,11 @@ class MultiBicycle(Problem):
         _, _, p_heading, p_speed = self.agents(p).unbind(-1)
         speed = self.agents(z).select(-1, 3)
         return BicycleHamiltonian(p_heading * speed / self.wheelbase, p_speed)
+
+    def held_step(self, t: Tensor, z: Tensor, u: Tensor, dt: float | Tensor) -> HeldStep | None:
+        kind = type(self)
+        own = all(getattr(kind, x) is getattr(MultiBicycle, x) for x in ("dynamics", "running_cost", "nearness"))
+        return bicycle_step(self, z, u, dt) if own and self.substeps == 1 else None
 
     def metrics(self, z: Tensor) -> dict[str, Tensor]:
         """``min_distance`` between two agents and ``close_pairs`` nearer than ``close``, each ``(B,)``."""

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import abc
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Protocol, TypeAlias
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeAlias
 
 import numpy as np
 import torch
@@ -39,6 +39,20 @@ class ControlHamiltonian(Protocol):
 
     def hessian(self, u: Tensor) -> Tensor:
         """Diagonal blocks of H_uu, ``(..., B, m / block, block, block)``."""
+
+
+class HeldStep(NamedTuple):
+    """A control step with u held over it, for ``u (.., B, m)``.
+
+    Attributes:
+        after: F, ``(.., B, n)``, the state at its end.
+        cost: ∫L over it, ``(.., B)``.
+        pull: p ``(.., B, n)`` -> ∂(∫L)/∂u + F_uᵀ p, ``(.., B, m)``.
+    """
+
+    after: Tensor
+    cost: Tensor
+    pull: Callable[[Tensor], Tensor]
 
 
 class Problem(abc.ABC):
@@ -132,6 +146,13 @@ class Problem(abc.ABC):
 
     def control_hamiltonian(self, t: Tensor, z: Tensor, p: Tensor) -> ControlHamiltonian | None:
         """A closed form of u -> H and its derivatives, if known; ``None`` derives them from f and L."""
+        return None
+
+    def held_step(self, t: Tensor, z: Tensor, u: Tensor, dt: float | Tensor) -> HeldStep | None:
+        """``integrate.advance`` for ``z (B, n)`` and controls ``(.., B, m)`` in closed form, with its derivative.
+
+        ``None``: not known; it is then integrated, and differentiated by the tape.
+        """
         return None
 
     def guess(self, t: Tensor, z: Tensor) -> Tensor | None:

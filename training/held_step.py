@@ -7,7 +7,8 @@ import dataclasses
 import torch
 from torch import Tensor
 
-from ..controllers.held import HeldHamiltonian, solve_held_argmax
+from ..controllers.held import HeldHamiltonian
+from ..controllers.held_argmax import solve_held_argmax
 from ..controllers.value import Value
 from ..envs.integrate import advance
 from ..envs.problem import Problem

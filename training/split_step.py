@@ -153,7 +153,7 @@ def _search(
     bends = operator.curved or search.gradient == "implicit"
 
     def look(h: ControlHamiltonian, u: Tensor, scale: Tensor | None) -> Looked:
-        slope, scale, bend = looked(h, u, scale, bends)
+        slope, scale, bend, _ = looked(h, u, scale, bends)
         if bend is None:
             bend = h.hessian(u) if bends else torch.zeros_like(u)
         return u, slope, scale, bend

@@ -13,9 +13,8 @@ from torch.fx.experimental.proxy_tensor import make_fx
 
 from ...envs.boundary import observation_space
 from ..adapter import SLACK
-from ..argmax import projected_residual
-from ..operators import look
 from ..policy import ImplicitPolicy
+from .loop import Loop, State
 
 
 class TracedLaw(nn.Module):
@@ -26,7 +25,7 @@ class TracedLaw(nn.Module):
 
         while k < max_iterations and any residual > tolerance:  u <- T(u) where its sample has not converged
 
-    is a ``while_loop``, so that the iterations are spent where they are needed and are not unrolled. Head, body and
+    is a ``while_loop`` (``Loop``), so that the turns are spent where they are needed and not unrolled. Head, body and
     tail are traced by ``make_fx`` first: ``torch.func`` in a Hamiltonian that is derived from the user's f and L would
     not pass through ``torch.export``. The price is the fixed batch.
 
@@ -48,36 +47,36 @@ class TracedLaw(nn.Module):
                 f"a policy with starts={policy.starts!r}, memory={policy.operator.memory} cannot be exported; expected "
                 'starts="single" and memory=0 (set policy.starts after loading, if one start is enough)'
             )
-        self.most, self.tolerance = policy.max_iterations, policy.tolerance
         space = observation_space(policy.problem)
         slack = SLACK * torch.from_numpy(space.high)  # bounds are symmetric, and the last entry is the time
         self.register_buffer("low", torch.from_numpy(space.low) - slack)
         self.register_buffer("high", torch.from_numpy(space.high) + slack)
-        head, body, tail = _parts(policy)
+        self.loop = Loop(policy, observation)
         with torch.no_grad():
-            self.head = _trace(head, observation)
-            p, scale, *found = self.head(observation)
-            self.body = _trace(body, observation, p, scale, *found)
-            self.tail = _trace(tail, found[0])
+            self.head = _trace(lambda *x: self.loop.head(*x), observation)
+            scale, *found = self.head(observation)
+            self.body = _trace(lambda *x: self.loop.body(*x), observation, scale, *found)
+            self.tail = _trace(lambda *x: self.loop.tail(*x), found[0])
 
     def forward(self, observation: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """action ``(B, m)`` in [-1, 1], control ``(B, m)``, residual ``(B,)``, iterations ``(1,)`` int64.
 
         The residual is the status, too: nan of an observation that the environment cannot give.
         """
-        p, scale, *found = self.head(observation)
+        scale, *found = self.head(observation)
+        state, known = self.loop.parted(found)
 
-        def condition(k: Tensor, u: Tensor, residual: Tensor, *known: Tensor) -> Tensor:
-            return (k < self.most) & (residual > self.tolerance).any()
+        def condition(*state: Tensor) -> Tensor:
+            return self.loop.moving(State(*state)).any()
 
-        def body(k: Tensor, *found: Tensor) -> tuple[Tensor, ...]:
-            return (k + 1, *self.body(observation, p, scale, *found))
+        def body(*state: Tensor) -> tuple[Tensor, ...]:
+            turned: tuple[Tensor, ...] = self.body(observation, scale, *state, *known)
+            return turned
 
-        begin = torch.zeros((), dtype=torch.int64)
-        count, u, residual, *_ = while_loop(condition, body, (begin, *found))
+        u, residual, applied, *_ = while_loop(condition, body, tuple(state))
         within = ((observation >= self.low) & (observation <= self.high)).all(-1)  # not so for nan
-        found = (self.tail(u), u, torch.where(within, residual, torch.nan))
-        return (*(x.to(observation) for x in found), count.reshape(1))
+        answer = (self.tail(u), u, torch.where(within, residual, torch.nan))
+        return (*(x.to(observation) for x in answer), applied.amax(0, keepdim=True))
 
 
 def _trace(function: Callable[..., object], *arguments: Tensor) -> GraphModule:
@@ -92,44 +91,6 @@ def _trace(function: Callable[..., object], *arguments: Tensor) -> GraphModule:
             module.graph.erase_node(node)
     module.recompile()
     return module
-
-
-def _plain(*parts: Tensor | None) -> tuple[Tensor, ...]:
-    return tuple(x.contiguous() for x in parts if x is not None)
-
-
-Part = Callable[..., tuple[Tensor, ...]]
-
-
-def _parts(policy: ImplicitPolicy) -> tuple[Part, Part, Callable[[Tensor], Tensor]]:
-    """What comes before the loop, its body, and what comes after, as functions of tensors alone."""
-    problem, n, fine = policy.problem, policy.problem.state_dim, policy.value.scale.dtype
-
-    def head(observation: Tensor) -> tuple[Tensor, ...]:
-        t, z = observation.select(-1, n).to(fine), observation.narrow(-1, 0, n).to(fine)
-        _, p = policy.value.gradient(t, z)
-        box = problem.control_bounds(z)
-        h = policy.hamiltonian_at(t, z, p)
-        u = h.start().clamp(*box)
-        slope, scale, bend = look(h, u)
-        return _plain(p, scale, u, projected_residual(u, slope, box, scale), slope, bend)
-
-    def body(
-        observation: Tensor, p: Tensor, scale: Tensor, u: Tensor, residual: Tensor, slope: Tensor, *bend: Tensor
-    ) -> tuple[Tensor, ...]:
-        t, z = observation.select(-1, n).to(fine), observation.narrow(-1, 0, n).to(fine)
-        box = problem.control_bounds(z)
-        h = policy.hamiltonian_at(t, z, p)
-        moving = (residual > policy.tolerance).unsqueeze(-1)
-        u = torch.where(moving, policy.operator.iterate(h, u, slope, box, *bend), u)
-        slope, _, again = look(h, u, scale)
-        return _plain(u, projected_residual(u, slope, box, scale), slope, again)
-
-    def tail(u: Tensor) -> Tensor:
-        low, high = problem.control_bounds(u)
-        return (2 * (u - low) / (high - low) - 1).clamp(-1.0, 1.0)
-
-    return head, body, tail
 
 
 def _cos(x: Tensor) -> Tensor:

@@ -35,7 +35,7 @@ class Certificate:
         active: share of the controls, over time, that a bound holds.
         hjb: mean over time of |∂_t phi - max_u H(t_k, z_k, ∇phi, u)|, where a value function was given.
         bellman: that of the held control in its place, where its Hamiltonian is what is maximised: of
-            ``controllers.held.bellman_residual``, ``None`` from ``certify``.
+            ``controllers.held_argmax.bellman_residual``, ``None`` from ``certify``.
     """
 
     stationarity: Tensor

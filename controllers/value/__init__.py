@@ -9,6 +9,7 @@ from .kept import Value, restore_value, restored_tensors, stored_tensors
 from .network import ValueFunction
 from .plans import Plan, control_step, planned, replanned
 from .roles import interchangeable
+from .section import Section, section
 
 __all__ = [
     "AnchoredValue",
@@ -16,6 +17,7 @@ __all__ = [
     "ExpandedValue",
     "FlownValue",
     "Plan",
+    "Section",
     "TIME_SPAN",
     "Value",
     "ValueFunction",
@@ -27,5 +29,6 @@ __all__ = [
     "replanned",
     "restore_value",
     "restored_tensors",
+    "section",
     "stored_tensors",
 ]

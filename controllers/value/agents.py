@@ -45,21 +45,33 @@ class AgentTerms(nn.Module):
 
     def forward(self, s: Tensor) -> Tensor:
         """The sum over agents, ``(B,)``, for inputs ``(N, B, inputs)``."""
-        a = log_cosh(torch.baddbmm(self.opening_bias, s, self.opening))
-        a = a + log_cosh(a @ self.hidden + self.hidden_bias)
-        apart = torch.baddbmm(-self.center, s, self.quadratic)
-        curved = 0.5 * (self._weight(s) * apart * apart).sum(-1)
-        return ((a * self.output).sum(-1) + curved + (s * self.linear).sum(-1)).sum(0)
+        _, first, inner, pull, apart = self._layers(s)
+        return self._total(s, first, inner, pull, apart)
 
     def gradient(self, s: Tensor) -> tuple[Tensor, Tensor]:
         """By input, ``(N, B, inputs)``, and what the growth adds to the derivative in τ, ``(B,)``."""
+        before, _, inner, pull, apart = self._layers(s)
+        return self._slope(before, inner, pull), 0.5 * (self.growth * pull * apart).sum((0, -1))
+
+    def both(self, s: Tensor) -> tuple[Tensor, Tensor]:
+        """The sum, ``(B,)``, and its derivative by input."""
+        before, first, inner, pull, apart = self._layers(s)
+        return self._total(s, first, inner, pull, apart), self._slope(before, inner, pull)
+
+    def _layers(self, s: Tensor) -> tuple[Tensor, ...]:
+        """The opening layer before and after σ, the residual one before it, and e^{-g (4 - τ)} (A s - d), A s - d."""
         before = torch.baddbmm(self.opening_bias, s, self.opening)
-        slope = torch.tanh(log_cosh(before) @ self.hidden + self.hidden_bias)
-        back = self.output + (slope * self.output) @ self.hidden.mT
+        first = log_cosh(before)
         apart = torch.baddbmm(-self.center, s, self.quadratic)
-        pull = self._weight(s) * apart
-        slope_s = (torch.tanh(before) * back) @ self.opening.mT + pull @ self.quadratic.mT + self.linear
-        return slope_s, 0.5 * (self.growth * pull * apart).sum((0, -1))
+        return before, first, first @ self.hidden + self.hidden_bias, self._weight(s) * apart, apart
+
+    def _total(self, s: Tensor, first: Tensor, inner: Tensor, pull: Tensor, apart: Tensor) -> Tensor:
+        deep = ((first + log_cosh(inner)) * self.output).sum(-1)
+        return (deep + 0.5 * (pull * apart).sum(-1) + (s * self.linear).sum(-1)).sum(0)
+
+    def _slope(self, before: Tensor, inner: Tensor, pull: Tensor) -> Tensor:
+        back = self.output + (torch.tanh(inner) * self.output) @ self.hidden.mT
+        return (torch.tanh(before) * back) @ self.opening.mT + pull @ self.quadratic.mT + self.linear
 
     @torch.no_grad()
     def silence(self, share: float = 1e-3) -> None:

@@ -13,6 +13,7 @@ from ..optimum import AgentExpansion
 from .agents import TIME_SPAN, AgentTerms
 from .flights import ON
 from .roles import assigned, interchangeable, reordered, restored
+from .section import ExpandedSection, Section
 
 
 class ExpandedValue(nn.Module):
@@ -82,29 +83,28 @@ class ExpandedValue(nn.Module):
 
     def forward(self, t: Tensor | float, z: Tensor, member: Tensor | None = None) -> Tensor:
         """phi(t, z), ``(B,)``; t is ``()`` or ``(B,)``. ``member``, as ``speaker`` has it: who speaks, if known."""
+        return self.section(t, z, member).value(z)
+
+    def section(self, t: Tensor | float, z: Tensor, member: Tensor | None = None) -> Section:
+        """phi(t, ·) of the member that speaks, at ``z (B, n)`` unless given."""
         row, share = self._row(t, z)
-        best, z, _ = self._spoken(row, share, z, member)
-        d, s = self._natural(row, share, z)
-        energy = self._energies(row, share, d, s).gather(-1, best.unsqueeze(-1)).squeeze(-1)
-        return energy if self.network is None else energy + self.network(self._inputs(_pick(s, best), row, share))
+        best, _, order = self._spoken(row, share, z, member)
+        return self._section(row, share, best, order)[0]
 
     def gradient(self, t: Tensor | float, z: Tensor, member: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """``(∂_t phi, ∇_z phi)``, ``(B,)`` and ``(B, n)``; ``member`` as in ``forward``."""
         row, share = self._row(t, z)
         best, z, order = self._spoken(row, share, z, member)
-        d, s = self._natural(row, share, z)
-        d, s = _pick(d, best), _pick(s, best)
-        state_t = _pick(self._at(self.state, row, share)[1], best)
-        costate, costate_t = (_pick(x, best) for x in self._at(self.costate, row, share))
-        root, root_t = (_pick(x, best) for x in self._at(self.root, row, share))
-        slope, rising = s, _pick(self._at(self.value, row, share)[1], best) + (costate_t * d).sum(-1)
+        here, (level_t, state_t, costate_t, root_t) = self._section(row, share, best, None)
+        d, s = here.natural(z)
+        slope, rising = s, level_t + (costate_t * d).sum(-1)
         if self.network is not None:
-            own, growing = self.network.gradient(self._inputs(s, row, share))
+            own, growing = self.network.gradient(here.inputs(s))
             own = own.movedim(0, 1)
             slope = slope + own.narrow(-1, 0, self.block)
             rising = rising + (TIME_SPAN / self.horizon) * (own.select(-1, self.block).sum(-1) + growing)
         turned = (root_t.mT @ d.unflatten(-1, (-1, self.block)).unsqueeze(-1)).squeeze(-1)
-        p = costate + (root @ slope.unsqueeze(-1)).squeeze(-1).flatten(-2)
+        p = here.costate + (here.root @ slope.unsqueeze(-1)).squeeze(-1).flatten(-2)
         rising = rising + (slope * turned).sum((-2, -1)) - (p * state_t).sum(-1)
         return rising, p if order is None else restored(p, order, self.block)
 
@@ -206,10 +206,17 @@ class ExpandedValue(nn.Module):
         d, s = self._natural(row, share, z)
         return self._energies(row, share, d, s) + (s * s).sum((-2, -1))
 
-    def _inputs(self, s: Tensor, row: Tensor, share: Tensor) -> Tensor:
-        """Of each N_i, ``(N, B, b + 1)``: s_i and τ = 4 t / T."""
-        tau = ((row + share) * (TIME_SPAN / (self.rows - 1))).reshape(-1, 1, 1).expand(*s.shape[:-1], 1)
-        return torch.cat([s, tau], -1).movedim(1, 0)
+    def _section(
+        self, row: Tensor, share: Tensor, best: Tensor, order: Tensor | None
+    ) -> tuple[ExpandedSection, tuple[Tensor, ...]]:
+        """The tables of one member, and their derivatives in t."""
+        tables = (self.value, self.state, self.costate, self.root)
+        pairs = [[_pick(x, best) for x in self._at(table, row, share)] for table in tables]
+        level, state, costate, root = (here for here, _ in pairs)
+        tau = ((row + share) * (TIME_SPAN / (self.rows - 1))).reshape(-1, 1, 1)
+        roles = None if order is None else order.unsqueeze(-1)
+        here = ExpandedSection(level, state, costate, root, tau, roles, self.network)
+        return here, tuple(rate for _, rate in pairs)
 
     def _row(self, t: Tensor | float, z: Tensor) -> tuple[Tensor, Tensor]:
         """The control step that t is in, and the share of it that is over, ``(1,)`` or ``(B,)``."""

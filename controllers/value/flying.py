@@ -11,6 +11,7 @@ from ..optimum import AgentExpansion
 from .expanded import ExpandedValue
 from .flights import flown, remaining
 from .plans import planned
+from .section import Asked, Section
 
 
 class FlownValue(ExpandedValue):
@@ -48,6 +49,10 @@ class FlownValue(ExpandedValue):
         """phi(t, z), ``(B,)``; ``member`` as in ``ExpandedValue``; inf where the flight is not finite."""
         cost = remaining(self.problem, self, t, z, self._who(t, z, member))
         return cost.nan_to_num(torch.inf, torch.inf)
+
+    def section(self, t: Tensor | float, z: Tensor, member: Tensor | None = None) -> Section:
+        """phi(t, ·) along the member that speaks at ``z``, unless given: flown when it is asked for."""
+        return Asked(self, torch.as_tensor(t, dtype=z.dtype, device=z.device), self._who(t, z, member))
 
     def gradient(self, t: Tensor | float, z: Tensor, member: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """``(∂_t phi, ∇_z phi)``: the second is the adjoint of the flight, the first -(L + fᵀ∇phi) at its control.

@@ -36,6 +36,10 @@ def test_one_look_is_what_three_sweeps_see(problem, few, monkeypatch):
         torch.testing.assert_close(seen[0], h.gradient(u))
         torch.testing.assert_close(seen[1], h.gradient(torch.zeros_like(u)))
         torch.testing.assert_close(seen[2], h.hessian(u))
+        if problem.control_block == problem.control_dim:
+            torch.testing.assert_close(seen[3], h.value(u))
+        else:
+            assert seen[3] is None
         many = h.look(torch.stack([u, 0.5 * u]))  # from several starts
         torch.testing.assert_close(many[0][0], seen[0])
         torch.testing.assert_close(many[2][0], seen[2])
@@ -73,6 +77,6 @@ def test_a_look_at_what_u_does_not_bend_is_flat():
 
     problem = Linear()
     t, z, p = draw(problem, 3)
-    slope, rest, bend = DerivedHamiltonian(problem, t, z, p).look(torch.zeros(3, 1, dtype=torch.float64))
+    slope, rest, bend, value = DerivedHamiltonian(problem, t, z, p).look(torch.zeros(3, 1, dtype=torch.float64))
     torch.testing.assert_close(slope, -p[:, 1:])
-    assert torch.equal(slope, rest) and not bend.any()
+    assert torch.equal(slope, rest) and not bend.any() and value.shape == (3, 1)

@@ -7,7 +7,8 @@ import torch
 
 import pontryagin
 from pontryagin import DoubleIntegrator, ImplicitPolicy, MultiBicycle, TrainConfig, rollout, solve_optimum, train
-from pontryagin.controllers.held import held_hamiltonian, solve_held_argmax
+from pontryagin.controllers.held import held_hamiltonian
+from pontryagin.controllers.held_argmax import solve_held_argmax
 from pontryagin.controllers.value import ExpandedValue
 from pontryagin.training.start import Lessons, beginning, lessons, teach
 from pontryagin.training.start.lessons import regret

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from ...controllers.argmax import solve_argmax
-from ...controllers.held import solve_held_argmax
+from ...controllers.held_argmax import solve_held_argmax
 from ...controllers.optimum import expand_agents, solve_optimum
 from ...controllers.policy import ImplicitPolicy
 from ...controllers.value import ExpandedValue, FlownValue, ValueFunction

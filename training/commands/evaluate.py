@@ -12,7 +12,7 @@ from rich.table import Table
 from torch import Tensor
 
 from ...controllers.baselines import CLASSICAL
-from ...controllers.held import bellman_residual
+from ...controllers.held_argmax import bellman_residual
 from ...controllers.optimum import certify, known_reference
 from ...controllers.policy import ImplicitPolicy
 from ...envs.catalog import make_problem

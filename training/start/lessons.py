@@ -11,7 +11,8 @@ import torch
 from rich.progress import Progress, track
 from torch import Tensor
 
-from ...controllers.held import held_hamiltonian, solve_held_argmax
+from ...controllers.held import held_hamiltonian
+from ...controllers.held_argmax import solve_held_argmax
 from ...controllers.operators import ProjectedNewton
 from ...controllers.optimum import ReferenceTrajectory, expand_agents, solve_optimum
 from ...controllers.value import ExpandedValue, Value

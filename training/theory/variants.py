@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ...controllers.argmax import Gradient, Solution, solve_argmax
-from ...controllers.held import solve_held_argmax
+from ...controllers.held_argmax import solve_held_argmax
 from ...controllers.policy import Hamiltonian
 from ...controllers.value import Value
 from ...envs.problem import Problem
