@@ -14,7 +14,17 @@ from .anderson import Past, accelerated
 from .hamiltonian import check_point, check_tensors, control_hamiltonian
 from .implicit import ImplicitGradient
 from .looking import host_may_look
-from .operators import Box, GradientAscent, Look, Operator, ProjectedNewton, held, look, raised, slope_scale
+from .operators import (
+    Box,
+    GradientAscent,
+    Look,
+    Operator,
+    ProjectedNewton,
+    look,
+    projected_residual,
+    raised,
+    slope_scale,
+)
 from .starts import pick_blocks, region_starts
 
 Gradient: TypeAlias = Literal["jfb", "implicit", "unroll"]
@@ -248,8 +258,3 @@ def _whole_step(
     if found.value is None or not raised(seen.value, found.value, (after - u) * seen.slope).numpy().all():
         return None
     return after, found
-
-
-def projected_residual(u: Tensor, slope: Tensor, box: Box, scale: Tensor) -> Tensor:
-    """Largest component of ∇_u H = ``slope``, relative to its ``scale``, that no active bound holds, ``(.., B)``."""
-    return (torch.where(held(u, slope, box), 0.0, slope).abs() / scale).amax(-1)

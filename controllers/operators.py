@@ -221,3 +221,8 @@ def held(u: Tensor, slope: Tensor, box: Box) -> Tensor:
     """Controls at a bound that ∇_u H pushes against: the active set."""
     low, high = box
     return ((u <= low) & (slope < 0)) | ((u >= high) & (slope > 0))
+
+
+def projected_residual(u: Tensor, slope: Tensor, box: Box, scale: Tensor) -> Tensor:
+    """Largest component of ∇_u H = ``slope``, relative to its ``scale``, that no active bound holds, ``(.., B)``."""
+    return (torch.where(held(u, slope, box), 0.0, slope).abs() / scale).amax(-1)

@@ -14,8 +14,9 @@ from typing import Any, Protocol, TypeAlias
 import torch
 from torch import Tensor
 
-from ..controllers.argmax import Search, differentiable, projected_residual
+from ..controllers.argmax import Search, differentiable
 from ..controllers.operators import look as looked
+from ..controllers.operators import projected_residual
 from ..envs.compiling import compiled
 from ..envs.integrate import advance
 from ..envs.problem import ControlHamiltonian, Problem

@@ -10,9 +10,8 @@ import torch
 from torch import Tensor
 
 from ...envs.problem import ControlHamiltonian
-from ..argmax import projected_residual
 from ..held import HeldHamiltonian
-from ..operators import STEP_LENGTHS, ProjectedNewton, look, raised
+from ..operators import STEP_LENGTHS, ProjectedNewton, look, projected_residual, raised
 from ..policy import ImplicitPolicy
 
 

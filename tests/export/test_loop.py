@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from pontryagin import ImplicitPolicy, MultiBicycle, Quadrotor, ValueFunction
-from pontryagin.controllers.argmax import projected_residual
 from pontryagin.controllers.export.loop import Loop, State
+from pontryagin.controllers.operators import projected_residual
 
 PROBLEMS = {"quadrotor": Quadrotor(steps=20), "bicycles": MultiBicycle(2, steps=20, wheelbase=0.5)}
 
