@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import dataclasses
-from typing import Literal, NamedTuple, TypeAlias
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from ..envs.fields import MOST, REAL, WHOLE
 from ..envs.problem import ControlHamiltonian, Problem
 from .anderson import Past, accelerated
 from .hamiltonian import check_point, check_tensors, control_hamiltonian
@@ -16,7 +14,6 @@ from .implicit import ImplicitGradient
 from .looking import host_may_look
 from .operators import (
     Box,
-    GradientAscent,
     Look,
     Operator,
     ProjectedNewton,
@@ -25,10 +22,8 @@ from .operators import (
     raised,
     slope_scale,
 )
+from .search import Gradient, Search, Starts
 from .starts import pick_blocks, region_starts
-
-Gradient: TypeAlias = Literal["jfb", "implicit", "unroll"]
-Starts: TypeAlias = Literal["single", "global"]
 
 
 class Solution(NamedTuple):
@@ -108,37 +103,6 @@ def solve_argmax(
     tracked = control_hamiltonian(problem, t, z, p) if tracking else None
     fixed = tracked if tracked and gradient == "unroll" else control_hamiltonian(problem, t, z.detach(), p.detach())
     return maximise(fixed, tracked, problem.control_bounds(z), problem.control_block, search, u0)
-
-
-@dataclasses.dataclass(frozen=True)
-class Search:
-    """How an argmax is searched and differentiated: the options of ``solve_argmax``, checked."""
-
-    operator: Operator
-    gradient: Gradient | ImplicitGradient = "jfb"
-    max_iterations: int = 10
-    tolerance: float = 1e-6
-    starts: Starts = "single"
-    jfb_steps: int = 1
-
-    def __post_init__(self) -> None:
-        if not isinstance(self.operator, GradientAscent | ProjectedNewton):
-            raise ValueError(f"operator is {self.operator!r}; expected ProjectedNewton() or GradientAscent(step_size)")
-        gradient = self.gradient if isinstance(self.gradient, str | ImplicitGradient) else "?"
-        if gradient not in ("jfb", "implicit", "unroll") and not isinstance(gradient, ImplicitGradient):
-            raise ValueError(
-                f"gradient is {self.gradient!r}; expected 'jfb', 'implicit', 'unroll' or ImplicitGradient(...)"
-            )
-        if not isinstance(self.starts, str) or self.starts not in ("single", "global"):
-            raise ValueError(f"starts is {self.starts!r}; expected 'single' or 'global'")
-        numbers = (self.max_iterations, WHOLE), (self.jfb_steps, WHOLE), (self.tolerance, REAL)
-        counts = all(isinstance(value, kind) for value, kind in numbers)
-        counts = counts and (not isinstance(self.tolerance, int) or self.tolerance <= MOST)
-        if not (counts and 0 <= self.max_iterations <= MOST and 1 <= self.jfb_steps <= MOST and self.tolerance >= 0):
-            raise ValueError(
-                f"max_iterations={self.max_iterations}, jfb_steps={self.jfb_steps}, tolerance={self.tolerance}; "
-                "expected >= 0, >= 1, >= 0"
-            )
 
 
 def maximise(

@@ -8,11 +8,12 @@ from torch import Tensor
 from ..envs.fields import check_is
 from ..envs.integrate import Trajectory
 from ..envs.problem import Problem, check_kind
-from .argmax import Gradient, Search, Solution, maximise
+from .argmax import Solution, maximise
 from .hamiltonian import check_point, check_tensors
 from .held import held_hamiltonian
 from .implicit import ImplicitGradient
 from .operators import Operator, ProjectedNewton
+from .search import Gradient, Search
 from .value import Value
 
 

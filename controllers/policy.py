@@ -18,12 +18,13 @@ from ..envs.files import from_record
 from ..envs.integrate import Controller
 from ..envs.problem import ControlHamiltonian, Problem, check_kind
 from .adapter import Memory, Predictor, answered, asked
-from .argmax import Solution, Starts, solve_argmax
+from .argmax import Solution, solve_argmax
 from .chosen import Chosen, Flight, followed
 from .hamiltonian import control_hamiltonian
 from .held import held_hamiltonian
 from .held_argmax import solve_held_argmax
 from .operators import GradientAscent, Operator, ProjectedNewton
+from .search import Starts
 from .storage import check_sizes, fill, read_policy, write_policy
 from .value import FlownValue, Value, restore_value, restored_tensors, stored_tensors
 from .waypoints import Towards

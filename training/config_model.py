@@ -5,9 +5,9 @@ from __future__ import annotations
 import dataclasses
 from typing import Literal, TypeAlias
 
-from ..controllers.argmax import Gradient, Starts
 from ..controllers.operators import GradientAscent, Operator, ProjectedNewton
 from ..controllers.policy import Hamiltonian
+from ..controllers.search import Gradient, Starts
 from ..controllers.value import Blend
 from .rules import Checked, Count, CountOrZero, Name, Positive, ShareAboveZero, Weight
 

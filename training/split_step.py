@@ -14,9 +14,10 @@ from typing import Any, Protocol, TypeAlias
 import torch
 from torch import Tensor
 
-from ..controllers.argmax import Search, differentiable
+from ..controllers.argmax import differentiable
 from ..controllers.operators import look as looked
 from ..controllers.operators import projected_residual
+from ..controllers.search import Search
 from ..envs.compiling import compiled
 from ..envs.integrate import advance
 from ..envs.problem import ControlHamiltonian, Problem

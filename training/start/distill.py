@@ -10,10 +10,11 @@ import torch
 from rich.progress import track
 from torch import Tensor
 
-from ...controllers.argmax import Starts, solve_argmax
+from ...controllers.argmax import solve_argmax
 from ...controllers.hamiltonian import hamiltonian
 from ...controllers.operators import ProjectedNewton
 from ...controllers.optimum import expand
+from ...controllers.search import Starts
 from ...controllers.value import ValueFunction
 from ...envs.compiling import compiled
 from ...envs.problem import Problem, vector

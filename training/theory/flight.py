@@ -8,9 +8,9 @@ import math
 import torch
 from torch import Tensor
 
-from ...controllers.argmax import Gradient
 from ...controllers.operators import Operator, ProjectedNewton, held
 from ...controllers.policy import ImplicitPolicy
+from ...controllers.search import Gradient
 from ...controllers.value import Value
 from ...envs.integrate import advance
 from ...envs.problem import Problem, check_finite

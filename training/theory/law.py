@@ -7,12 +7,13 @@ import dataclasses
 
 from torch import Tensor
 
-from ...controllers.argmax import Gradient, Solution, Starts, solve_argmax
+from ...controllers.argmax import Solution, solve_argmax
 from ...controllers.hamiltonian import control_hamiltonian, hamiltonian
 from ...controllers.held import held_hamiltonian
 from ...controllers.held_argmax import solve_held_argmax
 from ...controllers.operators import Operator
 from ...controllers.policy import Hamiltonian, ImplicitPolicy
+from ...controllers.search import Gradient, Starts
 from ...controllers.value import Value
 from ...envs.problem import ControlHamiltonian, Problem
 

@@ -8,9 +8,10 @@ from typing import Any, Literal, NamedTuple
 import torch
 from torch import Tensor
 
-from ...controllers.argmax import Gradient, Solution, solve_argmax
+from ...controllers.argmax import Solution, solve_argmax
 from ...controllers.held_argmax import solve_held_argmax
 from ...controllers.policy import Hamiltonian
+from ...controllers.search import Gradient
 from ...controllers.value import Value
 from ...envs.problem import Problem
 from ..config import TrainConfig
