@@ -1,22 +1,23 @@
 """The search of an argmax in functions that are compiled one by one, however many applications of T there are.
 
 A search unrolled into one graph takes minutes to compile, where H is derived from f and L or is that of the held
-control. ``turn`` (T once, then slopes and curvature) is taken as often as is asked for, without a graph; then T is
-applied once more, tracked, together with what follows the control.
+control. ``turn`` (T once, then slopes and curvature) is taken as often as is asked for, without a graph, on the CPU no
+longer than it takes; then T is applied once more, tracked, together with what follows the control.
 """
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
-from typing import Any, Protocol, TypeAlias
+from typing import Any, NamedTuple, Protocol, TypeAlias
 
 import torch
 from torch import Tensor
 
 from ..controllers.argmax import differentiable
+from ..controllers.looking import host_may_look
+from ..controllers.operators import ProjectedNewton, projected_residual, raised
 from ..controllers.operators import look as looked
-from ..controllers.operators import projected_residual
 from ..controllers.search import Search
 from ..envs.compiling import compiled
 from ..envs.integrate import advance
@@ -26,9 +27,18 @@ from .step import Answer, AnswerFunction, Step, StepFunction
 
 Known: TypeAlias = Any
 """What a Hamiltonian is at (t, z), found once before the search: tensors, or None."""
-Looked: TypeAlias = tuple[Tensor, Tensor, Tensor, Tensor]
-"""u, ∇_u H there, what it is relative to, and H_uu."""
 Penalty: TypeAlias = Callable[[Tensor], Tensor]
+
+
+class Looked(NamedTuple):
+    """u, ∇_u H there, what it is relative to, H_uu, H if it comes along, and the residual."""
+
+    u: Tensor
+    slope: Tensor
+    scale: Tensor
+    bend: Tensor
+    value: Tensor | None
+    residual: Tensor
 
 
 class Split(Protocol):
@@ -155,10 +165,10 @@ def _search(
     bends = operator.curved or search.gradient == "implicit"
 
     def look(h: ControlHamiltonian, u: Tensor, scale: Tensor | None) -> Looked:
-        slope, scale, bend, _ = looked(h, u, scale, bends)
+        slope, scale, bend, value = looked(h, u, scale, bends)
         if bend is None:
             bend = h.hessian(u) if bends else torch.zeros_like(u)
-        return u, slope, scale, bend
+        return Looked(u, slope, scale, bend, value, projected_residual(u, slope, problem.control_bounds(u), scale))
 
     # no decorators here: what torch.no_grad() makes of all functions shares one code object, which torch compiles
     # eight times at most
@@ -166,24 +176,42 @@ def _search(
         with torch.no_grad():
             return look(split.fixed(t, z, dt, known), u, split.scale(known))
 
-    def turn(
-        t: Tensor, z: Tensor, dt: Tensor, u: Tensor, known: Known, slope: Tensor, scale: Tensor, bend: Tensor
-    ) -> Looked:
+    def turn(t: Tensor, z: Tensor, dt: Tensor, known: Known, seen: Looked) -> Looked:
         with torch.no_grad():
             h = split.fixed(t, z, dt, known)
-            u = operator.iterate(_Seen(h, bend), u, slope, problem.control_bounds(z))
-            return look(h, u, scale)
+            after = operator.iterate(_Seen(h, seen.bend), seen.u, seen.slope, problem.control_bounds(z))
+            return look(h, torch.where(_moving(seen, search), after, seen.u), seen.scale)
 
-    first_, turn_ = compiled(first, split.device), compiled(turn, split.device)
+    def whole(t: Tensor, z: Tensor, dt: Tensor, known: Known, seen: Looked) -> tuple[Looked, Tensor]:
+        with torch.no_grad():
+            assert seen.value is not None and isinstance(operator, ProjectedNewton)
+            h, box = split.fixed(t, z, dt, known), problem.control_bounds(z)
+            step = operator.direction(h, seen.u, seen.slope, box, seen.bend)
+            found = look(h, torch.where(_moving(seen, search), seen.u + step, seen.u).clamp(*box), seen.scale)
+            assert found.value is not None
+            return found, raised(seen.value, found.value, (found.u - seen.u) * seen.slope).all()
+
+    first_, turn_, whole_ = compiled(first, split.device), compiled(turn, split.device), compiled(whole, split.device)
 
     @torch.no_grad()
     def find(t: Tensor, z: Tensor, dt: Tensor) -> tuple[Tensor, Known, Tensor, Tensor]:
         box, known = problem.control_bounds(z), split.known(t, z)
         seen = first_(t, z, dt, split.fixed(t, z, dt, known).start().clamp(*box), known)
         for _ in range(search.max_iterations):
-            u, *rest = seen
-            seen = turn_(t, z, dt, u, known, *rest)
-        u, slope, scale, bend = seen
-        return u, known, bend, projected_residual(u, slope, box, scale)
+            if host_may_look(seen.residual):
+                if not _moving(seen, search).any():
+                    break
+                if seen.value is not None and isinstance(operator, ProjectedNewton):
+                    found, rose = whole_(t, z, dt, known, seen)
+                    if rose:
+                        seen = found
+                        continue
+            seen = turn_(t, z, dt, known, seen)
+        return seen.u, known, seen.bend, seen.residual
 
     return find
+
+
+def _moving(seen: Looked, search: Search) -> Tensor:
+    """Whose search goes on, ``(B, 1)``."""
+    return ((seen.residual > search.tolerance) | (search.tolerance == 0)).unsqueeze(-1)
