@@ -79,7 +79,7 @@ class DerivedHamiltonian:
             columns.append(back(seed)[0].reshape(*u.shape[:-1], -1, size))
         return torch.stack(columns, -1)
 
-    def look(self, u: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor | None] | None:
+    def look(self, u: Tensor, rest: bool = True) -> tuple[Tensor, Tensor, Tensor, Tensor | None] | None:
         """∇_u H at u and at 0, H_uu at u, in three sweeps, and H there if it is one block; ``None``: no saving in it.
 
         u is taken once for each row of a block, so that one sweep back gives all of H_uu: for FEW rows the number of

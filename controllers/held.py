@@ -84,19 +84,19 @@ class HeldHamiltonian:
         """
         return self._bend(*self.rough.gradient(torch.stack(self._beside(u))).unbind(0))
 
-    def look(self, u: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """∇_u H_dt at u and at 0, H_uu at u and H_dt there, from one sweep: for ``(B, m)`` controls."""
-        rough = self.rough
-        after, cost, pull = rough._step(torch.cat([u.unsqueeze(0), torch.zeros_like(u).unsqueeze(0), *self._beside(u)]))
+    def look(self, u: Tensor, rest: bool = True) -> tuple[Tensor, Tensor | None, Tensor, Tensor]:
+        """∇_u H_dt at u and, with ``rest``, at 0; H_uu at u and H_dt there; from one sweep: for ``(B, m)`` controls."""
+        rough, zero = self.rough, [torch.zeros_like(u).unsqueeze(0)] if rest else []
+        after, cost, pull = rough._step(torch.cat([u.unsqueeze(0), *self._beside(u), *zero]))
         phi, p = rough.ahead.both(after)
         slopes = pull(p) / -self.dt
-        count = (len(slopes) - 2) // 2
-        own, rest, ahead, behind = slopes.split([1, 1, count, count])
-        bend = self._bend(ahead, behind)
+        count = (len(slopes) - 1 - len(zero)) // 2
+        own, ahead, behind, *at_zero = slopes.split([1, count, count, *(len(x) for x in zero)])
+        bend, calm = self._bend(ahead, behind), at_zero[0].squeeze(0) if rest else None
         if rough is not self:
             slope, value = self._differences(u) if self._few else (self.gradient(u), self.value(u))
-            return slope, rest.squeeze(0), bend, value
-        return own.squeeze(0), rest.squeeze(0), bend, ((cost + phi).select(0, 0) / -self.dt).unsqueeze(-1)
+            return slope, calm, bend, value
+        return own.squeeze(0), calm, bend, ((cost + phi).select(0, 0) / -self.dt).unsqueeze(-1)
 
     @property
     def rough(self) -> HeldHamiltonian:

@@ -165,11 +165,11 @@ class Look(NamedTuple):
 def look(h: ControlHamiltonian, u: Tensor, scale: Tensor | None = None, curved: bool = True) -> Look:
     """H at u, looked at once; ``scale`` if it is known, ``curved`` if H_uu is wanted."""
     at_once = getattr(h, "look", None)
-    seen = None if at_once is None or not curved or torch.is_grad_enabled() else at_once(u)
+    seen = None if at_once is None or not curved or torch.is_grad_enabled() else at_once(u, scale is None)
     if seen is None:
         return Look(h.gradient(u), slope_scale(h, u) if scale is None else scale)
     slope, rest, bend, value = seen
-    return Look(slope, 1 + rest.abs(), bend, value)
+    return Look(slope, 1 + rest.abs() if scale is None else scale, bend, value)
 
 
 def slope_scale(h: ControlHamiltonian, u: Tensor) -> Tensor:

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 TABLEAU = ((0.0, 0.5, 0.5, 1.0), (0.0, 0.0, 0.25, 0.5), (1 / 6, 1 / 3, 1 / 3, 1 / 6))
 """c, e and b below, for dt = 1."""
+FEW = 16
+"""Agents, at most, whose stages are looked at together."""
 
 
 def bicycle_step(problem: MultiBicycle, z: Tensor, u: Tensor, dt: float | Tensor) -> HeldStep:
@@ -40,17 +42,18 @@ def bicycle_step(problem: MultiBicycle, z: Tensor, u: Tensor, dt: float | Tensor
     cos, sin = torch.cos(angle), torch.sin(angle)
     flow = torch.stack([v * cos, v * sin], -1)
     place = x + c.unsqueeze(-1) * _later(flow, 0)
-    near = nearness(place, radius)
+    crowd = _crowd(place, radius)
+    near, pushed = crowd.select(-1, 2), crowd.narrow(-1, 0, 2)  # Σ_j e_ij, and Σ_j e_ij x_j
     length = dt * speed + (0.5 * dt**2) * push
     end = x + (b.unsqueeze(-1) * flow).sum(0)
     after = torch.cat([end, torch.stack([heading + turn * length, speed + dt * push], -1)], -1).flatten(-2)
-    pairs = (b.squeeze(-1) * (near.sum((-2, -1)) - count)).sum(0)
+    pairs = (b.squeeze(-1) * (near.sum(-1) - count)).sum(0)
     cost = (0.5 * dt) * (u * u).sum(-1) + (price / (4 * count)) * pairs
 
     def pull(p: Tensor) -> Tensor:
         by = problem.agents(p)
         p_heading, p_speed = by.select(-1, 2), by.select(-1, 3)
-        apart = near.sum(-1, keepdim=True) * place - near @ place  # Σ_j e_ij (x_i - x_j)
+        apart = near.unsqueeze(-1) * place - pushed  # Σ_j e_ij (x_i - x_j)
         away = (price / (-2 * count * radius**2)) * (b * c).unsqueeze(-1) * apart  # of V in the stage before
         lead = b.unsqueeze(-1) * by.narrow(-1, 0, 2) + _later(away, 1)
         lead_x, lead_y = lead.unbind(-1)
@@ -61,6 +64,17 @@ def bicycle_step(problem: MultiBicycle, z: Tensor, u: Tensor, dt: float | Tensor
         return dt * u + torch.stack([by_turn * steep, by_push], -1).flatten(-2)
 
     return HeldStep(after, cost, pull)
+
+
+def _crowd(place: Tensor, radius: float) -> Tensor:
+    """Σ_j e_ij (x_j, 1), ``(4, .., N, 3)``, e_ij the nearness; of many agents stage by stage, as the cache likes it."""
+    if place.shape[-2] > FEW:
+        return torch.stack([_crowd_of(stage, radius) for stage in place.unbind(0)])
+    return _crowd_of(place, radius)
+
+
+def _crowd_of(place: Tensor, radius: float) -> Tensor:
+    return nearness(place, radius) @ torch.cat([place, torch.ones_like(place.narrow(-1, 0, 1))], -1)
 
 
 def _later(x: Tensor, begin: int) -> Tensor:
