@@ -42,8 +42,7 @@ def bicycle_step(problem: MultiBicycle, z: Tensor, u: Tensor, dt: float | Tensor
     cos, sin = torch.cos(angle), torch.sin(angle)
     flow = torch.stack([v * cos, v * sin], -1)
     place = x + c.unsqueeze(-1) * _later(flow, 0)
-    crowd = _crowd(place, radius)
-    near, pushed = crowd.select(-1, 2), crowd.narrow(-1, 0, 2)  # Σ_j e_ij, and Σ_j e_ij x_j
+    near, apart = _crowd(place, radius)
     length = dt * speed + (0.5 * dt**2) * push
     end = x + (b.unsqueeze(-1) * flow).sum(0)
     after = torch.cat([end, torch.stack([heading + turn * length, speed + dt * push], -1)], -1).flatten(-2)
@@ -53,7 +52,6 @@ def bicycle_step(problem: MultiBicycle, z: Tensor, u: Tensor, dt: float | Tensor
     def pull(p: Tensor) -> Tensor:
         by = problem.agents(p)
         p_heading, p_speed = by.select(-1, 2), by.select(-1, 3)
-        apart = near.unsqueeze(-1) * place - pushed  # Σ_j e_ij (x_i - x_j)
         away = (price / (-2 * count * radius**2)) * (b * c).unsqueeze(-1) * apart  # of V in the stage before
         lead = b.unsqueeze(-1) * by.narrow(-1, 0, 2) + _later(away, 1)
         lead_x, lead_y = lead.unbind(-1)
@@ -66,15 +64,21 @@ def bicycle_step(problem: MultiBicycle, z: Tensor, u: Tensor, dt: float | Tensor
     return HeldStep(after, cost, pull)
 
 
-def _crowd(place: Tensor, radius: float) -> Tensor:
-    """Σ_j e_ij (x_j, 1), ``(4, .., N, 3)``, e_ij the nearness; of many agents stage by stage, as the cache likes it."""
-    if place.shape[-2] > FEW:
-        return torch.stack([_crowd_of(stage, radius) for stage in place.unbind(0)])
-    return _crowd_of(place, radius)
+def _crowd(x: Tensor, radius: float) -> tuple[Tensor, Tensor]:
+    """Σ_j e_ij and Σ_j e_ij (x_i - x_j), e_ij the nearness in each stage: ``(4, .., N)`` and ``(4, .., N, 2)``.
 
-
-def _crowd_of(place: Tensor, radius: float) -> Tensor:
-    return nearness(place, radius) @ torch.cat([place, torch.ones_like(place.narrow(-1, 0, 1))], -1)
+    Of many agents one stage at a time, as the cache likes it, and by products of matrices.
+    """
+    if x.shape[-2] > FEW:
+        one = torch.ones_like(x.narrow(-1, 0, 1))
+        sums = torch.stack(
+            [nearness(y, radius) @ torch.cat([y, e], -1) for y, e in zip(x.unbind(), one.unbind(), strict=True)]
+        )
+        near = sums.select(-1, 2)
+        return near, near.unsqueeze(-1) * x - sums.narrow(-1, 0, 2)
+    apart = x.unsqueeze(-2) - x.unsqueeze(-3)
+    near = torch.exp((apart * apart).sum(-1) / (-2 * radius**2))
+    return near.sum(-1), (near.unsqueeze(-1) * apart).sum(-2)
 
 
 def _later(x: Tensor, begin: int) -> Tensor:

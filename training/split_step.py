@@ -156,9 +156,10 @@ def _tracked(split: Split, config: TrainConfig) -> Track:
     return track
 
 
-def _search(
-    split: Split, config: TrainConfig
-) -> Callable[[Tensor, Tensor, Tensor], tuple[Tensor, Known, Tensor, Tensor]]:
+Find: TypeAlias = Callable[[Tensor, Tensor, Tensor], tuple[Tensor, Known, Tensor, Tensor]]
+
+
+def _search(split: Split, config: TrainConfig) -> Find:
     """argmax H without a graph: u, what was known, H_uu and the residual."""
     search, problem = _settings(config), split.problem
     operator = search.operator
@@ -191,22 +192,34 @@ def _search(
             assert found.value is not None
             return found, raised(seen.value, found.value, (found.u - seen.u) * seen.slope).all()
 
-    first_, turn_, whole_ = compiled(first, split.device), compiled(turn, split.device), compiled(whole, split.device)
+    return _found(
+        split, search, compiled(first, split.device), compiled(turn, split.device), compiled(whole, split.device)
+    )
+
+
+def _found(
+    split: Split,
+    search: Search,
+    first: Callable[..., Looked],
+    turn: Callable[..., Looked],
+    whole: Callable[..., tuple[Looked, Tensor]],
+) -> Find:
+    """The search, made of these; where the host may look it ends when all have converged, and takes whole steps."""
 
     @torch.no_grad()
     def find(t: Tensor, z: Tensor, dt: Tensor) -> tuple[Tensor, Known, Tensor, Tensor]:
-        box, known = problem.control_bounds(z), split.known(t, z)
-        seen = first_(t, z, dt, split.fixed(t, z, dt, known).start().clamp(*box), known)
+        box, known = split.problem.control_bounds(z), split.known(t, z)
+        seen = first(t, z, dt, split.fixed(t, z, dt, known).start().clamp(*box), known)
         for _ in range(search.max_iterations):
             if host_may_look(seen.residual):
                 if not _moving(seen, search).any():
                     break
-                if seen.value is not None and isinstance(operator, ProjectedNewton):
-                    found, rose = whole_(t, z, dt, known, seen)
+                if seen.value is not None and isinstance(search.operator, ProjectedNewton):
+                    found, rose = whole(t, z, dt, known, seen)
                     if rose:
                         seen = found
                         continue
-            seen = turn_(t, z, dt, known, seen)
+            seen = turn(t, z, dt, known, seen)
         return seen.u, known, seen.bend, seen.residual
 
     return find

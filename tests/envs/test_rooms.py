@@ -15,7 +15,7 @@ LEVELS = (
         *("controllers/anderson", "controllers/hamiltonian", "controllers/looking", "controllers/matrix_free"),
         *("controllers/operators", "controllers/starts"),
     ),
-    ("controllers/argmax", "controllers/implicit"),
+    ("controllers/argmax", "controllers/implicit", "controllers/search"),
     ("controllers/optimum",),
     ("controllers/value",),
     ("controllers",),
