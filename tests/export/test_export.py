@@ -41,6 +41,23 @@ def test_numpy_agrees(name, tmp_path):
     assert apart(policy, tmp_path, "numpy", 400) <= 1e-5
 
 
+def test_states_whose_search_ran_out_of_iterations_are_left_out_and_counted(tmp_path, capsys):
+    policy = shipped("bicycle5")
+    policy.max_iterations = 2
+    export_policy(policy, tmp_path, "numpy", "bicycle5")
+    rows = export_cli.scattered(policy, 100, 1)
+    seen = torch.from_numpy(rows)
+    with torch.no_grad():
+        unsolved = int((~policy.solve(seen[:, -1], seen[:, :-1]).converged).sum())
+    found = export_cli.agreement(policy, tmp_path, "numpy", rows)
+    assert 0 < found.unsolved == unsolved < 100 and found.difference <= 1e-4
+    export_cli._table(tmp_path, 100, {"numpy": found})
+    assert f"{unsolved} states where the search in torch ran out of iterations" in capsys.readouterr().out
+    policy.tolerance = 0.0
+    with pytest.raises(ValueError, match="in none of the 100 states"):
+        export_cli.agreement(policy, tmp_path, "numpy", rows)
+
+
 @pytest.mark.parametrize(
     "config",
     [

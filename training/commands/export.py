@@ -62,16 +62,18 @@ class Agreement:
     """How one runtime compares with the policy in torch.
 
     Attributes:
-        difference: largest |u - u_torch| of any control at any state.
+        difference: largest |u - u_torch| of any control at any state where the search ended in torch.
         worst: index of that state.
         latency: median seconds of one answer for one state.
         slow: the 99th percentile of them.
+        unsolved: states where it did not: there two searches may stop anywhere.
     """
 
     difference: float
     worst: int
     latency: float
     slow: float
+    unsolved: int = 0
 
 
 def parity_command(
@@ -133,7 +135,8 @@ def agreement(policy: ImplicitPolicy, folder: Path, target: str, observations: N
     """Run one export on every observation, one at a time."""
     batch = torch.from_numpy(observations)
     with torch.no_grad():
-        expected = policy.solve(batch[:, -1], batch[:, :-1]).control.numpy()
+        found = policy.solve(batch[:, -1], batch[:, :-1])
+    expected, solved = found.control.numpy(), found.converged.numpy() | (policy.max_iterations == 0)
     run, times, apart = load_runtime(folder, target), [], []
     for row in observations[:50]:
         run(row)
@@ -143,8 +146,13 @@ def agreement(policy: ImplicitPolicy, folder: Path, target: str, observations: N
         answer = run(row)
         times.append(time.perf_counter() - begin)
         apart.append(float(np.abs(answer - u).max()))
-    worst = int(np.argmax(np.nan_to_num(apart, nan=np.inf)))
-    return Agreement(apart[worst], worst, statistics.median(times), float(np.quantile(times, 0.99)))
+    if not solved.any():
+        raise ValueError(
+            f"in none of the {len(solved)} states did the search end in torch; expected a policy with answers"
+        )
+    worst = int(np.argmax(np.where(solved, np.nan_to_num(apart, nan=np.inf), -1.0)))
+    slow = float(np.quantile(times, 0.99))
+    return Agreement(apart[worst], worst, statistics.median(times), slow, int((~solved).sum()))
 
 
 def eager_latency(policy: ImplicitPolicy, observations: NDArray[np.float32]) -> tuple[float, float]:
@@ -165,3 +173,6 @@ def _table(folder: Path, states: int, found: dict[str, Agreement]) -> None:
         apart: Any = ("-", "-") if name == "torch" else (f"{a.difference:.1e}", str(a.worst))
         table.add_row(name, *apart, f"{1e6 * a.latency:.0f}", f"{1e6 * a.slow:.0f}")
     PlainConsole(least=80).print(table)
+    unsolved = max(a.unsolved for a in found.values())
+    if unsolved:
+        print(f"left out of the difference: {unsolved} states where the search in torch ran out of iterations")
