@@ -17,8 +17,9 @@ from ..controllers.policy import ImplicitPolicy
 from ..envs.checking import check_functions
 from ..envs.fields import check_callable
 from ..envs.integrate import Controller, Trajectory, begun, rollout
-from ..envs.problem import Problem, check_finite, vector
+from ..envs.problem import Problem, vector
 from ..envs.states import as_numbers, as_states
+from .lost import ended, held_back
 
 PATIENCE, FEWEST = 2.0, 5
 """Seconds for which the time of an answer is measured; calls at least."""
@@ -40,6 +41,8 @@ class Evaluation:
         reference_cost: ``(B,)`` optimal costs from the same states; nan where they are not known, and left out of the
             figures.
         metrics: the problem's own along the paths, each ``(K + 1, B)``.
+        lost: ``(B,)`` flights that left the finite numbers; as in the environment each costs ``problem.lost_cost``, and
+            stays at its last finite state. ``None`` where there are none.
     """
 
     cost: Tensor
@@ -51,6 +54,7 @@ class Evaluation:
     trajectory: Trajectory
     reference_cost: Tensor | None = None
     metrics: dict[str, Tensor] = dataclasses.field(default_factory=dict)
+    lost: Tensor | None = None
 
     @property
     def gap(self) -> Tensor | None:
@@ -69,6 +73,7 @@ class Evaluation:
             "terminal_error_mean": float(self.terminal_error.mean()),
             "terminal_error_worst": float(self.terminal_error.max()),
             "success_rate": float(self.success.float().mean()),
+            **({} if self.lost is None else {"lost_rate": float(self.lost.float().mean())}),
             "latency_ms": 1e3 * self.latency,
             "first_answer_ms": 1e3 * self.first_answer,
         }
@@ -124,8 +129,8 @@ def evaluate(
             the model's own.
 
     Raises:
-        ValueError: on bad states, if ``flown`` is not from ``z0``, or if a cost is not finite (with
-            the index of the first such state).
+        ValueError: on bad states, if ``flown`` is not from ``z0``, or if a control is not finite (with the index of
+            the first such flight).
     """
     z0 = as_states(problem, z0, "z0")
     check_callable(controller)
@@ -143,11 +148,11 @@ def evaluate(
         residuals.append(solution.residual.cpu())
         return solution.control
 
-    path = rollout(problem, observed, z0) if flown is None else _from(flown, z0)
+    path = rollout(problem, held_back(observed), z0) if flown is None else _from(flown, z0)
+    path, lost = ended(problem, path)
     if flown is not None and seeks:
         assert isinstance(controller, ImplicitPolicy)
         residuals = [controller.solve(t, z).residual.cpu() for t, z in zip(path.t[:-1], path.z[:-1], strict=True)]
-    check_finite("the cost", path.cost)
     error = problem.terminal_error(path.z[-1])
     if reference_cost is not None:
         reference_cost = as_numbers(reference_cost, "reference_cost")
@@ -160,13 +165,14 @@ def evaluate(
     return Evaluation(
         cost=path.cost.cpu(),
         terminal_error=error.cpu(),
-        success=(error <= problem.success_radius).cpu(),
+        success=((error <= problem.success_radius) & ~lost).cpu(),
         residual=torch.stack(residuals) if residuals else None,
         latency=later,
         first_answer=first,
         trajectory=path,
         reference_cost=None if reference_cost is None else reference_cost.cpu(),
         metrics={name: torch.stack([m[name] for m in measured]) for name in measured[0]},
+        lost=lost.cpu() if lost.any() else None,
     )
 
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 from stable_baselines3 import SAC
 
-from pontryagin import Crazyflie, DoubleIntegrator, OptimalControlEnv, OptimalControlVectorEnv
+from pontryagin import Crazyflie, DoubleIntegrator, OptimalControlEnv, OptimalControlVectorEnv, evaluate
 from pontryagin.envs.sb3 import as_sb3
 from pontryagin.training.disturbances import Forced
 
@@ -91,3 +91,32 @@ def test_a_lost_flight_has_its_price_in_every_problem_made_from_another():
     assert Forced(Escape()).lost_cost == 50
     with pytest.raises(ValueError, match="Escape.lost_cost is -1"):
         Escape(lost_cost=-1)
+
+
+@pytest.mark.parametrize("z0", LOST.values(), ids=LOST)
+def test_a_lost_flight_costs_in_evaluate_what_it_costs_in_the_environment(z0):
+    problem, states = Escape(), torch.tensor([[0.1, 0.0], z0, [0.2, 0.3]])
+    seen = []
+
+    def rest(t, z):
+        seen.append(z)
+        return torch.zeros(len(z), 1)
+
+    result = evaluate(problem, rest, states)
+    assert result.lost.tolist() == [False, True, False] and result.summary()["lost_rate"] == pytest.approx(1 / 3)
+    assert result.cost[1] == 50 and not result.success[1] and result.cost.isfinite().all()
+    assert torch.equal(result.trajectory.z[1:, 1].isfinite().all(-1), torch.ones(problem.steps, dtype=torch.bool))
+    assert all(z.isfinite().all() for z in seen), "a controller is shown what is finite"
+    alone = evaluate(problem, rest, states[[0, 2]])
+    assert alone.lost is None and "lost_rate" not in alone.summary()
+    assert torch.equal(result.cost[[0, 2]], alone.cost) and torch.equal(
+        result.terminal_error[[0, 2]], alone.terminal_error
+    )
+
+
+def test_a_controller_without_an_answer_is_refused():
+    def broken(t, z):
+        return torch.where(z[:, :1] > 0.15, torch.nan, 0.0)
+
+    with pytest.raises(ValueError, match="the controller's answer is not finite; the first bad sample has index 1"):
+        evaluate(DoubleIntegrator(), broken, torch.tensor([[0.1, 0.0], [0.2, 0.0]]))

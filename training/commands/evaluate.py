@@ -87,6 +87,9 @@ def evaluate_command(
     for name, value in figures.items():
         table.add_row(name, f"{value:.6g}")
     PlainConsole().print(table)
+    if "lost_rate" in figures:
+        count = round(figures["lost_rate"] * states)
+        print(f"{count} of {states} flights left the finite numbers: each is charged {flown.lost_cost:g}")
 
 
 def _chosen(
