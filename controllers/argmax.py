@@ -188,13 +188,15 @@ def iterate(h: ControlHamiltonian, box: Box, size: int, search: Search, u0: Tens
     residual = projected_residual(u, seen.slope, box, scale)
     iterations = torch.zeros_like(residual, dtype=torch.int32)
     past: tuple[Past, ...] = ()
+    trying = True
     for count in range(search.max_iterations):
         always = tolerance == 0 or count < least
         moving = torch.ones_like(residual, dtype=torch.bool) if always else residual > tolerance
         if host_may_look(moving) and not moving.numpy().any():
             break
-        whole = _whole_step(h, u, moving, seen, box, operator)
+        whole = _whole_step(h, u, moving, seen, box, operator) if trying else None
         if whole is None:
+            trying = False  # what was refused once will be again, and the look was for nothing
             after = operator.iterate(h, u, seen.slope, box, seen.bend)
             if operator.memory:
                 after, past = accelerated(h, u, after, past, box, operator.memory)
@@ -219,6 +221,9 @@ def _whole_step(
         return None
     after = torch.where(moving.unsqueeze(-1), u + operator.direction(h, u, seen.slope, box, seen.bend), u).clamp(*box)
     found = look(h, after, seen.scale)
-    if found.value is None or not raised(seen.value, found.value, (after - u) * seen.slope).numpy().all():
+    if found.value is None:
+        return None
+    rose = raised(seen.value, found.value, (after - u) * seen.slope) | ~moving.unsqueeze(-1)
+    if not rose.numpy().all():
         return None
     return after, found

@@ -39,7 +39,7 @@ class HeldHamiltonian:
         z: ``(B, n)``.
         dt: its length.
         whole: take all controls as one block of H_uu, coupling included: Newton's own, and what "implicit" needs.
-        member: where phi is one of several expansions, which: ``phi.speaker``; ``held_hamiltonian`` asks for it.
+        member: where phi is one of several expansions, which, for every u; that which speaks at (t, z) unless given.
         section: phi(t + dt, ·), if it is known already.
     """
 

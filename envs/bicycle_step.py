@@ -70,6 +70,7 @@ def _crowd(x: Tensor, radius: float) -> tuple[Tensor, Tensor]:
     Of many agents one stage at a time, as the cache likes it, and by products of matrices.
     """
     if x.shape[-2] > FEW:
+        x = x - x.mean(-2, keepdim=True)  # nothing cancels, then
         one = torch.ones_like(x.narrow(-1, 0, 1))
         sums = torch.stack(
             [nearness(y, radius) @ torch.cat([y, e], -1) for y, e in zip(x.unbind(), one.unbind(), strict=True)]

@@ -16,6 +16,8 @@ from .problem import Problem
 from .states import as_numbers, drawn
 
 DTYPE = torch.float32
+FAR = 1e18
+"""A state as large as this is lost: not much beyond it its square is no number of float32."""
 
 
 class Transition(NamedTuple):
@@ -74,8 +76,8 @@ def _time(problem: Problem, index: Tensor, z: Tensor) -> Tensor:
 def transition(problem: Problem, index: Tensor, z: Tensor, action: Tensor) -> Transition:
     """The pure step of the environment: hold the control over dt, pay ∫L, and G on the last step.
 
-    Where the next state or one of these costs is not finite the flight is lost: it ends where it was and pays
-    ``lost_cost`` in their place.
+    Where the next state is not finite, or above FAR, or one of these costs is not finite, the flight is lost: it ends
+    where it was and pays ``lost_cost`` in their place.
 
     Args:
         problem: what is controlled.
@@ -89,7 +91,7 @@ def transition(problem: Problem, index: Tensor, z: Tensor, action: Tensor) -> Tr
     index = index + 1
     terminated = index >= problem.steps
     terminal = torch.where(terminated, problem.terminal_cost(after), 0.0)
-    finite = (after.abs().amax(-1) < torch.inf) & ((running + terminal).abs() < torch.inf)
+    finite = (after.abs().amax(-1) < FAR) & ((running + terminal).abs() < torch.inf)
     lost = finite.logical_not()
     after = torch.where(lost.unsqueeze(-1), z, after)
     running, terminal = torch.where(lost, 0.0, running), torch.where(lost, problem.lost_cost, terminal)

@@ -30,7 +30,7 @@ def check_problem(problem: Problem) -> None:
     positive = {"horizon": "time", "success_radius": "distance", "lost_cost": "cost"}
     for field, kind in positive.items():
         value = getattr(problem, field)
-        if not finite(value) or value <= 0:
+        if not finite(value) or not 0 < value < 1e38:  # of float32, in which environments count
             raise ValueError(f"{name}.{field} is {value!r:.100}; expected a positive, finite {kind}")
     if problem.control_block < 1 or problem.control_dim % problem.control_block:
         raise ValueError(

@@ -44,8 +44,9 @@ class OptimalControlEnv(gymnasium.Env[np.ndarray, np.ndarray]):
     ``z(0) ~ rho_0``, or ``reset(options={"state": z0})``; after ``reset(seed=s)`` that of
     ``pontryagin evaluate --states 1 --seed s``. ``terminated=True`` after ``steps`` steps, at t = T: the
     problem has a finite horizon, there is nothing to bootstrap from. Never ``truncated``.
-    A step after which the state or the cost is not finite is the last one, too: the flight is ``lost``, stays where
-    it was, and pays ``problem.lost_cost``, 10⁶ unless the problem says otherwise, in place of the costs of that step.
+    A step after which the state or the cost is not finite, or a state beyond 10¹⁸, is the last one, too: the flight
+    is ``lost``, stays where it was, and pays ``problem.lost_cost``, 10⁶ unless the problem says otherwise, in place
+    of the costs of that step.
 
     ## Info
     ``time``, ``state``, ``control`` (physical units, as applied), ``running_cost``, ``terminal_cost`` (of the step),

@@ -188,9 +188,10 @@ def _search(split: Split, config: TrainConfig) -> Find:
             assert seen.value is not None and isinstance(operator, ProjectedNewton)
             h, box = split.fixed(t, z, dt, known), problem.control_bounds(z)
             step = operator.direction(h, seen.u, seen.slope, box, seen.bend)
-            found = look(h, torch.where(_moving(seen, search), seen.u + step, seen.u).clamp(*box), seen.scale)
+            moving = _moving(seen, search)
+            found = look(h, torch.where(moving, seen.u + step, seen.u).clamp(*box), seen.scale)
             assert found.value is not None
-            return found, raised(seen.value, found.value, (found.u - seen.u) * seen.slope).all()
+            return found, (raised(seen.value, found.value, (found.u - seen.u) * seen.slope) | ~moving).all()
 
     return _found(
         split, search, compiled(first, split.device), compiled(turn, split.device), compiled(whole, split.device)
@@ -210,15 +211,17 @@ def _found(
     def find(t: Tensor, z: Tensor, dt: Tensor) -> tuple[Tensor, Known, Tensor, Tensor]:
         box, known = split.problem.control_bounds(z), split.known(t, z)
         seen = first(t, z, dt, split.fixed(t, z, dt, known).start().clamp(*box), known)
+        trying = isinstance(search.operator, ProjectedNewton) and seen.value is not None
         for _ in range(search.max_iterations):
             if host_may_look(seen.residual):
                 if not _moving(seen, search).any():
                     break
-                if seen.value is not None and isinstance(search.operator, ProjectedNewton):
+                if trying:
                     found, rose = whole(t, z, dt, known, seen)
                     if rose:
                         seen = found
                         continue
+                    trying = False
             seen = turn(t, z, dt, known, seen)
         return seen.u, known, seen.bend, seen.residual
 

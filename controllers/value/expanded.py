@@ -76,6 +76,12 @@ class ExpandedValue(nn.Module):
         if self.network is not None:
             self.network.silence()
 
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        """Who says what phi is, and not what its sections are, is asked for phi each time."""
+        super().__init_subclass__(**kwargs)
+        if "section" not in vars(cls) and {"forward", "gradient"} & set(vars(cls)):
+            cls.section = None  # type: ignore[assignment, method-assign]
+
     @property
     def scale(self) -> Tensor:
         """Any buffer: its device and dtype are those of the whole."""
@@ -83,7 +89,7 @@ class ExpandedValue(nn.Module):
 
     def forward(self, t: Tensor | float, z: Tensor, member: Tensor | None = None) -> Tensor:
         """phi(t, z), ``(B,)``; t is ``()`` or ``(B,)``. ``member``, as ``speaker`` has it: who speaks, if known."""
-        return self.section(t, z, member).value(z)
+        return ExpandedValue.section(self, t, z, member).value(z)
 
     def section(self, t: Tensor | float, z: Tensor, member: Tensor | None = None) -> Section:
         """phi(t, ·) of the member that speaks, at ``z (B, n)`` unless given."""
@@ -196,15 +202,11 @@ class ExpandedValue(nn.Module):
         root = self._at(self.root, row, share)[0]
         return d, (root.mT @ d.unflatten(-1, (-1, self.block)).unsqueeze(-1)).squeeze(-1)
 
-    def _energies(self, row: Tensor, share: Tensor, d: Tensor, s: Tensor) -> Tensor:
-        """E_j, ``(B, M)``."""
-        linear = (self._at(self.costate, row, share)[0] * d).sum(-1)
-        return self._at(self.value, row, share)[0] + linear + 0.5 * (s * s).sum((-2, -1))
-
     def _bounds(self, row: Tensor, share: Tensor, z: Tensor) -> Tensor:
         """E_j + |s_j|², ``(B, M)``."""
         d, s = self._natural(row, share, z)
-        return self._energies(row, share, d, s) + (s * s).sum((-2, -1))
+        linear = (self._at(self.costate, row, share)[0] * d).sum(-1)
+        return self._at(self.value, row, share)[0] + linear + 1.5 * (s * s).sum((-2, -1))
 
     def _section(
         self, row: Tensor, share: Tensor, best: Tensor, order: Tensor | None

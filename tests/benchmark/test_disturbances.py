@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from pontryagin import Crazyflie, DoubleIntegrator, MultiBicycle, Quadrotor, rollout
+from pontryagin.training.benchmark.plots import robustness_figure
 from pontryagin.training.benchmark.robustness import robustness
 from pontryagin.training.disturbances import blown, disturbances
 
@@ -166,6 +167,15 @@ def test_robustness_has_a_row_per_level_and_bears_what_is_not_finite():
     assert found["push"][-1] == {
         "level": 1.0, "cost_mean": None, "cost_median": None, "terminal_error_mean": None, "success_rate": 0.0
     }  # fmt: skip
+
+
+def test_the_figure_bears_a_disturbance_under_which_nobody_has_a_mean_cost():
+    lost = [{"level": level, "cost_mean": None, "success_rate": 0.0} for level in (0.0, 1.0)]
+    told = [{"level": level, "cost_mean": 1.0 + level, "success_rate": 1.0} for level in (0.0, 1.0)]
+    figure = robustness_figure(QUADROTOR, "quadrotor", {"sac": [{"robustness": {"wind": lost, "push": told}}]})
+    scales = {axis.get_title(): axis.get_yscale() for axis in figure.axes}
+    assert scales == {"wind": "linear", "push": "log"}
+    figure.canvas.draw()
 
 
 def test_success_is_that_of_the_problem():

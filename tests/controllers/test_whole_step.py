@@ -75,3 +75,29 @@ def test_the_search_in_parts_ends_where_it_has_converged(name, scale, monkeypatc
     assert taken <= 2 * (int(expected.iterations.max()) + 1) < 40
     torch.testing.assert_close(found.control, expected.control, rtol=0, atol=1e-9)
     assert (found.residual <= 1e-6).all()
+
+
+def test_a_state_that_is_no_number_does_not_send_the_others_searching(monkeypatch):
+    problem = PROBLEMS["quadrotor"]
+    policy, z = ImplicitPolicy(problem, wild(problem, 0.3), max_iterations=30, hamiltonian="held"), states(problem, 8)
+    with torch.no_grad():
+        expected = policy.solve(0.3, z).control[1:]
+        searched, whole = [], argmax._whole_step
+        monkeypatch.setattr(argmax, "_whole_step", lambda *x: (found := whole(*x), searched.append(found is None))[0])
+        h = held_hamiltonian(
+            problem, policy.value, torch.tensor(0.3).double(), z.index_fill(0, torch.tensor([0]), torch.nan), policy.dt
+        )
+        search = argmax.Search(policy.operator, max_iterations=30)
+        found = argmax.iterate(h, problem.control_bounds(z), h.block, search, h.start().nan_to_num())
+    assert searched and not any(searched)
+    torch.testing.assert_close(found.control[1:], expected, rtol=0, atol=1e-9)
+
+
+def test_what_was_refused_once_is_not_tried_again(monkeypatch):
+    problem = PROBLEMS["quadrotor"]
+    policy = ImplicitPolicy(problem, wild(problem, 1.5), max_iterations=30, hamiltonian="held")
+    tried, whole = [], argmax._whole_step
+    monkeypatch.setattr(argmax, "_whole_step", lambda *x: (found := whole(*x), tried.append(found is None))[0])
+    with torch.no_grad():
+        assert policy.solve(0.3, states(problem)).iterations.max() > len(tried)
+    assert sum(tried) == 1 and tried[-1]

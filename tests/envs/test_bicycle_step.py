@@ -14,6 +14,7 @@ PROBLEMS = {
     "five": MultiBicycle(5),
     "others": MultiBicycle(3, targets=(1.0, 2.0), wheelbase=0.3, interaction=2.0, radius=0.4, steps=7),
     "apart": ScatteredBicycles(4),
+    "many": MultiBicycle(20, targets=(1.0, 1.0), radius=0.3),
 }
 
 

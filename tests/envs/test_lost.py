@@ -7,9 +7,10 @@ import pytest
 import torch
 from stable_baselines3 import SAC
 
-from pontryagin import Crazyflie, DoubleIntegrator, OptimalControlEnv, OptimalControlVectorEnv, evaluate
+from pontryagin import Crazyflie, DoubleIntegrator, OptimalControlEnv, OptimalControlVectorEnv, evaluate, rollout
 from pontryagin.envs.sb3 import as_sb3
 from pontryagin.training.disturbances import Forced
+from pontryagin.training.lost import some
 
 
 @dataclasses.dataclass(frozen=True)
@@ -89,8 +90,9 @@ def test_sb3_trains_through_lost_flights():
 
 def test_a_lost_flight_has_its_price_in_every_problem_made_from_another():
     assert Forced(Escape()).lost_cost == 50
-    with pytest.raises(ValueError, match="Escape.lost_cost is -1"):
-        Escape(lost_cost=-1)
+    for wrong in (-1, 1e39):  # the second is no number of float32
+        with pytest.raises(ValueError, match="Escape.lost_cost is .*; expected a positive, finite cost"):
+            Escape(lost_cost=wrong)
 
 
 @pytest.mark.parametrize("z0", LOST.values(), ids=LOST)
@@ -120,3 +122,39 @@ def test_a_controller_without_an_answer_is_refused():
 
     with pytest.raises(ValueError, match="the controller's answer is not finite; the first bad sample has index 1"):
         evaluate(DoubleIntegrator(), broken, torch.tensor([[0.1, 0.0], [0.2, 0.0]]))
+
+
+def test_a_state_whose_square_is_no_number_is_lost_too():
+    env = OptimalControlEnv(Crazyflie())
+    z0 = np.zeros(12, np.float32)
+    z0[6] = 5e18
+    env.reset(options={"state": z0})
+    assert env.step(np.zeros(4))[4]["lost"]
+    result = evaluate(Crazyflie(), lambda t, z: torch.full((len(z), 4), 0.1), torch.from_numpy(np.stack([0 * z0, z0])))
+    assert result.lost.tolist() == [False, True] and result.cost.isfinite().all()
+
+
+@pytest.mark.parametrize("what", ["state", "cost"])
+def test_what_was_paid_before_the_loss_stays_paid(what):
+    """Lost in a later step: by its speed, which leaves the numbers, or by its position, which has no cost."""
+    z0 = np.array([0.0, 19.0] if what == "state" else [27.0, 10.0], np.float32)
+    env = OptimalControlEnv(Escape())
+    env.reset(options={"state": z0})
+    action, total, steps, ended = np.full(1, 0.1, np.float32), 0.0, 0, False
+    u = float(0.5 * (1 + action[0]) * 200 - 100)
+    while not ended:
+        observation, reward, ended, _, info = env.step(action)
+        total, steps = total - reward, steps + 1
+    assert info["lost"] and 1 < steps < 20 and total > 50
+    result = evaluate(Escape(), lambda t, z: torch.full((len(z), 1), u), torch.from_numpy(np.stack([0 * z0, z0])))
+    assert float(result.cost[1]) == pytest.approx(total, rel=1e-5)
+    np.testing.assert_allclose(result.trajectory.z[-1, 1].numpy(), observation[:2], rtol=1e-5)
+    assert result.trajectory.running_cost[1] == pytest.approx(total - 50, rel=1e-5)
+
+
+def test_conditions_are_certified_along_flights_that_have_an_end():
+    path = rollout(DoubleIntegrator(), lambda t, z: torch.zeros(len(z), 1), torch.randn(3, 2))
+    kept = some(path, torch.tensor([True, False, True]))
+    assert torch.equal(kept.cost, path.cost[[0, 2]]) and torch.equal(kept.z, path.z[:, [0, 2]])
+    with pytest.raises(ValueError, match="all flights left the finite numbers"):
+        some(path, torch.zeros(3, dtype=torch.bool))

@@ -58,3 +58,33 @@ def test_it_is_phi_of_the_member_that_speaks(name, each):
     torch.testing.assert_close(here.value(near), phi[1])
     if name not in ("flown", "network"):
         torch.testing.assert_close(section(value, t, z, None).value(states), phi)
+
+
+def test_it_is_the_expansion_written_out():
+    """V + p·d + ½ dᵀ P d at a control step, where the tables, kept in float32, are not interpolated."""
+    problem = Quadrotor(steps=5)
+    known = expansion(problem, 3)
+    value = ExpandedValue(problem, known).double()
+    z, k, member = torch.randn(4, 12).double(), 2, torch.tensor([0, 2, 1, 2])
+    here = section(value, torch.tensor(k * problem.time_step).double(), z, member)
+    d = z - known.state[k, member]
+    bent = (known.curvature[k, member, 0] @ d.unsqueeze(-1)).squeeze(-1)
+    expected = known.value[k, member] + (known.costate[k, member] * d).sum(-1) + 0.5 * (d * bent).sum(-1)
+    torch.testing.assert_close(here.value(z), expected, rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(here.gradient(z), known.costate[k, member] + bent, rtol=1e-5, atol=1e-5)
+
+
+def test_who_says_what_phi_is_is_asked_for_it():
+    class Steeper(ExpandedValue):
+        def forward(self, t, z, member=None):
+            return super().forward(t, z, member) + 7 * z[:, 0]
+
+        def gradient(self, t, z, member=None):
+            rate, p = super().gradient(t, z, member)
+            return rate, p + 7 * torch.eye(z.shape[1], dtype=z.dtype)[0]
+
+    problem, t, z = Quadrotor(steps=5), torch.tensor(0.7).double(), torch.randn(4, 12).double()
+    plain, steeper = (kind(problem, expansion(problem, 1)).double() for kind in (ExpandedValue, Steeper))
+    phi, p = section(steeper, t, z, None).both(z)
+    torch.testing.assert_close(phi, section(plain, t, z, None).value(z) + 7 * z[:, 0])
+    torch.testing.assert_close(p[:, 0], section(plain, t, z, None).gradient(z)[:, 0] + 7)

@@ -154,8 +154,12 @@ def robustness_figure(problem: Problem, name: str, found: dict[str, list[Record]
             if len(rows) > 1:
                 axis.fill_between(level, cost.min(0), cost.max(0), color=look.color, alpha=0.15, lw=0)
         axis.axvline(disturbance.calm, color=SOFT, lw=0.8, ls=":")
-        axis.set(yscale="log", xlabel=disturbance.title, title=kind)
-        plain_ticks(axis.yaxis)
+        axis.set(xlabel=disturbance.title, title=kind)
+        if any(np.isfinite(line.get_ydata()).any() for line in axis.lines[:-1]):
+            axis.set_yscale("log")
+            plain_ticks(axis.yaxis)
+        else:
+            axis.text(0.5, 0.5, "no mean cost: flights are lost", ha="center", va="center", transform=axis.transAxes)
     for unused in axes[len(kinds) :]:
         unused.remove()
     handles = {

@@ -18,6 +18,7 @@ from ...envs.integrate import rollout
 from ...envs.problem import Problem
 from ...envs.sb3 import as_sb3
 from ...envs.vector import OptimalControlVectorEnv
+from ..lost import ended, held_back
 from ..train import VALIDATION_SEED
 from .rl_recipes import PPORecipe, RLRecipe, SACRecipe, TQCRecipe
 from .shaping import narrowed, shaped
@@ -213,8 +214,8 @@ class _Log:
         """Add a row; whether to go on."""
         actor = actor_policy(self.problem, self.model, self.env)
         with torch.no_grad():
-            costs = rollout(self.problem, actor, self.z0).cost
-        cost = float(costs.where(costs.isfinite(), self.problem.lost_cost).mean())  # as its environment charges
+            path = rollout(self.problem, held_back(actor), self.z0)
+            cost = float(ended(self.problem, path)[0].cost.mean())  # as its environment charges
         seconds, steps = self.clock.seconds, float(self.model.num_timesteps)
         row = {"seconds": seconds, "env_steps": steps, "validation_cost": cost}
         self.curve.append(row)

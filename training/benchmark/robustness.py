@@ -16,7 +16,7 @@ def robustness(problem: Problem, controller: Controller, z0: Tensor, seed: int =
     """For each disturbance a row per level, the first of them undisturbed: cost, median, error, success rate.
 
     Every controller meets the same random numbers. A flight whose cost is not finite counts as one that costs infinity
-    (``None`` in the row) and misses.
+    (``None`` in the row; ``evaluate`` charges ``lost_cost``) and misses.
     """
     calm = _row(problem, Case(problem, controller, z0), 0.0)
     found = {}

@@ -16,12 +16,13 @@ from ...controllers.held_argmax import bellman_residual
 from ...controllers.optimum import certify, known_reference
 from ...controllers.policy import ImplicitPolicy
 from ...envs.catalog import make_problem
-from ...envs.integrate import Controller, rollout
+from ...envs.integrate import Controller, begun, rollout
 from ...envs.problem import Problem
 from ...envs.states import draw_states
 from ..agents import load_controller
 from ..console import PlainConsole
 from ..evaluate import Evaluation, evaluate
+from ..lost import ended, held_back, some
 from .arguments import AgentPath
 
 
@@ -73,7 +74,8 @@ def evaluate_command(
         policy = controller.double()
         z0 = draw_states(flown, states, seed).double()
         with torch.no_grad():
-            path = rollout(flown, policy, z0)
+            path, lost = ended(flown, rollout(flown, held_back(begun(policy)), z0))
+        path = some(path, ~lost)  # the conditions are those of flights that have an end
         found = certify(flown, path, policy.value.gradient)
         if policy.hamiltonian == "held":
             found = dataclasses.replace(found, bellman=bellman_residual(flown, path, policy.value))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import statistics
 import time
@@ -28,6 +29,10 @@ LIMIT = 1e-5
 """Largest difference between two runtimes in float32 that counts as agreement."""
 HELD_LIMIT = 1e-4
 """The same for a policy of the held control: a slope of 1e-6 of its scale, where the search ends, leaves u so open."""
+SOLVED = 1e-6
+"""Residual, in float64, at which a state has an answer to compare with."""
+MOST_UNSOLVED = 0.01
+"""Share of the states, at most, that has none."""
 
 
 def export_command(
@@ -62,7 +67,7 @@ class Agreement:
     """How one runtime compares with the policy in torch.
 
     Attributes:
-        difference: largest |u - u_torch| of any control at any state where the search ended in torch.
+        difference: largest |u - u_torch| of any control at any state where the search ends in torch, in float64.
         worst: index of that state.
         latency: median seconds of one answer for one state.
         slow: the 99th percentile of them.
@@ -134,9 +139,12 @@ def scattered(policy: ImplicitPolicy, states: int, seed: int) -> NDArray[np.floa
 def agreement(policy: ImplicitPolicy, folder: Path, target: str, observations: NDArray[np.float32]) -> Agreement:
     """Run one export on every observation, one at a time."""
     batch = torch.from_numpy(observations)
+    fine = copy.deepcopy(policy).double()
+    fine.tolerance = max(fine.tolerance, SOLVED)
     with torch.no_grad():
-        found = policy.solve(batch[:, -1], batch[:, :-1])
-    expected, solved = found.control.numpy(), found.converged.numpy() | (policy.max_iterations == 0)
+        expected = policy.solve(batch[:, -1], batch[:, :-1]).control.numpy()
+        solved = fine.solve(batch[:, -1].double(), batch[:, :-1].double()).converged.numpy()
+    solved = solved | (policy.max_iterations == 0)
     run, times, apart = load_runtime(folder, target), [], []
     for row in observations[:50]:
         run(row)
@@ -146,9 +154,10 @@ def agreement(policy: ImplicitPolicy, folder: Path, target: str, observations: N
         answer = run(row)
         times.append(time.perf_counter() - begin)
         apart.append(float(np.abs(answer - u).max()))
-    if not solved.any():
+    if (~solved).mean() > MOST_UNSOLVED:
         raise ValueError(
-            f"in none of the {len(solved)} states did the search end in torch; expected a policy with answers"
+            f"at {(~solved).sum()} of {len(solved)} states the search in torch ran out of iterations; expected answers "
+            "to compare"
         )
     worst = int(np.argmax(np.where(solved, np.nan_to_num(apart, nan=np.inf), -1.0)))
     slow = float(np.quantile(times, 0.99))
