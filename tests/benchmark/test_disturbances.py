@@ -170,7 +170,7 @@ def test_robustness_has_a_row_per_level_and_bears_what_is_not_finite():
 
 
 def test_the_figure_bears_a_disturbance_under_which_nobody_has_a_mean_cost():
-    lost = [{"level": level, "cost_mean": None, "success_rate": 0.0} for level in (0.0, 1.0)]
+    lost = [{"level": level, "cost_mean": cost, "success_rate": 0.0} for level, cost in ((0.0, None), (1.0, 1e30))]
     told = [{"level": level, "cost_mean": 1.0 + level, "success_rate": 1.0} for level in (0.0, 1.0)]
     figure = robustness_figure(QUADROTOR, "quadrotor", {"sac": [{"robustness": {"wind": lost, "push": told}}]})
     scales = {axis.get_title(): axis.get_yscale() for axis in figure.axes}

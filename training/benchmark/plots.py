@@ -148,7 +148,7 @@ def robustness_figure(problem: Problem, name: str, found: dict[str, list[Record]
             if not rows:
                 continue
             level = [row["level"] for row in rows[0]]
-            cost = np.array([[_value(row["cost_mean"]) for row in run] for run in rows])
+            cost = np.array([[_value(row["cost_mean"], problem.lost_cost) for row in run] for run in rows])
             look = looks[method]
             axis.plot(level, cost.mean(0), "o-", color=look.color, lw=1.8, ms=4, label=look.label)
             if len(rows) > 1:
@@ -173,5 +173,6 @@ def robustness_figure(problem: Problem, name: str, found: dict[str, list[Record]
     return figure
 
 
-def _value(cost: float | None) -> float:
-    return math.nan if cost is None else cost
+def _value(cost: float | None, most: float) -> float:
+    """What is drawn: nothing where flights are lost, or cost more than one that is."""
+    return math.nan if cost is None or cost > most else cost

@@ -135,6 +135,7 @@ RECIPES: dict[tuple[str, Algorithm], PPORecipe | SACRecipe] = {
         tau=0.01,
     ),
     ("crazyflie", "ppo"): PPORecipe(num_envs=64, n_steps=100, log_std=-2.5, width=128, action_share=(0.5,)),
+    ("crazyflie", "sac"): SACRecipe(log_std=-2.0, normalise_steps=1600, action_share=(0.5,)),
     ("bicycle100", "ppo"): PPORecipe(
         start="middle",
         num_envs=128,
