@@ -10,6 +10,7 @@ from torch import Tensor
 
 from .adapter import asked
 from .argmax import Solution
+from .carried import Carried
 from .value import FlownValue, Plan, control_step, planned, replanned
 
 if TYPE_CHECKING:
@@ -88,6 +89,14 @@ def chosen(value: FlownValue, t: Tensor, z: Tensor, last: Chosen | None, begins:
     return Chosen(last.member.index_copy(0, rows, member), last.step.index_copy(0, rows, found.step), plan)
 
 
+def failed(tables: list[Tensor], count: int, device: torch.device) -> Tensor:
+    """Which of ``count`` rows remember what is not finite: a plan that failed is no place to begin, ``(B,)``."""
+    lost = torch.zeros(count, dtype=torch.bool, device=device)
+    for part in (x for x in tables if x.ndim and len(x) == count):
+        lost = lost | ~part.isfinite().reshape(count, -1).all(-1)
+    return lost
+
+
 def _fits(value: FlownValue, last: Chosen, z: Tensor) -> bool:
     """Whether that can be a memory of these rows: what a caller passes may be anything."""
     problem, most = value.problem, value.state.shape[1]
@@ -142,7 +151,7 @@ class Flight:
 
     def __call__(self, t: Tensor | float, z: Tensor) -> Tensor:
         """u(t, z), ``(B, m)``."""
-        u, self.last = followed(self.policy, t, z, self.last)
+        u, self.last, _ = followed(self.policy, t, z, self.last)
         return u
 
     def held_over(self, dt: float) -> Flight:
@@ -163,18 +172,20 @@ def followed(
     z: Tensor,
     last: Chosen | None,
     begins: Tensor | None = None,
-    u0: Tensor | None = None,
-) -> tuple[Tensor, Chosen]:
-    """What the policy answers that goes on with ``last``, and what it then follows; ``u0`` as ``policy.solve`` has it,
-    but where there is a plan: that is where the search begins, and without iterations the answer."""
+    carried: Carried | None = None,
+) -> tuple[Tensor, Chosen, Carried | None]:
+    """What the policy answers that goes on with ``last``, and what it then follows; with ``carried``, as ``go_on`` has
+    it, beside the plan where there is one: that is where the search begins, and without iterations the answer."""
     value, (t, z) = policy.value, asked(policy.problem, t, z)
     assert isinstance(value, FlownValue)
     with torch.no_grad():
         fine = z.detach().to(value.scale)
         time = torch.as_tensor(t).to(fine)
         choice = chosen(value, time, fine, last, begins)
-        if choice.plan is not None:
-            u0, begins = choice.plan.answer(value.problem, time, fine), None
-            if not policy.max_iterations:
-                return u0.to(z.dtype), choice
-    return policy.solve(t, z, u0, begins, choice.member).control, choice
+        u0 = None if choice.plan is None else choice.plan.answer(value.problem, time, fine)
+    if u0 is not None and not policy.max_iterations:
+        return u0.to(z.dtype), choice, carried
+    if carried is None:
+        return policy.solve(t, z, u0, choice.member).control, choice, None
+    found, carried = policy.go_on(time, fine, carried, u0, choice.member)
+    return found.control.to(z.dtype), choice, carried

@@ -18,13 +18,14 @@ from ..envs.files import from_record
 from ..envs.integrate import Controller
 from ..envs.problem import ControlHamiltonian, Problem, check_kind
 from .adapter import Memory, Predictor, answered, asked
-from .argmax import Solution, solve_argmax
-from .chosen import Chosen, Flight, followed
+from .argmax import Solution, maximise, solve_argmax
+from .carried import Carried
+from .chosen import Chosen, Flight, failed, followed
 from .hamiltonian import control_hamiltonian
-from .held import held_hamiltonian
+from .held import HeldHamiltonian, held_hamiltonian
 from .held_argmax import solve_held_argmax
 from .operators import GradientAscent, Operator, ProjectedNewton
-from .search import Starts
+from .search import Search, Starts
 from .storage import check_sizes, fill, read_policy, write_policy
 from .value import FlownValue, Value, restore_value, restored_tensors, stored_tensors
 from .waypoints import Towards
@@ -73,14 +74,12 @@ class ImplicitPolicy(nn.Module, Predictor):
             )
         if starts not in get_args(Starts):
             raise ValueError(f"starts is {starts!r}; expected one of {get_args(Starts)}")
-        if whole(max_iterations, "max_iterations", 0) > MOST_ITERATIONS:
-            raise ValueError(f"max_iterations is {max_iterations}; expected at most {MOST_ITERATIONS}")
         if number(tolerance, "tolerance") < 0:
             raise ValueError(f"tolerance is {tolerance!r}; expected a number, 0 or above")
         self.problem = problem
         self.value = value
         self.operator: Operator = ProjectedNewton() if operator is None else operator
-        self.max_iterations = int(max_iterations)
+        self.max_iterations = whole(max_iterations, "max_iterations", 0, MOST_ITERATIONS)
         self.tolerance = float(tolerance)
         self.starts: Starts = starts
         self.hamiltonian: Hamiltonian = hamiltonian
@@ -112,15 +111,8 @@ class ImplicitPolicy(nn.Module, Predictor):
         policy.dt = dt
         return policy
 
-    def solve(
-        self,
-        t: Tensor | float,
-        z: Tensor,
-        u0: Tensor | None = None,
-        begins: Tensor | None = None,
-        member: Tensor | None = None,
-    ) -> Solution:
-        """The argmax with its residual and status, by sample; from ``u0`` but where ``begins``, ``(B,)``, is true.
+    def solve(self, t: Tensor | float, z: Tensor, u0: Tensor | None = None, member: Tensor | None = None) -> Solution:
+        """The argmax with its residual and status, by sample; the search begins at ``u0`` if that is given.
 
         ``member`` is ``phi.speaker`` where it is known already, of several optima the one that is followed; ``u0`` is
         then what is played along it, and the answer without iterations, which is otherwise the feedback.
@@ -131,10 +123,8 @@ class ImplicitPolicy(nn.Module, Predictor):
         if torch.is_inference_mode_enabled():  # slopes need the tape
             with torch.inference_mode(False), torch.no_grad():
                 t = t.clone() if isinstance(t, Tensor) else t
-                return self.solve(t, z.clone(), u0 if u0 is None else u0.clone(), begins, member)
+                return self.solve(t, z.clone(), u0 if u0 is None else u0.clone(), member)
         t, z = asked(self.problem, t, z)
-        if u0 is not None and begins is not None:
-            u0 = torch.where(begins.reshape(-1, 1), self.hamiltonian_at(torch.as_tensor(t), z).start(), u0)
         fine = self.value.scale.dtype
         t, w = torch.as_tensor(t).to(fine), z.to(fine)
         u0 = None if u0 is None or (member is None and not self.max_iterations) else u0.to(fine)
@@ -150,10 +140,26 @@ class ImplicitPolicy(nn.Module, Predictor):
             )  # fmt: skip
         return found._replace(control=found.control.to(z.dtype))
 
-    def hamiltonian_at(self, t: Tensor, z: Tensor, p: Tensor | None = None) -> ControlHamiltonian:
-        """What is maximised at (t, z), as a function of u; ``p`` is ∇phi there, where it is known."""
+    @torch.no_grad()
+    def go_on(
+        self, t: Tensor, z: Tensor, carried: Carried, u0: Tensor | None = None, member: Tensor | None = None
+    ) -> tuple[Solution, Carried]:
+        """``solve`` in the precision of phi, where answers came at the steps before: it begins where they point."""
+        if not self.max_iterations:
+            return self.solve(t, z, u0, member), carried
+        h = self.hamiltonian_at(t, z, member=member)
+        start = h.start() if u0 is None else u0
+        search = Search(self.operator, "jfb", self.max_iterations, self.tolerance, self.starts)
+        size = h.block if isinstance(h, HeldHamiltonian) else self.problem.control_block
+        found = maximise(h, None, self.problem.control_bounds(z), size, search, start + carried.ahead)
+        return found, carried.then(found.control - start)
+
+    def hamiltonian_at(
+        self, t: Tensor, z: Tensor, p: Tensor | None = None, member: Tensor | None = None
+    ) -> ControlHamiltonian:
+        """What is maximised at (t, z), as a function of u; ``p`` is ∇phi there, ``member`` who speaks, if known."""
         if self.hamiltonian == "held":
-            return held_hamiltonian(self.problem, self.value, t, z, self.dt)
+            return held_hamiltonian(self.problem, self.value, t, z, self.dt, member=member)
         return control_hamiltonian(self.problem, t, z, self.value.gradient(t, z)[1] if p is None else p)
 
     def forward(self, t: Tensor | float, z: Tensor) -> Tensor:
@@ -174,23 +180,24 @@ class ImplicitPolicy(nn.Module, Predictor):
 
     @torch.no_grad()
     def respond(self, seen: Tensor, state: Memory, episode_start: np.ndarray | None) -> tuple[Tensor, Memory]:
-        """u*(t, z), and the controls it found, from which the next search goes on; and which optimum it follows."""
+        """u*(t, z), and what the next search goes on from; and which optimum it follows."""
+        if torch.is_inference_mode_enabled():
+            with torch.inference_mode(False):
+                return self.respond(seen.clone(), state, episode_start)
         like = self.value.scale
-        seen = seen.to(like)
-        start, *rest = (None,) if state is None else (torch.as_tensor(x, device=like.device) for x in state)
-        start = None if start is None or not self.max_iterations else start.to(like)
-        begins = None if episode_start is None else torch.as_tensor(episode_start, dtype=torch.bool, device=like.device)
-        begins = None if begins is None else begins.expand(len(seen))
-        for part in (x for x in (start, *rest) if x is not None and x.ndim):
-            if not bool(part.isfinite().all()):  # an answer or a plan that failed is no place to begin
-                lost = ~part.isfinite().reshape(len(seen), -1).all(-1)
-                begins = lost if begins is None else begins | lost
-        t, z = seen[:, -1], seen[:, :-1]
+        z, t = (seen := seen.to(like))[:, :-1], seen[:, -1]
+        table, *rest = (None,) if state is None else (torch.as_tensor(x, device=like.device) for x in state)
+        begins = torch.as_tensor(
+            False if episode_start is None else episode_start, dtype=torch.bool, device=like.device
+        )
+        begins = begins.expand(len(seen)) | failed(rest, len(seen), like.device)
+        blank = z.new_zeros(len(z), self.problem.control_dim)
+        carried = Carried.none(blank) if table is None else Carried.of(table, blank, begins)
         if not self._chooses:
-            u = self.solve(t, z, start, begins).control
-            return u, (u.cpu().numpy(),)
-        u, choice = followed(self, t, z, Chosen.of(rest), begins, start)
-        return u, tuple(x.cpu().numpy() for x in (u, *choice.tables))
+            found, carried = self.go_on(t, z, carried)
+            return found.control, (carried.misses.cpu().numpy(),)
+        u, choice, gone = followed(self, t, z, Chosen.of(rest), begins, carried)
+        return u, tuple(x.cpu().numpy() for x in ((gone or carried).misses, *choice.tables))
 
     def save(self, path: str | Path, notes: dict[str, Any] | None = None) -> Path:
         """Write ``path/policy.json`` and its weights, atomically; ``notes`` are plain data (command, figures)."""

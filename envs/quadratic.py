@@ -30,7 +30,8 @@ class QuadraticHamiltonian:
         return (u * (self.slope - 0.5 * (u @ self.curvature))).sum(-1, keepdim=True)
 
     def gradient(self, u: Tensor) -> Tensor:
-        return self.slope - u @ self.curvature
+        """slope - Q u, as Q (Q⁻¹ slope - u): near the maximiser large terms do not cancel, and rounding stays small."""
+        return (self.start() - u) @ self.curvature
 
     def hessian(self, u: Tensor) -> Tensor:
         size = u.shape[-1]

@@ -207,8 +207,8 @@ def test_what_is_of_the_continuous_hamiltonian_alone_refuses_a_held_policy(short
 def test_predict_answers_without_a_graph(pendulum):
     policy = ImplicitPolicy(pendulum, ValueFunction(pendulum, 4, seed=0), hamiltonian="held").double()
     observation = torch.cat([pendulum.sample_initial_state(3), torch.zeros(3, 1)], -1)
-    seen, (u,) = policy.respond(observation, None, None)
-    assert not seen.requires_grad and u.shape == (3, 2)
+    seen, (misses,) = policy.respond(observation, None, None)
+    assert not seen.requires_grad and misses.shape == (3, 2, 2)
     action, state = policy.predict(observation.numpy())
     again, _ = policy.predict(observation.numpy(), state)
     torch.testing.assert_close(torch.from_numpy(action), torch.from_numpy(again), rtol=0, atol=1e-6)
@@ -233,6 +233,6 @@ def test_no_state_at_all_and_inference_mode(short_quadrotor):
     with torch.inference_mode():
         seen, t = z.clone(), torch.tensor(0.1, dtype=torch.float64)
         inside = policy(t, seen)
-        again = policy.solve(t, seen, inside, torch.tensor([True, False, False])).control
+        again = policy.solve(t, seen, inside).control
     torch.testing.assert_close(inside, policy(0.1, z).detach())
     torch.testing.assert_close(again, inside, rtol=1e-4, atol=1e-4)

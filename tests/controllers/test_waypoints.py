@@ -66,7 +66,7 @@ def test_it_predicts_with_the_memory_of_the_policy(shipped):
         action, memory = there.predict(observation, memory)
         observation, reward, done, _, info = env.step(action)
         paid -= reward
-    assert info["is_success"] and 15 < paid < 18 and memory[0].shape == (1, 4)
+    assert info["is_success"] and 15 < paid < 18 and memory[0].shape == (1, 2, 4)
 
 
 def test_a_list_of_points_is_flown(regulator):

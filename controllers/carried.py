@@ -1,0 +1,54 @@
+"""Where the next search for an argmax begins: where it would by itself, and as far beside that as the last answers."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import torch
+from torch import Tensor
+
+
+@dataclasses.dataclass(frozen=True)
+class Carried:
+    """How far the last two answers lay from where their searches would have begun by themselves.
+
+    A search begins at a guess that knows the state: a closed form, or the feedback along an optimum. What the guess
+    misses changes slowly along a flight, far more slowly than the control, so that the next search begins at
+
+        u_0 = start(t, z) + 2 miss_{k-1} - miss_{k-2},   miss_k = u*_k - start(t_k, z_k)
+
+    Attributes:
+        misses: ``(B, 2, m)``, the last first; nan where there is none.
+    """
+
+    misses: Tensor
+
+    @classmethod
+    def none(cls, u: Tensor) -> Carried:
+        """Of rows that begin, for controls like ``u (B, m)``."""
+        return cls(torch.full_like(u, torch.nan).unsqueeze(1).repeat(1, 2, 1))
+
+    @classmethod
+    def of(cls, table: Tensor, u: Tensor, begins: Tensor | None) -> Carried:
+        """From ``misses`` as they were remembered, for controls like ``u``; those that ``begins (B,)`` names have none.
+
+        Raises:
+            ValueError: if that is no memory of such controls.
+        """
+        if table.shape != (len(u), 2, u.shape[-1]):
+            raise ValueError(
+                f"the state remembers an array {tuple(table.shape)} of controls; expected {(len(u), 2, u.shape[-1])}, "
+                "what the last call of this policy returned"
+            )
+        table = table.to(u)
+        return cls(table if begins is None else torch.where(begins[:, None, None], torch.nan, table))
+
+    @property
+    def ahead(self) -> Tensor:
+        """What is expected of the next miss, ``(B, m)``: as the last two have it, or the last alone, or 0."""
+        last, before = self.misses.unbind(1)
+        return torch.where(before.isfinite(), 2 * last - before, last).nan_to_num(0.0, 0.0, 0.0)
+
+    def then(self, miss: Tensor) -> Carried:
+        """With that of the answer which has been found now."""
+        return Carried(torch.stack([miss, self.misses[:, 0]], 1))
