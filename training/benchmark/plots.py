@@ -58,7 +58,7 @@ def curves_figure(name: str, found: dict[str, list[Record]], optimum: float | No
                 best = best[np.isfinite(best)]
                 highest, lowest = max([highest, *best]), min([lowest, *best])
         if optimum is not None:
-            axis.axhline(optimum, color=INK, ls="--", lw=1.2, label=f"optimum, {optimum:.4g}")
+            axis.axhline(optimum, color=INK, ls="--", lw=1.2, label=f"optimum of the test states, {optimum:.4g}")
         axis.set(xscale="log", xlabel=keys[key])
     bottom, until = lowest if optimum is None else min(lowest, optimum), axes[0].get_xlim()[1]
     for axis in axes[:2]:
