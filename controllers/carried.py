@@ -7,6 +7,9 @@ import dataclasses
 import torch
 from torch import Tensor
 
+NEAR = 1e-3
+"""Largest residual of an answer from which the next search goes on."""
+
 
 @dataclasses.dataclass(frozen=True)
 class Carried:
@@ -49,6 +52,7 @@ class Carried:
         last, before = self.misses.unbind(1)
         return torch.where(before.isfinite(), 2 * last - before, last).nan_to_num(0.0, 0.0, 0.0)
 
-    def then(self, miss: Tensor) -> Carried:
-        """With that of the answer which has been found now."""
+    def then(self, miss: Tensor, residual: Tensor) -> Carried:
+        """With that of the answer which has been found now; one that was not found, ``residual (B,)``, has none."""
+        miss = torch.where((residual <= NEAR).unsqueeze(-1), miss, torch.nan)
         return Carried(torch.stack([miss, self.misses[:, 0]], 1))

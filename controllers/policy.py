@@ -152,7 +152,7 @@ class ImplicitPolicy(nn.Module, Predictor):
         search = Search(self.operator, "jfb", self.max_iterations, self.tolerance, self.starts)
         size = h.block if isinstance(h, HeldHamiltonian) else self.problem.control_block
         found = maximise(h, None, self.problem.control_bounds(z), size, search, start + carried.ahead)
-        return found, carried.then(found.control - start)
+        return found, carried.then(found.control - start, found.residual)
 
     def hamiltonian_at(
         self, t: Tensor, z: Tensor, p: Tensor | None = None, member: Tensor | None = None

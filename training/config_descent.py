@@ -62,11 +62,6 @@ class DescentConfig(Checked):
     adjoint_clip: Positive | None = None
     """How many times its length at T an agent's adjoint ∂J/∂z may reach on the way back; it is scaled down to that.
     None: never. Where the closed loop is unstable the adjoint grows exponentially and says nothing but that."""
-    terminal_start: Positive = 1.0
-    """Weight of G at the beginning of the run; it rises geometrically to 1 at ``terminal_ramp``. A stiff terminal cost
-    freezes the first routes that arrive; a soft one lets them find their shape before they have to hit."""
-    terminal_ramp: ShareAboveZero = 0.5
-    """Share of the run at which G has its full weight."""
     hjb_weight: Weight = 0.0
     """Weight of ∫ |∂_t phi - max_u H| dt along the path."""
     bound_penalty: Weight = 0.0

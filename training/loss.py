@@ -171,9 +171,8 @@ def path_loss(
     step: StepFunction,
     z0: Tensor,
     config: TrainConfig,
-    terminal_weight: float = 1.0,
 ) -> Loss:
-    """Mean over the batch of J + weights · penalties, with G at ``terminal_weight``.
+    """Mean over the batch of J + weights · penalties.
 
     J + ∫ (w_1 |∂_t phi - max_u H| + w_4 pressure) dt + w_2 |phi(T, z(T)) - G(z(T))| + w_3 |∇phi(T, z(T)) - ∇G(z(T))|₁
     """
@@ -187,7 +186,7 @@ def path_loss(
         running, penalties = running + cost, penalties + dt * penalty
         residuals.append(residual)
     terminal = problem.terminal_cost(clip.watch(z))
-    total = running + terminal_weight * terminal + penalties
+    total = running + terminal + penalties
     if config.terminal_value_weight > 0:
         total = total + config.terminal_value_weight * (value(problem.horizon, z) - terminal).abs()
     if config.terminal_gradient_weight > 0:

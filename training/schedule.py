@@ -1,4 +1,4 @@
-"""How fast a run descends, and how far at most: the learning rate, the weight of G, the bound on the gradient."""
+"""How fast a run descends, and how far at most: the learning rate, and the bound on the gradient."""
 
 from __future__ import annotations
 
@@ -22,11 +22,6 @@ def one_cycle(peak: float, warmup: float, share: float) -> float:
 def learning_rate(config: TrainConfig, share: float) -> float:
     """That of a run when ``share`` of it is done."""
     return one_cycle(config.learning_rate, config.warmup, share)
-
-
-def terminal_weight(config: TrainConfig, share: float) -> float:
-    """The weight of G when ``share`` of the run is done: geometric from ``terminal_start`` to 1."""
-    return float(config.terminal_start ** max(0.0, 1 - share / config.terminal_ramp))
 
 
 def clip_gradient(value: nn.Module, multiple: float, usual: float) -> tuple[float, float]:

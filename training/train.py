@@ -26,7 +26,7 @@ from .gear import Gear, MakeFlights
 from .loss import Loss, path_loss
 from .parallel import from_first, joined, own_device, share_gradient, team
 from .report import Report
-from .schedule import clip_gradient, learning_rate, terminal_weight
+from .schedule import clip_gradient, learning_rate
 from .soap import make_optimizer
 from .start import anchored, distilled, expanded, nominal_costate, taught
 from .validation import look, validate, validate_start
@@ -210,7 +210,7 @@ def iterate(
     z0 = course.sample_initial_state(config.batch, progress.generator)
     rows = team().rows(config.batch)
     one, z0 = drawn_flights(step, course, z0[rows].to(device), progress.generator)
-    loss = path_loss(course, progress.value, one, z0, config, terminal_weight(config, share))
+    loss = path_loss(course, progress.value, one, z0, config)
     progress.optimizer.zero_grad(set_to_none=True)
     loss.total.backward()
     if team().count > 1:

@@ -13,14 +13,17 @@ def test_what_is_expected_of_the_next_miss():
     u = torch.zeros(3, 2, dtype=torch.float64)
     carried = Carried.none(u)
     assert carried.ahead.tolist() == u.tolist()
-    carried = carried.then(torch.ones_like(u))
+    carried = carried.then(torch.ones_like(u), torch.zeros(3))
     assert carried.ahead.tolist() == (u + 1).tolist()  # of one alone: the same again
-    carried = carried.then(3 * torch.ones_like(u))
+    carried = carried.then(3 * torch.ones_like(u), torch.zeros(3))
     assert carried.ahead.tolist() == (u + 5).tolist()
     begun = Carried.of(carried.misses, u, torch.tensor([False, True, False]))
     assert begun.ahead.tolist() == [[5.0, 5.0], [0.0, 0.0], [5.0, 5.0]]
-    lost = carried.then(torch.tensor([[torch.nan, 1.0], [torch.inf, 1.0], [4.0, 1.0]]).double())
-    assert lost.ahead.tolist() == [[0.0, -1.0], [0.0, -1.0], [5.0, -1.0]]
+    found = torch.tensor([[torch.nan, 1.0], [torch.inf, 1.0], [4.0, 1.0]]).double()
+    assert carried.then(found, torch.zeros(3)).ahead.tolist() == [[0.0, -1.0], [0.0, -1.0], [5.0, -1.0]]
+    unsolved = carried.then(4 * torch.ones_like(u), torch.tensor([0.1, torch.nan, 1e-4]))
+    assert unsolved.ahead.tolist() == [[0.0, 0.0], [0.0, 0.0], [5.0, 5.0]]
+    assert unsolved.then(u + 2, torch.zeros(3)).ahead.tolist() == [[2.0, 2.0], [2.0, 2.0], [0.0, 0.0]]
     with pytest.raises(ValueError, match=r"\(3, 2\) of controls; expected \(3, 2, 2\)"):
         Carried.of(u, u, None)
 

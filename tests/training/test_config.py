@@ -70,7 +70,6 @@ REFUSED = {
     "adjoint_clip": [0, math.nan],
     "fine_share": [-0.1, 1.1, math.nan],
     "nominal_share": [0, 1.1],
-    "terminal_ramp": [0, 1.5],
     "warmup": [1.0, -0.1],
     "nominal": [1, "yes", None],
     "time_budget": [0, -1, "15", "m", "15 minutes", "nans", math.inf, True],

@@ -7,14 +7,11 @@ import torch
 
 from pontryagin import (
     DoubleIntegrator,
-    ImplicitPolicy,
     TrainConfig,
     ValueFunction,
-    rollout,
     solve_argmax,
 )
 from pontryagin.training.loss import AdjointClip, bound_pressure, make_step, path_loss
-from pontryagin.training.schedule import terminal_weight
 
 
 def test_jfb_gradient_of_the_cost_against_finite_differences(pendulum):
@@ -50,25 +47,6 @@ def test_penalties_enter_with_their_weights(pendulum):
             totals[name].append(path_loss(pendulum, value, make_step(pendulum, value, config), z0, config).total.item())
         low, middle, high = totals[name]
         assert middle > low and high - low == pytest.approx(2 * (middle - low), rel=1e-4)
-
-
-def test_soft_terminal_cost_rises_to_its_full_weight():
-    config = TrainConfig(terminal_start=0.01, terminal_ramp=0.5)
-    weights = [terminal_weight(config, share) for share in (0.0, 0.25, 0.5, 1.0)]
-    assert weights == pytest.approx([0.01, 0.1, 1.0, 1.0])
-    assert terminal_weight(TrainConfig(), 0.0) == 1.0
-
-
-def test_terminal_weight_enters_the_loss_but_not_the_cost_shown(pendulum):
-    value, config = ValueFunction(pendulum, 6, seed=0), TrainConfig()
-    z0 = pendulum.sample_initial_state(3, torch.Generator().manual_seed(0))
-    step = make_step(pendulum, value, config)
-    full, half = (path_loss(pendulum, value, step, z0, config, weight) for weight in (1.0, 0.5))
-    with torch.no_grad():
-        policy = ImplicitPolicy(pendulum, value, max_iterations=5)
-        terminal = rollout(pendulum, policy, z0).terminal_cost.mean()
-    torch.testing.assert_close(full.total - half.total, 0.5 * terminal, rtol=1e-4, atol=1e-5)
-    assert full.cost == half.cost
 
 
 class Runaway(DoubleIntegrator):

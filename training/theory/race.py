@@ -19,7 +19,6 @@ from ...envs.integrate import rollout
 from ...envs.problem import Problem
 from ..config import TrainConfig
 from ..loss import make_step, path_loss
-from ..schedule import terminal_weight
 from ..step import StepFunction
 from ..train import begin, iterate
 from .variants import Variant, exact_config
@@ -57,7 +56,7 @@ class Runner:
             share = min(self.progress.seconds / budget, 0.999)
             course = self.problem if share >= 1 - self.config.fine_share else self.coarse
             look = self.watched and self.progress.iteration % WATCH == 0
-            true = self._exact_gradient(course, share) if look else None
+            true = self._exact_gradient(course) if look else None
             before = time.perf_counter()
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", UserWarning)  # skipped steps are counted
@@ -69,13 +68,12 @@ class Runner:
                 found = flat_gradient(self.progress.value)
                 self.cosines.append({"seconds": self.progress.seconds, "cosine": cosine(found, true)})
 
-    def _exact_gradient(self, course: Problem, share: float) -> Tensor:
+    def _exact_gradient(self, course: Problem) -> Tensor:
         """The gradient at the present weights of the loss on the states that come next."""
         generator = torch.Generator()
         generator.set_state(self.progress.generator.get_state())
         z0 = course.sample_initial_state(self.config.batch, generator)
-        weight = terminal_weight(self.config, share)
-        return loss_gradient(course, self.progress.value, self.exact_step, self.exact, z0, weight)
+        return loss_gradient(course, self.progress.value, self.exact_step, self.exact, z0)
 
     @torch.no_grad()
     def validate(self, states: Tensor) -> float:
@@ -122,12 +120,10 @@ def race(runners: list[Runner], budget: float, slices: int, states: Tensor, tell
             tell(share, f"{runner.variant.label}: cost {cost:.3f}, best {runner.progress.best_cost:.3f}")
 
 
-def loss_gradient(
-    problem: Problem, value: Value, step: StepFunction, config: TrainConfig, z0: Tensor, weight: float = 1.0
-) -> Tensor:
+def loss_gradient(problem: Problem, value: Value, step: StepFunction, config: TrainConfig, z0: Tensor) -> Tensor:
     """d/dθ of the mean loss, flat; the weights' own ``grad`` is left alone."""
     weights = list(value.parameters())
-    total = path_loss(problem, value, step, z0, config, weight).total
+    total = path_loss(problem, value, step, z0, config).total
     parts = torch.autograd.grad(total, weights, allow_unused=True)
     return torch.cat(
         [torch.zeros_like(w).ravel() if g is None else g.ravel() for w, g in zip(weights, parts, strict=True)]
