@@ -194,7 +194,7 @@ def iterate(h: ControlHamiltonian, box: Box, size: int, search: Search, u0: Tens
         moving = torch.ones_like(residual, dtype=torch.bool) if always else residual > tolerance
         if host_may_look(moving) and not moving.numpy().any():
             break
-        whole = _whole_step(h, u, moving, seen, box, operator) if trying else None
+        before, whole = u, _whole_step(h, u, moving, seen, box, operator) if trying else None
         if whole is None:
             trying = False  # what was refused once will be again, and the look was for nothing
             after = operator.iterate(h, u, seen.slope, box, seen.bend)
@@ -206,6 +206,8 @@ def iterate(h: ControlHamiltonian, box: Box, size: int, search: Search, u0: Tens
             u, seen = whole
         residual = projected_residual(u, seen.slope, box, scale)
         iterations = iterations + moving
+        if not always and host_may_look(u) and torch.equal(u, before):
+            break  # T(u) = u to the last bit: rounding is all that the residual shows
     own = iterations.new_zeros((*u.shape[:-1], u.shape[-1] // size), dtype=torch.int64)
     return Solution(u, residual, iterations, residual <= tolerance, own)
 

@@ -7,6 +7,8 @@ import dataclasses
 import torch
 from torch import Tensor
 
+from .argmax import Solution
+
 NEAR = 1e-3
 """Largest residual of an answer from which the next search goes on."""
 
@@ -19,6 +21,8 @@ class Carried:
     misses changes slowly along a flight, far more slowly than the control, so that the next search begins at
 
         u_0 = start(t, z) + 2 miss_{k-1} - miss_{k-2},   miss_k = u*_k - start(t_k, z_k)
+
+    Where a guess is right to rounding there is nothing to be gained, and a little may be lost.
 
     Attributes:
         misses: ``(B, 2, m)``, the last first; nan where there is none.
@@ -38,13 +42,18 @@ class Carried:
         Raises:
             ValueError: if that is no memory of such controls.
         """
+        if begins is not None and bool(begins.all()):
+            return cls.none(u)
         if table.shape != (len(u), 2, u.shape[-1]):
             raise ValueError(
                 f"the state remembers an array {tuple(table.shape)} of controls; expected {(len(u), 2, u.shape[-1])}, "
                 "what the last call of this policy returned"
             )
-        table = table.to(u)
-        return cls(table if begins is None else torch.where(begins[:, None, None], torch.nan, table))
+        return cls(table.to(u)).over(torch.zeros_like(u[:, 0], dtype=torch.bool) if begins is None else begins)
+
+    def over(self, begins: Tensor) -> Carried:
+        """With none of the rows that begin, ``(B,)``."""
+        return Carried(torch.where(begins[:, None, None], torch.nan, self.misses))
 
     @property
     def ahead(self) -> Tensor:
@@ -52,7 +61,11 @@ class Carried:
         last, before = self.misses.unbind(1)
         return torch.where(before.isfinite(), 2 * last - before, last).nan_to_num(0.0, 0.0, 0.0)
 
-    def then(self, miss: Tensor, residual: Tensor) -> Carried:
-        """With that of the answer which has been found now; one that was not found, ``residual (B,)``, has none."""
-        miss = torch.where((residual <= NEAR).unsqueeze(-1), miss, torch.nan)
-        return Carried(torch.stack([miss, self.misses[:, 0]], 1))
+    def then(self, start: Tensor, found: Solution) -> Carried:
+        """With the miss of ``start`` that ``found`` shows; of what was not found there is none.
+
+        Where the search had nothing to do, what was expected was not put to the test, and is not carried any further.
+        """
+        miss = torch.where((found.residual <= NEAR).unsqueeze(-1), found.control - start, torch.nan)
+        untested = (found.iterations == 0).unsqueeze(-1)
+        return Carried(torch.stack([miss, torch.where(untested, miss, self.misses[:, 0])], 1))

@@ -39,6 +39,12 @@ class Chosen:
     step: Tensor
     plan: Plan | None = None
 
+    def anew(self, last: Chosen | None) -> Tensor:
+        """Which rows have another choice than ``last``, ``(B,)``."""
+        if last is None or last.step.shape != self.step.shape or last.member.shape != self.member.shape:
+            return torch.ones_like(self.step, dtype=torch.bool)
+        return (self.step != last.step) | (self.member != last.member).reshape(len(self.step), -1).any(-1)
+
     @property
     def tables(self) -> tuple[Tensor, ...]:
         """All of it."""
@@ -187,5 +193,6 @@ def followed(
         return u0.to(z.dtype), choice, carried
     if carried is None:
         return policy.solve(t, z, u0, choice.member).control, choice, None
+    carried = carried.over(choice.anew(last))
     found, carried = policy.go_on(time, fine, carried, u0, choice.member)
     return found.control.to(z.dtype), choice, carried

@@ -152,7 +152,7 @@ class ImplicitPolicy(nn.Module, Predictor):
         search = Search(self.operator, "jfb", self.max_iterations, self.tolerance, self.starts)
         size = h.block if isinstance(h, HeldHamiltonian) else self.problem.control_block
         found = maximise(h, None, self.problem.control_bounds(z), size, search, start + carried.ahead)
-        return found, carried.then(found.control - start, found.residual)
+        return found, carried.then(start, found)
 
     def hamiltonian_at(
         self, t: Tensor, z: Tensor, p: Tensor | None = None, member: Tensor | None = None
@@ -185,7 +185,7 @@ class ImplicitPolicy(nn.Module, Predictor):
             with torch.inference_mode(False):
                 return self.respond(seen.clone(), state, episode_start)
         like = self.value.scale
-        z, t = (seen := seen.to(like))[:, :-1], seen[:, -1]
+        z, t = seen[:, :-1].to(like), seen[:, -1].to(like).clamp(0, self.problem.horizon)
         table, *rest = (None,) if state is None else (torch.as_tensor(x, device=like.device) for x in state)
         begins = torch.as_tensor(
             False if episode_start is None else episode_start, dtype=torch.bool, device=like.device

@@ -163,7 +163,8 @@ class Crazyflie(Problem):
             lift = (p.narrow(-1, 6, 3) * upward(z.narrow(-1, 3, 3))).sum(-1, keepdim=True) / self.mass
             pull = lift + p.narrow(-1, 9, 3) @ _row(z, self._turns())
         slope = share / self.thrust_scale**2 - pull
-        return QuadraticHamiltonian(slope, _row(z, curvature), _row(z, np.linalg.inv(curvature)))
+        exact = (torch.from_numpy(x).to(z.device) for x in (curvature, np.linalg.inv(curvature)))
+        return QuadraticHamiltonian(slope, *exact)
 
     def _turns(self) -> tuple[tuple[float, ...], ...]:
         """α by motor force, 3 rows of 4, rad/s² per N."""

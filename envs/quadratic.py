@@ -14,8 +14,8 @@ class QuadraticHamiltonian:
 
     Attributes:
         slope: ``(B, m)``.
-        curvature: Q, ``(m, m)``, symmetric and positive definite.
-        inverse: Q⁻¹, ``(m, m)``.
+        curvature: Q, ``(m, m)``, symmetric and positive definite, float64.
+        inverse: Q⁻¹, ``(m, m)``, float64.
     """
 
     slope: Tensor
@@ -24,15 +24,20 @@ class QuadraticHamiltonian:
 
     def start(self) -> Tensor:
         """The maximiser without bounds."""
-        return self.slope @ self.inverse
+        return (self.slope.to(self.inverse) @ self.inverse).to(self.slope)
 
     def value(self, u: Tensor) -> Tensor:
-        return (u * (self.slope - 0.5 * (u @ self.curvature))).sum(-1, keepdim=True)
+        return (u * (self.slope - 0.5 * (u @ self.curvature.to(u)))).sum(-1, keepdim=True)
 
     def gradient(self, u: Tensor) -> Tensor:
-        """slope - Q u, as Q (Q⁻¹ slope - u): near the maximiser large terms do not cancel, and rounding stays small."""
-        return (self.start() - u) @ self.curvature
+        """slope - Q u, as Q (Q⁻¹ slope - u) with that maximiser rounded as u is, in float64.
+
+        So u is judged by how far it is from it. In the precision of u the terms of slope - Q u may cancel to less than
+        their rounding: of a drone's torques 1e-5 of the slope is left, and no search would end.
+        """
+        away = self.start().to(self.curvature) - u.to(self.curvature)
+        return (away @ self.curvature).to(u)
 
     def hessian(self, u: Tensor) -> Tensor:
         size = u.shape[-1]
-        return -self.curvature.expand(*torch.broadcast_shapes(u.shape, self.slope.shape)[:-1], 1, size, size)
+        return -self.curvature.to(u).expand(*torch.broadcast_shapes(u.shape, self.slope.shape)[:-1], 1, size, size)
