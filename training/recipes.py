@@ -9,12 +9,6 @@ from ..controllers.policy import Hamiltonian
 from ..envs.fields import check_is
 from .config import TrainConfig
 
-BICYCLES: dict[str, Any] = {
-    "argmax_iterations": 2, "backtracks": 2, "adjoint_clip": 5.0, "gradient_clip": 1.5,
-    "rollback": 3.0, "validate_every": 50, "compile": True, "optimizer": "adam",
-}  # fmt: skip
-"""What the recipes for bicycles share."""
-
 CROWD: dict[str, Any] = {
     "iterations": 400, "batch": 64, "agent_width": 32, "learning_rate": 3e-4, "hamiltonian": "held",
     "anchor": "expansion", "argmax_iterations": 1, "backtracks": 2, "compile": True, "validation_states": 256,
@@ -91,10 +85,16 @@ CONTINUOUS: dict[str, TrainConfig] = {
         agent_width=32,
         fine_width=32,
         learning_rate=5e-3,
-        **BICYCLES,
-        bound_penalty=1.0,
+        argmax_iterations=1,
+        backtracks=2,
+        adjoint_clip=5.0,
+        gradient_clip=1.5,
+        rollback=3.0,
         nominal=True,
         validation_states=512,
+        validate_every=50,
+        compile=True,
+        optimizer="adam",
     ),
 }
 """Recipes for the continuous Hamiltonian of the slides, where the default is the held one."""

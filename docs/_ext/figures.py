@@ -129,6 +129,18 @@ def sweeps() -> str:
     return table(("problem, optima", *ways), lines)
 
 
+def cures() -> str:
+    """What demos/cures.py measured, a row for each cure that was left out, a column for each seed."""
+    rows = {key: run for key, run in read("cures/figures.json").items() if key != "options"}
+    seeds = sorted({key.rpartition(", ")[2] for key in rows})
+    names = dict.fromkeys(key.rpartition(", ")[0] for key in rows)
+    lines = []
+    for name in names:
+        runs = [rows.get(f"{name}, {seed}") for seed in seeds]
+        lines.append((name, *("" if run is None else written(run["gap_mean"], ".2%") for run in runs)))
+    return table(("gap, mean", *seeds), lines)
+
+
 def networks() -> str:
     """What demos/networks.py measured, the best network first."""
     rows = {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in (RESULTS / "networks").glob("*.json")}

@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from docutils import nodes
-from figures import RESULTS, compiling, figure, gallery, networks, optima, records, robustness, speed, sweeps
+from figures import RESULTS, compiling, cures, figure, gallery, networks, optima, records, robustness, speed, sweeps
 from generated import FOLDER, write_pages
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxRole
@@ -40,6 +40,7 @@ def write(app: Sphinx, config: object) -> None:
             "strangers": gallery("strangers"),
             "networks": networks(),
             "sweeps": sweeps(),
+            "cures": cures(),
             "speed": speed(),
             "compiling": compiling(),
             "optima": optima(),

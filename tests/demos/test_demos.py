@@ -35,6 +35,13 @@ BRIEF = {
     "external_mujoco": lambda out: {"states": 1, "every": 80, "plants": ("exact", "drag 0.05"), "out_dir": out},
     "external_highway": lambda out: {"states": 1, "out_dir": out},
     "external_crazyflow": lambda out: {"checkpoint": "lqr", "states": 2, "film": False, "out_dir": out},
+    "cures": lambda out: {
+        "cures": ("one application of T",),
+        "seeds": 1,
+        "iterations": 1,
+        "compile": False,
+        "out_dir": out,
+    },  # fmt: skip
     "figures": lambda out: {"out": out},
     "gpu": lambda out: {"device": "cpu", "quick": True, "out_dir": out},
     "growth": lambda out: {"repeat": 1, "brief": True, "out_dir": out},
@@ -80,7 +87,8 @@ def test_every_demo_has_a_brief_form():
 
 
 LONG = (
-    "anchors", "classical", "families", "figures", "gpu", "growth", "new_problem", "speed", "swarm", "sweeps", "widths",
+    "anchors", "classical", "cures", "families", "figures", "gpu", "growth", "new_problem", "speed", "swarm", "sweeps",
+    "widths",
 )  # fmt: skip
 """Those that take more than ten seconds, however brief."""
 
