@@ -28,6 +28,11 @@ class TrainConfig(DescentConfig, StartConfig, SearchConfig, NetworkConfig, RunCo
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.learns_expanded and self.begin_from is not None:
+            raise ValueError(
+                f"{type(self).__name__}.begin_from is {self.begin_from!r} with anchor 'distilled' and hamiltonian "
+                "'held'; expected None: the lessons make expansions and a network of their own"
+            )
         if (self.has_tables or self.learns_expanded) and self.steps is not None:
             raise ValueError(
                 f"TrainConfig.steps is {self.steps} with anchor {self.anchor!r}; expected None, for the tables "

@@ -95,7 +95,8 @@ class StartConfig(Checked):
     blend: Blend = "costate"
     """How several expansions become one feedback law: by their costates, or by their values; see ``AnchoredValue``."""
     begin_from: Name | None = None
-    """A policy, shipped or in a folder, whose weights are the first; it may be one for fewer of the same agents."""
+    """A policy, shipped or in a folder, whose weights are the first; it may be one for fewer of the same agents. With
+    anchor "expansion" its expansions are, too: then it must be of the same problem."""
 
     @property
     def has_tables(self) -> bool:

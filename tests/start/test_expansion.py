@@ -20,6 +20,7 @@ from pontryagin.controllers.optimum import expand_agents, solve_optimum
 from pontryagin.controllers.value import ExpandedValue
 from pontryagin.training.start.expansion import choose, families, member_costs
 from pontryagin.training.start.seeking import _flown, fewer, played, searched
+from pontryagin.training.train import make_value
 
 
 @pytest.fixture(scope="module")
@@ -121,3 +122,24 @@ def test_agents_that_are_alike_look_for_their_roles(monkeypatch):
     monkeypatch.setattr("pontryagin.training.start.seeking.CAST", 4)
     alone, found = solve_optimum(problem, z0), searched(problem, z0)
     assert found.converged.all() and (found.cost < alone.cost - 0.01 * alone.cost).all()
+
+
+def test_a_run_may_begin_from_a_policy_on_expansions(tmp_path):
+    problem, config = Offset(), TrainConfig(anchor="expansion", hamiltonian="held", candidates=1, agent_width=4)
+    policy, _ = train(problem, dataclasses.replace(config, iterations=2, learning_rate=1e-2))
+    policy.save(tmp_path / "first")
+    again = dataclasses.replace(config, begin_from=str(tmp_path / "first"))
+    value = make_value(problem, again)
+    assert isinstance(value, ExpandedValue)
+    for name, weight in policy.value.state_dict().items():
+        torch.testing.assert_close(value.state_dict()[name], weight, check_dtype=False)
+    trained, _ = train(problem, dataclasses.replace(again, iterations=1))
+    torch.testing.assert_close(trained.value.get_buffer("state"), value.state, check_dtype=False)
+    with pytest.raises(ValueError, match="agent_width"):
+        make_value(problem, dataclasses.replace(again, agent_width=8))
+    with pytest.raises(ValueError, match="whose optima these are"):
+        make_value(dataclasses.replace(problem, horizon=1.5), again)
+    with pytest.raises(ValueError, match="has no network on expansions"):
+        make_value(MultiBicycle(), dataclasses.replace(again, begin_from="bicycle5_wide"))
+    with pytest.raises(ValueError, match="expected None: the lessons make"):
+        dataclasses.replace(again, anchor="distilled")

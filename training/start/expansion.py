@@ -13,11 +13,13 @@ from ...controllers.optimum import (
     shared,
     solve_optimum,
 )
+from ...controllers.policy import ImplicitPolicy
 from ...controllers.storage import check_sizes, read_store
 from ...controllers.value import ExpandedValue, flown, interchangeable, restore_value
 from ...envs.files import from_record
 from ...envs.integrate import Controller, rollout
 from ...envs.problem import Problem
+from ...envs.record import problem_record
 from ..config import TrainConfig
 from ..console import searching
 from .nominal import SEED, mean_state
@@ -38,10 +40,10 @@ WORTH = 1e-4
 def expanded(problem: Problem, config: TrainConfig) -> ExpandedValue:
     """The value function about at most ``members`` of the optima that ``candidates`` initial states lead to.
 
-    That of a run that is resumed is to be filled from its checkpoint.
+    That of a run that is resumed is to be filled from its checkpoint, that of ``begin_from`` is taken as it is.
 
     Raises:
-        ValueError: if no optimum was found.
+        ValueError: if no optimum was found, or ``begin_from`` does not fit.
     """
     if config.resume and config.out is not None:  # the optima are in the checkpoint, too
         tensors, record = read_store(config.out, "checkpoint")
@@ -49,12 +51,35 @@ def expanded(problem: Problem, config: TrainConfig) -> ExpandedValue:
         value = from_record(config.out, lambda: restore_value(problem, record["value"]))
         assert isinstance(value, ExpandedValue)
         return value
+    if config.begin_from is not None:
+        return gone_on_with(problem, config)
     with searching("optima to begin with"):
         known = families(problem, config.candidates)
     probes = problem.sample_initial_state(PROBES, torch.Generator().manual_seed(SEED + 2)).double()
     whole = expand_agents(problem, known)
     chosen = choose(problem, whole, probes, config.members)
     return ExpandedValue(problem, chosen, config.agent_width, config.agent_rank, config.seed)
+
+
+def gone_on_with(problem: Problem, config: TrainConfig) -> ExpandedValue:
+    """The value function of the policy ``begin_from``, expansions and network, in the precision of training.
+
+    Raises:
+        ValueError: if that policy is of another problem, has no network on expansions, or one of another size.
+    """
+    policy = ImplicitPolicy.load(str(config.begin_from), device="cpu")
+    value, wanted = policy.value, {"agent_width": config.agent_width, "agent_rank": config.agent_rank}
+    if not isinstance(value, ExpandedValue) or value.network is None:
+        raise ValueError(
+            f"{config.begin_from} has no network on expansions; expected a policy trained with anchor='expansion'"
+        )
+    if problem_record(policy.problem) != problem_record(problem):
+        raise ValueError(
+            f"{config.begin_from} is of {policy.problem}; expected one of {problem}, whose optima these are"
+        )
+    if (found := {key: value.config[key] for key in wanted}) != wanted:
+        raise ValueError(f"{config.begin_from} has {found}; expected {wanted}, as the configuration says")
+    return value.to(torch.get_default_dtype())
 
 
 def families(problem: Problem, candidates: int, seconds: float | None = None) -> ReferenceTrajectory:
